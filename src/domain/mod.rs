@@ -1,0 +1,14 @@
+//! The decisions of lockstep as pure functions: no IO, no clock, no randomness, nothing asynchronous.
+//!
+//! A commit runs along the stations below, in this order: a file tree becomes a desired state, desired and live state
+//! become a plan, the guard lets it pass or refuses it, samples become a verdict, and the rollout decides the next step.
+//! A station names only stations above it.
+
+pub mod name;
+pub mod revision;
+pub mod time;
+pub mod commit;
+mod canonical;
+pub mod check;
+pub mod environment;
+pub mod resource;

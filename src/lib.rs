@@ -1,0 +1,6 @@
+//! lockstep keeps environments in step with a git repository.
+//!
+//! The modules below stand in dependency order: each names only modules above it, and data flows the same way. A test
+//! (`tests/architecture.rs`) holds the whole tree to that.
+
+pub mod domain;
