@@ -12,3 +12,4 @@ mod canonical;
 pub mod check;
 pub mod environment;
 pub mod resource;
+pub mod desired;

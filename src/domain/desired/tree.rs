@@ -1,0 +1,40 @@
+//! The files of one revision, as they were read from git objects: bounded, and nothing followed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One entry of a revision's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A file's bytes.
+    File(Arc<[u8]>),
+    /// A file over the size limit; its bytes were not read.
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A symbolic link: never followed.
+    Symlink,
+    /// A submodule: never fetched.
+    Submodule,
+    /// A name that is not UTF-8, or that git itself would refuse to check out; the path shown is an approximation.
+    BadName,
+}
+
+/// All files of one revision by their path in the repository, `/` between segments.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileTree {
+    /// The files and what stands in for them.
+    pub nodes: BTreeMap<String, Node>,
+    /// Set when reading stopped at a limit (entries, depth or total bytes): the tree can't be used, and this says why.
+    pub cut: Option<String>,
+}
+
+impl FileTree {
+    /// A tree of plain files, for tests and for a directory that is no git repository.
+    #[must_use]
+    pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let nodes = files.into_iter().map(|(path, bytes)| (path.to_owned(), Node::File(bytes.into()))).collect();
+        Self { nodes, cut: None }
+    }
+}
