@@ -13,3 +13,7 @@ pub mod check;
 pub mod environment;
 pub mod resource;
 pub mod desired;
+pub mod live;
+pub mod plan;
+pub mod guard;
+pub mod health;

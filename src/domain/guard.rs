@@ -1,0 +1,116 @@
+//! Station 4: limits on what one commit may take away (rules G1, G2, G4, H1).
+
+use super::commit::Commit;
+use super::desired::DesiredState;
+use super::environment::DeleteLimits;
+use super::plan::{Action, Intent, Plan};
+
+/// Why a plan may not be carried out, with numbers and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(pub String);
+
+/// What the guard looks at beside the plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// What the new revision says.
+    pub desired: &'a DesiredState,
+    /// What the revision that is live says: its gates hold too, so that loosening them counts from the next revision on.
+    pub complete: Option<&'a DesiredState>,
+    /// What last good says.
+    pub last_good: Option<&'a DesiredState>,
+    /// Whether this digest was proven here before: a revert always passes (rule G2).
+    pub proven: bool,
+    /// The commits after complete, up to the new one: their trailers count.
+    pub commits: &'a [Commit],
+    /// Deletes allowed by a person through `release --allow-deletes`.
+    pub allowed_deletes: u32,
+    /// A person said `release --override`.
+    pub overridden: bool,
+}
+
+/// Lets a plan pass or refuses it.
+///
+/// # Errors
+/// The refusal, for an advance that deletes too much, drops its checks, or needs a key that is not ours.
+pub fn guard(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
+    if plan.intent != Intent::Advance {
+        return Ok(());
+    }
+    obstacles(plan)?;
+    if around.proven || around.overridden {
+        return Ok(());
+    }
+    deletes(plan, around)?;
+    checks(around)
+}
+
+fn obstacles(plan: &Plan) -> Result<(), Refusal> {
+    const SHOWN: usize = 5;
+    let Some(first) = plan.obstacles.first() else { return Ok(()) };
+    let keys: Vec<&str> = plan.obstacles.iter().take(SHOWN).map(|obstacle| obstacle.key.as_str()).collect();
+    let more = plan.obstacles.len().saturating_sub(SHOWN);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Err(Refusal(format!(
+        "{}{and_more}: {}; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can \
+         create it",
+        keys.join(", "),
+        first.why
+    )))
+}
+
+fn deletes(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
+    // Only what last good has can be lost; before anything is proven, what complete has.
+    let Some(base) = around.last_good.or(around.complete) else { return Ok(()) };
+    let lost = plan.changes.iter().filter(|change| change.action == Action::Delete && base.entries().contains_key(&change.key));
+    let lost = u32::try_from(lost.count()).unwrap_or(u32::MAX);
+    let allowance = around.commits.iter().map(Commit::allowed_deletes).fold(around.allowed_deletes, u32::saturating_add);
+    let limits = stricter(around);
+    let counted = lost.saturating_sub(allowance);
+    let keys = u32::try_from(base.entries().len()).unwrap_or(u32::MAX);
+    let percent = (u64::from(counted) * 100).div_ceil(u64::from(keys.max(1)));
+    let how = format!(
+        "to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: {lost}`, or run `lockstep release {} \
+         --allow-deletes {lost}`",
+        around.desired.environment().name
+    );
+    if counted > limits.at_most {
+        return Err(Refusal(format!(
+            "it would delete {lost} of {keys} keys; deletes.at_most is {} and {allowance} more are allowed; {how}",
+            limits.at_most
+        )));
+    }
+    if counted > DeleteLimits::FREE && u64::from(counted) * 100 > u64::from(limits.at_most_percent) * u64::from(keys) {
+        return Err(Refusal(format!(
+            "it would delete {lost} of {keys} keys ({percent} %); deletes.at_most_percent is {} and {allowance} are allowed; {how}",
+            limits.at_most_percent
+        )));
+    }
+    Ok(())
+}
+
+/// The stricter of the live revision's limits and the new one's (rule G4).
+fn stricter(around: &Circumstances<'_>) -> DeleteLimits {
+    let DeleteLimits { at_most, at_most_percent } = &around.desired.environment().policy.deletes;
+    around.complete.map(|state| &state.environment().policy.deletes).map_or_else(
+        || DeleteLimits { at_most: *at_most, at_most_percent: *at_most_percent },
+        |live| DeleteLimits {
+            at_most: (*at_most).min(live.at_most),
+            at_most_percent: (*at_most_percent).min(live.at_most_percent),
+        },
+    )
+}
+
+/// A commit that deletes its own checks would prove itself (rule H1).
+fn checks(around: &Circumstances<'_>) -> Result<(), Refusal> {
+    let had = around.last_good.map_or(0, |state| state.checks().len());
+    if had > 0 && around.desired.checks().is_empty() && !around.commits.iter().any(Commit::allows_no_checks) {
+        return Err(Refusal(format!(
+            "it has no health checks and last good has {had}; if that is meant, give a commit of this change the trailer \
+             `Lockstep-Allow-No-Checks: true`"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Station 2: live state, as a target was found: digests and marks, no values.
+
+use std::collections::BTreeMap;
+
+use super::name::KeyPath;
+use super::resource::{Flags, OwnerId};
+use super::revision::{Generation, ValueDigest};
+
+/// What a write is based on: Consul's `ModifyIndex` of the key when it was read. 0: the key was absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Fence(pub u64);
+
+impl Fence {
+    /// The fence of a key that does not exist.
+    pub const ABSENT: Self = Self(0);
+}
+
+/// One key as it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveEntry {
+    /// The digest of its value.
+    pub digest: ValueDigest,
+    /// Its flags.
+    pub flags: Flags,
+    /// What a write to it must name.
+    pub fence: Fence,
+}
+
+/// All keys below an environment's roots, read consistently at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LiveState {
+    /// Every key that lockstep could manage.
+    pub entries: BTreeMap<KeyPath, LiveEntry>,
+    /// Keys that can't be named safely (`a//b`, a folder key `foo/`, control characters): reported, never touched.
+    pub unmanageable: Vec<String>,
+}
+
+impl LiveState {
+    /// What a write to this key must name.
+    #[must_use]
+    pub fn fence(&self, key: &KeyPath) -> Fence {
+        self.entries.get(key).map_or(Fence::ABSENT, |entry| entry.fence)
+    }
+
+    /// The highest generation that any key carries under this owner's mark (rule A5).
+    #[must_use]
+    pub fn highest_generation(&self, owner: OwnerId) -> Option<Generation> {
+        self.entries.values().filter_map(|entry| entry.flags.mark_of(owner)).map(|mark| mark.generation).max()
+    }
+}

@@ -1,0 +1,301 @@
+//! Station 3: desired and live state become a plan: the changes in order, each with its fence and its why.
+
+use std::collections::BTreeSet;
+
+use super::desired::{DesiredState, Entry};
+use super::environment::DriftPolicy;
+use super::live::{Fence, LiveEntry, LiveState};
+use super::name::KeyPath;
+use super::resource::{Flags, KeyMark, OwnerId, Ownership};
+use super::revision::{Generation, Revision};
+
+/// What an attempt is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intent {
+    /// To a new revision.
+    Advance,
+    /// Back to the goal, after drift.
+    Repair,
+    /// Back to last good, or to where a person said.
+    RollBack,
+    /// No writes: the target's state was found to be older than remembered (rule A6).
+    Restored,
+}
+
+impl Intent {
+    /// The word for it in history and metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Advance => "advance",
+            Self::Repair => "repair",
+            Self::RollBack => "rollback",
+            Self::Restored => "restored",
+        }
+    }
+
+    /// Every intent, for tables and parsers.
+    pub const ALL: [Self; 4] = [Self::Advance, Self::Repair, Self::RollBack, Self::Restored];
+}
+
+/// How many keys an attempt planned to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Keys created.
+    pub created: u32,
+    /// Keys given another value or their mark back.
+    pub updated: u32,
+    /// Keys deleted.
+    pub deleted: u32,
+    /// Keys whose mark was taken off, the value left.
+    pub released: u32,
+}
+
+/// What is done to one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The key is absent: write value and mark.
+    Create,
+    /// The key has another value or lost its mark: write value and mark.
+    Update,
+    /// The key is ours and no longer wanted.
+    Delete,
+    /// The key stays with its value; only the mark goes (`!keep`, adopted keys).
+    Release,
+}
+
+/// One change of one key, made only if the key is still as `fence` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: KeyPath,
+    /// What is done to it.
+    pub action: Action,
+    /// What the write must name.
+    pub fence: Fence,
+    /// The flags that the write leaves; meaningless for a delete.
+    pub flags: Flags,
+    /// Why, for people: "new in base/kv/a.yaml:3", "changed by hand".
+    pub why: String,
+}
+
+/// A key that a plan needs and must not touch, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The key.
+    pub key: KeyPath,
+    /// Who holds it, for people.
+    pub why: String,
+}
+
+/// An ordered list of changes that takes an environment to a revision: creates and updates first, then deletes (rule A4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What it is for.
+    pub intent: Intent,
+    /// The revision gone to.
+    pub revision: Revision,
+    /// The attempt that it belongs to: every mark it writes names it.
+    pub generation: Generation,
+    /// The changes, in the order in which they are written.
+    pub changes: Vec<Change>,
+    /// Keys that it needs and must not touch.
+    pub obstacles: Vec<Obstacle>,
+    /// Marked keys that no reached revision contains: reported, never deleted (rule O3).
+    pub strays: Vec<KeyPath>,
+    /// Keys that differ from what the revision says and are left, because the policy is to report (rule R10).
+    pub drifted: Vec<KeyPath>,
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// What it is for.
+    pub intent: Intent,
+    /// The revision gone to.
+    pub revision: Revision,
+    /// The attempt that it belongs to.
+    pub generation: Generation,
+    /// The owner in our marks.
+    pub owner: OwnerId,
+    /// What the revision says.
+    pub desired: &'a DesiredState,
+    /// What the revision last applied completely says: a key of it without our mark lost the mark (rule O2).
+    pub complete: Option<&'a DesiredState>,
+    /// Revisions reached since then (complete, last good, attempts): a marked key of none of them is a stray (rule O3).
+    pub reached: &'a [&'a DesiredState],
+    /// Whether drift is corrected or left (rule R10).
+    pub drift: DriftPolicy,
+    /// Keys not to write now: contested ones that are not due, denied ones of a rollback. They become obstacles.
+    pub leave: &'a BTreeSet<KeyPath>,
+}
+
+impl Plan {
+    /// Whether nothing is to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// How many changes of each kind.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for change in &self.changes {
+            match change.action {
+                Action::Create => counts.created += 1,
+                Action::Update => counts.updated += 1,
+                Action::Delete => counts.deleted += 1,
+                Action::Release => counts.released += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// Makes the plan that takes `live` to the desired state.
+#[must_use]
+pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
+    let mut plan = Plan {
+        intent: terms.intent,
+        revision: terms.revision,
+        generation: terms.generation,
+        changes: Vec::new(),
+        obstacles: Vec::new(),
+        strays: Vec::new(),
+        drifted: Vec::new(),
+    };
+    for (key, entry) in terms.desired.entries() {
+        plan.take(key, terms.wanted(key, entry, live.entries.get(key)));
+    }
+    // Deletes come after every set, so that a reader never misses a key that moved (rule A4).
+    for (key, found) in &live.entries {
+        if terms.desired.entries().contains_key(key) {
+            continue;
+        }
+        let Some(mark) = found.flags.mark_of(terms.owner) else { continue };
+        plan.take(key, terms.unwanted(key, found, mark));
+    }
+    plan
+}
+
+/// What is to be done about one key.
+enum Verdict {
+    Nothing,
+    Write(Change),
+    Blocked(String),
+    Stray,
+    Drifted,
+}
+
+impl Plan {
+    fn take(&mut self, key: &KeyPath, verdict: Verdict) {
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::Write(change) => self.changes.push(change),
+            Verdict::Blocked(why) => self.obstacles.push(Obstacle { key: key.clone(), why }),
+            Verdict::Stray => self.strays.push(key.clone()),
+            Verdict::Drifted => self.drifted.push(key.clone()),
+        }
+    }
+}
+
+impl Terms<'_> {
+    fn wanted(&self, key: &KeyPath, entry: &Entry, found: Option<&LiveEntry>) -> Verdict {
+        let complete = self.complete.and_then(|state| state.entries().get(key));
+        let (action, fence, adopted, why) = match found {
+            None => {
+                let why = if complete.is_some() { "deleted by hand".to_owned() } else { format!("new in {}", entry.origin) };
+                (Action::Create, Fence::ABSENT, false, why)
+            }
+            Some(found) => match found.flags.ownership() {
+                Ownership::Marked(mark) if mark.owner == self.owner => {
+                    if found.digest == entry.digest {
+                        return Verdict::Nothing;
+                    }
+                    let why = if complete.is_some_and(|before| before.digest == entry.digest) {
+                        "changed by hand".to_owned()
+                    } else {
+                        format!("changed in {}", entry.origin)
+                    };
+                    (Action::Update, found.fence, mark.adopted, why)
+                }
+                Ownership::Marked(mark) => {
+                    return Verdict::Blocked(format!(
+                        "owned by lockstep owner {} (another repository or environment)",
+                        mark.owner
+                    ));
+                }
+                Ownership::Unmarked | Ownership::Foreign if complete.is_some() => {
+                    (Action::Update, found.fence, false, "written by somebody else (mark lost)".to_owned())
+                }
+                Ownership::Unmarked | Ownership::Foreign => {
+                    return Verdict::Blocked("exists already and is not managed by lockstep".to_owned());
+                }
+            },
+        };
+        if self.leave.contains(key) {
+            return Verdict::Blocked("left for now".to_owned());
+        }
+        if let Some(verdict) = self.reported(key, Some(entry), found) {
+            return verdict;
+        }
+        let mark = KeyMark { adopted, owner: self.owner, generation: self.generation };
+        Verdict::Write(Change { key: key.clone(), action, fence, flags: mark.flags(), why })
+    }
+
+    fn unwanted(&self, key: &KeyPath, found: &LiveEntry, mark: KeyMark) -> Verdict {
+        // The newest revision that has the key says whether it is to be kept.
+        let Some(last) = self.reached.iter().rev().find_map(|state| state.entries().get(key)) else {
+            return Verdict::Stray;
+        };
+        if self.leave.contains(key) {
+            return Verdict::Blocked("left for now".to_owned());
+        }
+        if let Some(verdict) = self.reported(key, None, Some(found)) {
+            return verdict;
+        }
+        let fence = found.fence;
+        // A key that was there before lockstep is deleted only by the commit that removes it (rule O8).
+        let foundling = mark.adopted && self.intent != Intent::Advance;
+        if last.keep || foundling {
+            let why =
+                if last.keep { "no longer in the repository, tagged !keep" } else { "adopted: it was there before lockstep" };
+            return Verdict::Write(Change {
+                key: key.clone(),
+                action: Action::Release,
+                fence,
+                flags: Flags::default(),
+                why: why.to_owned(),
+            });
+        }
+        let why = format!("no longer in the repository (was in {})", last.origin);
+        Verdict::Write(Change { key: key.clone(), action: Action::Delete, fence, flags: Flags::default(), why })
+    }
+
+    /// Under `drift: report` (rule R10) only keys that the revision changes are written, and only while they are as a
+    /// reached revision left them.
+    fn reported(&self, key: &KeyPath, entry: Option<&Entry>, found: Option<&LiveEntry>) -> Option<Verdict> {
+        if self.drift == DriftPolicy::Correct {
+            return None;
+        }
+        let as_left = |state: &DesiredState| match (state.entries().get(key), found) {
+            (None, None) => true,
+            (Some(entry), Some(found)) => entry.digest == found.digest && found.flags.mark_of(self.owner).is_some(),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        let untouched = self.complete.is_some_and(as_left) || self.reached.iter().any(|state| as_left(state));
+        if untouched || (self.complete.is_none() && self.reached.is_empty()) {
+            return None;
+        }
+        let before = self.complete.and_then(|state| state.entries().get(key));
+        let same = before.map(|entry| entry.digest) == entry.map(|entry| entry.digest);
+        if self.intent == Intent::Repair || same {
+            return Some(Verdict::Drifted);
+        }
+        Some(Verdict::Blocked("was changed by hand, and drift is only reported here".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
