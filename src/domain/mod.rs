@@ -17,3 +17,5 @@ pub mod live;
 pub mod plan;
 pub mod guard;
 pub mod health;
+pub mod rollout;
+pub mod report;

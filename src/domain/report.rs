@@ -1,0 +1,369 @@
+//! Station 8: a rollout as people read it: one headline, and what they need to know and could do next.
+
+use super::plan::Intent;
+use super::rollout::{Attempt, HeadVerdict, Phase, Reached, Rollout, Unproven};
+
+/// The longest headline in characters: one line of a terminal's title, a chat or a commit status.
+pub const LONGEST_HEADLINE: usize = 140;
+/// The longest line of an explanation in characters.
+pub const LONGEST_LINE: usize = 400;
+
+/// Where an environment stands, in one line of at most [`LONGEST_HEADLINE`] characters: "steady on 1a2b3c4".
+#[must_use]
+pub fn headline(rollout: &Rollout) -> String {
+    let Some(goal) = &rollout.goal else {
+        let why = rollout.note.as_ref().map_or("no commit was seen yet", |note| &note.text);
+        return clipped(&format!("nothing applied yet: {why}"), LONGEST_HEADLINE);
+    };
+    let goal = short(goal);
+    let back = rollout.attempt.as_ref().filter(|attempt| attempt.line.intent == Intent::RollBack);
+    let text = match (rollout.phase, back) {
+        (Phase::Idle, _) => "nothing applied yet".to_owned(),
+        (Phase::Applying, None) => format!("applying {goal}"),
+        (Phase::Applying, Some(attempt)) => format!("rolling back to {goal}: {}", cause(attempt)),
+        (Phase::Verifying, None) => format!("verifying {goal}"),
+        (Phase::Verifying, Some(attempt)) => format!("rolled back to {goal}, verifying: {}", cause(attempt)),
+        (Phase::Steady, _) => with(&format!("steady on {goal}"), &rollout.reason),
+        (Phase::HeldAfterRollback, Some(attempt)) => format!("rolled back to {goal}: {}", cause(attempt)),
+        (Phase::HeldAfterRollback, None) => with(&format!("staying on {goal}"), note_text(rollout)),
+        (Phase::HeldUnproven, _) => with(&format!("on {goal}, not proven"), &rollout.reason),
+        (Phase::HeldRefused, _) if rollout.note.is_none() => with(&format!("stopped half-way to {goal}"), &rollout.reason),
+        (Phase::HeldRefused, _) => with(&format!("staying on {goal}, the head is refused"), note_text(rollout)),
+        (Phase::Frozen, _) => with(&format!("frozen on {goal}"), &rollout.reason),
+    };
+    let text = match &rollout.suspension {
+        Some(suspension) => format!("suspended by {}; {text}", suspension.by),
+        None => text,
+    };
+    clipped(&text, LONGEST_HEADLINE)
+}
+
+/// What a person needs to know beside the headline, and what they could do: a few lines of at most [`LONGEST_LINE`]
+/// characters, most important first; none when the environment is in step and well.
+#[must_use]
+pub fn explain(rollout: &Rollout) -> Vec<String> {
+    let mut lines: Vec<String> = [phase(rollout), head(rollout), people(rollout), last_good(rollout)].concat();
+    if !rollout.baseline.is_empty() {
+        let checks = listed(rollout.baseline.iter().map(ToString::to_string));
+        lines.push(format!("not counted, because failing before this change: {checks}"));
+    }
+    if !rollout.repairs.contested.is_empty() {
+        let keys = listed(rollout.repairs.contested.keys().map(ToString::to_string));
+        lines.push(format!(
+            "somebody else keeps changing {keys}; they are repaired with growing pauses: find out who writes them"
+        ));
+    }
+    if let Some(reason) = &rollout.overridden {
+        lines.push(format!("the next change passes every gate, by {reason}"));
+    }
+    if rollout.allowed_deletes > 0 {
+        lines.push(format!("the next change may delete {} keys beyond the limits", rollout.allowed_deletes));
+    }
+    lines.iter().map(|line| clipped(line, LONGEST_LINE)).collect()
+}
+
+/// What the phase asks of people.
+fn phase(rollout: &Rollout) -> Vec<String> {
+    let name = &rollout.identity.environment;
+    let advice = match (rollout.phase, rollout.unproven) {
+        (Phase::Frozen, _) => format!(
+            "no automatic move any more: mend what is wrong, then run `lockstep release {name}` or give a commit the trailer \
+             `Lockstep-Release: {name}`"
+        ),
+        (Phase::HeldUnproven, Some(Unproven::Unknown | Unproven::RollbackUnknown)) => {
+            "the checks can't tell; it is proven as soon as they pass for long enough".to_owned()
+        }
+        (Phase::HeldUnproven, Some(Unproven::NothingToGoBackTo)) => {
+            "there is nothing to go back to; a newer commit moves on, and it is proven if the checks pass".to_owned()
+        }
+        (Phase::HeldUnproven, Some(Unproven::AutoRevertOff)) => {
+            format!("rollout.auto_revert is off: run `lockstep rollback {name}`, or commit a fix")
+        }
+        (Phase::HeldUnproven, Some(Unproven::Except)) => {
+            "it is proven as soon as the keys it had to leave can be written".to_owned()
+        }
+        (Phase::HeldUnproven, Some(Unproven::Drifted)) => {
+            format!("put the keys back by hand, or run `lockstep apply {name} --once --overwrite-drift`")
+        }
+        (Phase::HeldUnproven, Some(Unproven::Released)) => "it is proven as soon as the checks pass for long enough".to_owned(),
+        (Phase::HeldRefused, _) if rollout.note.is_none() => {
+            "it goes on when nothing stands in the way any more, or with a newer commit".to_owned()
+        }
+        (Phase::HeldUnproven, Some(Unproven::Empty) | None)
+        | (
+            Phase::Idle | Phase::Applying | Phase::Verifying | Phase::Steady | Phase::HeldAfterRollback | Phase::HeldRefused,
+            _,
+        ) => return Vec::new(),
+    };
+    vec![advice]
+}
+
+/// Why the head is not followed.
+fn head(rollout: &Rollout) -> Vec<String> {
+    let Some(note) = &rollout.note else { return Vec::new() };
+    let which = note.revision.map_or_else(|| "the branch".to_owned(), |revision| revision.short());
+    let what = match note.verdict {
+        HeadVerdict::Invalid => "is invalid",
+        HeadVerdict::Refused => "is refused",
+        HeadVerdict::Rejected => "is not followed",
+        HeadVerdict::Pinned | HeadVerdict::Frozen => "waits",
+        HeadVerdict::NotBelieved => "is not believed yet",
+        HeadVerdict::Retired => "has no such environment",
+    };
+    vec![format!("{which} {what}: {}", note.text)]
+}
+
+/// What people did that still holds.
+fn people(rollout: &Rollout) -> Vec<String> {
+    let name = &rollout.identity.environment;
+    let suspended = rollout
+        .suspension
+        .as_ref()
+        .map(|suspension| format!("suspended by {}: {}; `lockstep resume {name}` goes on", suspension.by, suspension.reason));
+    let pinned = rollout
+        .pin
+        .as_ref()
+        .filter(|_| rollout.note.as_ref().is_none_or(|note| note.verdict != HeadVerdict::Pinned))
+        .map(|pin| format!("pinned by {}: {}; a newer change or `lockstep resume {name}` ends it", pin.by, pin.reason));
+    suspended.into_iter().chain(pinned).collect()
+}
+
+/// What it would go back to, where that isn't where it is.
+fn last_good(rollout: &Rollout) -> Vec<String> {
+    let Some(goal) = &rollout.goal else { return Vec::new() };
+    match &rollout.last_good {
+        None => vec!["nothing was proven here yet, so there is nothing to go back to".to_owned()],
+        Some(good) if good.digest == goal.digest => Vec::new(),
+        Some(good) => vec![format!("last good is {}", short(good))],
+    }
+}
+
+fn cause(attempt: &Attempt) -> &str {
+    &attempt.line.because
+}
+
+fn note_text(rollout: &Rollout) -> &str {
+    rollout.note.as_ref().map_or("", |note| &note.text)
+}
+
+fn short(reached: &Reached) -> String {
+    reached.revision.short()
+}
+
+fn with(text: &str, reason: &str) -> String {
+    if reason.is_empty() { text.to_owned() } else { format!("{text}: {reason}") }
+}
+
+/// Some names, and how many more there are.
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 5;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = names.take(SHOWN).collect();
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// One line of so many characters at most: reasons quote check answers and file problems, which may be long.
+fn clipped(text: &str, longest: usize) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= longest {
+        return line;
+    }
+    let kept: String = line.chars().take(longest.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
+
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::domain::rollout::tests::rollout_after;
+
+    /// The report at the end of a sentence; the first commit is `a000010`, the second `a000020`, and so on.
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
+    fn check(sentence: &str, expected: Expect) {
+        let rollout = rollout_after(sentence);
+        let mut text = headline(&rollout);
+        for line in explain(&rollout) {
+            text.push_str("\n- ");
+            text.push_str(&line);
+        }
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn an_environment_in_step_is_said_in_one_line() {
+        check("commit good, settle", expect!["steady on a000001"]);
+        check("commit good, settle, build sick, settle", expect!["steady on a000001: failing now: build"]);
+    }
+
+    #[test]
+    fn before_the_first_deploy_and_on_the_way() {
+        check(
+            "branch gone, settle",
+            expect![[r#"
+            nothing applied yet: the branch does not exist any more
+            - the branch is not believed yet: the branch does not exist any more"#]],
+        );
+        check(
+            "batch 1, commit good, pass",
+            expect![[r#"
+            applying a000001
+            - nothing was proven here yet, so there is nothing to go back to"#]],
+        );
+        check(
+            "commit good, wait 3",
+            expect![[r#"
+            verifying a000001
+            - nothing was proven here yet, so there is nothing to go back to"#]],
+        );
+        check(
+            "commit bad, settle",
+            expect![[r#"
+            on a000001, not proven: build failed at the deadline: got 503; nothing to go back to
+            - there is nothing to go back to; a newer commit moves on, and it is proven if the checks pass
+            - nothing was proven here yet, so there is nothing to go back to"#]],
+        );
+    }
+
+    #[test]
+    fn a_rollback_says_why() {
+        let bad = "commit good b=1, settle, commit a=2 b=2 bad";
+        check(
+            &format!("{bad}, settle"),
+            expect![[r#"
+            rolled back to a000001: build failed at the deadline: got 503
+            - a000002 is not followed: rejected as a000002: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on"#]],
+        );
+        check(
+            &format!("{bad}, wait 20, batch 1, tick, pass"),
+            expect!["rolling back to a000001: build failed at the deadline: got 503"],
+        );
+        check(&format!("{bad}, wait 22"), expect!["rolled back to a000001, verifying: build failed at the deadline: got 503"]);
+        check(
+            "commit good, settle, commit a=2, settle, ask rollback, settle",
+            expect![[r#"
+            rolled back to a000001: rolled back by Grace: to see
+            - a000002 waits: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on"#]],
+        );
+        check(
+            "commit good b=1, settle, commit a=2 bad, wait 5, theirs b, settle",
+            expect![[r#"
+            on a000001, not proven: rolled back except b (owned by lockstep owner 8 (another repository or environment))
+            - it is proven as soon as the keys it had to leave can be written
+            - a000002 is not followed: rejected as a000002: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on"#]],
+        );
+    }
+
+    #[test]
+    fn a_hold_says_what_it_waits_for() {
+        check(
+            "commit good, settle, commit a=2, build blind, settle",
+            expect![[r#"
+            on a000002, not proven: build could not be checked: no leader
+            - the checks can't tell; it is proven as soon as they pass for long enough
+            - last good is a000001"#]],
+        );
+        check(
+            "commit @auto_revert=off, settle, commit bad, settle",
+            expect![[r#"
+            on a000002, not proven: build failed at the deadline: got 503; auto_revert is off
+            - rollout.auto_revert is off: run `lockstep rollback test`, or commit a fix
+            - last good is a000001"#]],
+        );
+        check(
+            "commit good, settle, commit blank ?build, settle",
+            expect![[r#"
+            on a000002, not proven: the desired state is empty; it is never taken for last good
+            - last good is a000001"#]],
+        );
+        check(
+            "commit good, settle, commit invalid, settle",
+            expect![[r#"
+            staying on a000001, the head is refused: 1 problem: environment.yaml:1
+            - a000002 is invalid: 1 problem: environment.yaml:1"#]],
+        );
+        check(
+            "commit good k*100, settle, commit -k*, settle",
+            expect![[r#"
+            staying on a000001, the head is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a…
+            - a000002 is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`"#]],
+        );
+        check(
+            "commit good, settle, batch 1, contend b, commit a=2 b=2, wait 90",
+            expect![[r#"
+            stopped half-way to a000002: somebody else keeps writing a
+            - it goes on when nothing stands in the way any more, or with a newer commit
+            - last good is a000001"#]],
+        );
+        check(
+            "commit @drift=report b=1, settle, commit a=2, wait 4, by hand b=9, settle",
+            expect![[r#"
+            on a000002, not proven: healthy, but changed by hand meanwhile: b
+            - put the keys back by hand, or run `lockstep apply test --once --overwrite-drift`
+            - last good is a000001"#]],
+        );
+    }
+
+    #[test]
+    fn a_freeze_says_how_it_ends() {
+        check(
+            "commit good, settle, commit a=2 bad, build sick, settle",
+            expect![[r#"
+            frozen on a000001: the rollback is unhealthy too: build failed at the deadline: got 500
+            - no automatic move any more: mend what is wrong, then run `lockstep release test` or give a commit the trailer `Lockstep-Release: test`
+            - a000002 waits: waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`"#]],
+        );
+    }
+
+    #[test]
+    fn what_people_did_is_said() {
+        check(
+            "commit good, settle, ask suspend, wait 1, commit a=2, settle",
+            expect![[r#"
+            suspended by Grace; steady on a000001
+            - a000002 waits: suspended by Grace: to see
+            - suspended by Grace: to see; `lockstep resume test` goes on"#]],
+        );
+        check(
+            "commit good, settle, ask release override, wait 1, ask release deletes 9, wait 1",
+            expect![[r#"
+            steady on a000001
+            - the next change passes every gate, by Grace: to see
+            - the next change may delete 9 keys beyond the limits"#]],
+        );
+    }
+
+    #[test]
+    fn fights_and_old_failures_are_said() {
+        check(
+            "commit good, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1",
+            expect![[r#"
+            steady on a000001: contested, repaired with back-off: a
+            - somebody else keeps changing a; they are repaired with growing pauses: find out who writes them"#]],
+        );
+        check(
+            "commit good ?other, settle, other sick, settle, commit a=2, wait 3",
+            expect![[r#"
+            verifying a000002
+            - last good is a000001
+            - not counted, because failing before this change: other"#]],
+        );
+    }
+
+    #[test]
+    fn every_line_is_one_bounded_line() {
+        let mut rollout = rollout_after("commit good, settle, commit invalid, settle");
+        if let Some(note) = &mut rollout.note {
+            note.text = "ü\n".repeat(1_000);
+        }
+        let lines = [vec![headline(&rollout)], explain(&rollout)].concat();
+        for line in lines {
+            assert!(line.chars().count() <= LONGEST_LINE && !line.contains('\n'), "{line}");
+        }
+        assert!(headline(&rollout).chars().count() <= LONGEST_HEADLINE);
+    }
+}

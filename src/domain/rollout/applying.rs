@@ -1,0 +1,140 @@
+//! While a plan is being written: go on, give way to a newer commit, hold, or turn back (rules H6, R7, A9).
+
+use std::collections::BTreeSet;
+
+use super::head::{Hindrance, Judgement};
+use super::moves::trusted;
+use super::observation::{Observation, Trouble, TroubleKind};
+use super::record::{Attempt, Outcome, Phase, Reached, RefusedAttempt, Rollout};
+use super::{Apply, Save, Step};
+use crate::domain::desired::DesiredState;
+use crate::domain::plan::{Intent, Plan};
+use crate::domain::time::Timestamp;
+
+impl Rollout {
+    /// The step while the phase is `Applying`.
+    pub(super) fn while_applying(&self, seen: &Observation<'_>) -> Step {
+        let (Some(goal), Some(attempt)) = (&self.goal, &self.attempt) else {
+            return Step::wait("the record says applying without an attempt; run `lockstep release`", None);
+        };
+        if self.is_suspended(seen.now) {
+            return Step::wait("suspended while applying", self.suspended_until());
+        }
+        let intent = attempt.line.intent;
+        if intent == Intent::Advance
+            && let Some(step) = self.supersede(seen)
+        {
+            return step;
+        }
+        let Some(desired) = seen.books.of(goal) else {
+            return self.without_its_goal(goal, seen);
+        };
+        let mut leave = BTreeSet::new();
+        if let Some(Trouble { text, keys, .. }) = seen.denied(intent, goal.revision) {
+            match intent {
+                Intent::RollBack if !keys.is_empty() => leave.extend(keys.iter().cloned()),
+                Intent::RollBack => return self.hold_back(text),
+                Intent::Advance | Intent::Repair | Intent::Restored => return self.turn_back(goal, text, seen),
+            }
+        }
+        if let Some(wait) = seen.backing_off() {
+            return overdue(attempt, desired, seen).map_or(wait, |text| self.hold_back(&text));
+        }
+        let plan = self.plan_leaving(&leave, intent, goal.revision, desired, goal.generation, seen);
+        if intent == Intent::Advance && !plan.obstacles.is_empty() {
+            return self.blocked(attempt, desired, &plan, seen);
+        }
+        if plan.is_empty() { self.written(&plan, seen) } else { self.write_on(plan) }
+    }
+
+    /// The commit gone to was forced out of the branch and is in no mirror here: only a newer head can go on from this.
+    pub(super) fn without_its_goal(&self, goal: &Reached, seen: &Observation<'_>) -> Step {
+        let text = format!("{} is not in the mirror; fetching", goal.revision.short());
+        self.supersede(seen).unwrap_or_else(|| Step::wait(text, None))
+    }
+
+    /// To a newer commit that may take this attempt's place; a refused or invalid one takes no place (rule G3).
+    pub(super) fn supersede(&self, seen: &Observation<'_>) -> Option<Step> {
+        if self.is_suspended(seen.now) {
+            return None;
+        }
+        let Judgement::Candidate(candidate) = self.judge_head(seen) else { return None };
+        let plan = self.plan_advance(&candidate, seen).ok()?;
+        match self.hindrance(candidate.desired, candidate.tip, seen) {
+            None => Some(self.advance(&candidate, plan, seen)),
+            Some(Hindrance::Refused(record)) => Some(Step::record(*record)),
+            // What is under way has its own things to do meanwhile.
+            Some(Hindrance::Wait(_) | Hindrance::Note(_)) => None,
+        }
+    }
+
+    /// Everything is written that can be: from now on health counts (rule H6).
+    fn written(&self, plan: &Plan, seen: &Observation<'_>) -> Step {
+        // A key that was left is not ours yet: to call this complete would make it drift, and drift is overwritten (rule O2).
+        let mut record = if plan.obstacles.is_empty() { self.clone().completed() } else { self.clone() };
+        record.phase = Phase::Verifying;
+        if let Some(attempt) = &mut record.attempt {
+            attempt.applied = Some(seen.now);
+            attempt.except = except(plan);
+        }
+        record.reason = String::new();
+        Step::record(record)
+    }
+
+    fn write_on(&self, plan: Plan) -> Step {
+        let whole = plan.obstacles.is_empty();
+        let mut record = if whole { self.clone().completed() } else { self.clone() };
+        if let Some(attempt) = &mut record.attempt {
+            attempt.except = except(&plan);
+        }
+        let closing = Save { record, history: Vec::new(), answers: Vec::new() };
+        Step::Apply(Box::new(Apply { opening: None, plan, closing }))
+    }
+
+    /// A key that the attempt needs became somebody else's after its first write.
+    fn blocked(&self, attempt: &Attempt, desired: &DesiredState, plan: &Plan, seen: &Observation<'_>) -> Step {
+        let text = format!("waiting for keys that somebody else holds: {}", except(plan).join(", "));
+        let deadline = apply_deadline(attempt, desired, seen);
+        if seen.now >= deadline { self.hold_back(&text) } else { Step::wait(text, Some(deadline)) }
+    }
+
+    /// Stops half-way without blaming the revision; judged again when head or live state changes.
+    fn hold_back(&self, text: &str) -> Step {
+        let mut record = self.clone();
+        record.phase = Phase::HeldRefused;
+        text.clone_into(&mut record.reason);
+        Step::record(record)
+    }
+
+    /// Denied part-way: back to last good, and no further try as long as nothing changes (rule H6).
+    fn turn_back(&self, goal: &Reached, text: &str, seen: &Observation<'_>) -> Step {
+        let refused = RefusedAttempt { digest: goal.digest, rights: seen.rights, text: text.to_owned() };
+        let before = Self { refused: Some(refused), ..self.clone() };
+        // With nothing to go back to this attempt is the one to go on with, so it is no refused head.
+        before.roll_back(Outcome::Refused, text, seen).unwrap_or_else(|| self.hold_back(text))
+    }
+}
+
+/// A conflict that went on beyond the deadline holds the attempt; what is merely unreachable never does.
+fn overdue(attempt: &Attempt, desired: &DesiredState, seen: &Observation<'_>) -> Option<String> {
+    let conflict = seen.trouble.filter(|trouble| trouble.kind == TroubleKind::Conflict)?;
+    let deadline = apply_deadline(attempt, desired, seen);
+    (seen.now >= deadline).then(|| conflict.text.clone())
+}
+
+fn apply_deadline(attempt: &Attempt, desired: &DesiredState, seen: &Observation<'_>) -> Timestamp {
+    let allowed = desired.environment().policy.rollout.apply_deadline;
+    trusted(attempt.line.started, allowed, seen.led_since, seen.now) + allowed
+}
+
+/// The obstacles as people read them.
+pub(super) fn except(plan: &Plan) -> Vec<String> {
+    const SHOWN: usize = 20;
+    let mut list: Vec<String> =
+        plan.obstacles.iter().take(SHOWN).map(|obstacle| format!("{} ({})", obstacle.key, obstacle.why)).collect();
+    let more = plan.obstacles.len().saturating_sub(SHOWN);
+    if more > 0 {
+        list.push(format!("{more} more"));
+    }
+    list
+}

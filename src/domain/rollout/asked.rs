@@ -1,0 +1,164 @@
+//! Carrying out what a person asked for (rules L2, R11): one request a pass, answered in the same move.
+
+use super::attempt::Aim;
+use super::observation::Observation;
+use super::record::{Outcome, Phase, Pin, Reached, Rollout, Suspension};
+use super::request::{Answer, Request, Verb};
+use super::{Save, Step};
+use crate::domain::plan::Intent;
+use crate::domain::revision::Revision;
+
+impl Rollout {
+    pub(super) fn carry_out(&self, request: &Request, seen: &Observation<'_>) -> Step {
+        let outcome = match &request.verb {
+            Verb::RollBack { to } => self.asked_back(*to, request, seen),
+            Verb::Release { revision, allow_deletes, overriding } => {
+                self.asked_release(*revision, *allow_deletes, *overriding, request)
+            }
+            Verb::Suspend { until } => Ok(self.asked_suspend(*until, request, seen)),
+            Verb::Resume => Ok(self.asked_resume()),
+            Verb::OverwriteDrift => {
+                Ok((Save::of(Self { overwrite_drift: true, ..self.clone() }), "drift is put right once".to_owned()))
+            }
+        };
+        let (mut save, accepted, text) = match outcome {
+            Ok((save, text)) => (save, true, text),
+            Err(text) => (Save::of(self.clone()), false, text),
+        };
+        save.answers.push(Answer { id: request.id.clone(), at: seen.now, accepted, text });
+        Step::Record(Box::new(save))
+    }
+
+    fn asked_back(&self, to: Option<Revision>, request: &Request, seen: &Observation<'_>) -> Result<(Save, String), String> {
+        let goal = self.goal.as_ref().ok_or("nothing was ever applied here")?;
+        let to = to.or_else(|| self.way_back()).ok_or("there is no proven revision to go back to")?;
+        let desired = seen
+            .books
+            .desired(to)
+            .ok_or_else(|| format!("{} is not in the mirror, or invalid for this environment", to.short()))?;
+        let digest = desired.revision_digest();
+        if digest == goal.digest {
+            return Err(format!("{} is what the environment is on already", to.short()));
+        }
+        if let Some(rejection) = self.rejection(digest) {
+            return Err(format!("{} is rejected: {}; release it first", to.short(), rejection.reason));
+        }
+        // The guard lets every rollback pass, so only what was proven here may be gone back to (rule G2).
+        if !self.is_proven(digest) && self.last_good.as_ref().is_none_or(|good| good.digest != digest) {
+            let proven: Vec<String> = self.proven.iter().rev().take(3).map(|proof| proof.revision.short()).collect();
+            return Err(format!("{} was never proven here; proven last: {}", to.short(), proven.join(", ")));
+        }
+        let because = format!("rolled back by {}: {}", request.by, request.reason);
+        let mut before = self.clone();
+        if let Some(failing) = self.failing_on_last_good(seen) {
+            before.baseline = failing;
+        }
+        before.reject(goal, &because, seen);
+        // What a person rejects is no place to go back to later.
+        if before.last_good.as_ref().is_some_and(|good| good.digest == goal.digest) {
+            before.last_good = before.newest_proof(seen);
+        }
+        let mut pinned: std::collections::BTreeSet<_> = [goal.digest].into();
+        if let super::HeadView::At(tip) = seen.head {
+            pinned.extend(seen.books.desired(tip).map(crate::domain::desired::DesiredState::revision_digest));
+        }
+        pinned.remove(&digest);
+        let closed = before.close_open_lines(Outcome::RolledBack, &because, seen.now);
+        let plan = before.plan(Intent::RollBack, to, desired, before.next_generation(seen), seen);
+        let tip = self.believed_tip(seen, goal);
+        let aim = Aim { intent: Intent::RollBack, revision: to, tip, by: request.by.clone(), because };
+        let mut save = before.begin(aim, desired, &plan, seen.now).with_lines(closed);
+        save.record.pin = Some(Pin { seen: pinned, by: request.by.clone(), reason: request.reason.clone(), at: seen.now });
+        Ok((save, format!("rolling back from {} to {}", goal.revision.short(), to.short())))
+    }
+
+    /// The newest revision that is still taken for proven and that the mirror has.
+    fn newest_proof(&self, seen: &Observation<'_>) -> Option<Reached> {
+        self.proven.iter().rev().find_map(|proof| {
+            let desired = seen.books.desired(proof.revision)?;
+            Some(Reached {
+                revision: proof.revision,
+                tip: proof.revision,
+                state: desired.state_digest(),
+                digest: proof.digest,
+                generation: self.generation,
+            })
+        })
+    }
+
+    /// Last good; when that is where the environment is, the newest other revision that was proven.
+    fn way_back(&self) -> Option<Revision> {
+        let goal = self.goal.as_ref()?;
+        let good = self.last_good.as_ref().filter(|good| good.digest != goal.digest).map(|good| good.revision);
+        good.or_else(|| self.proven.iter().rev().find(|proof| proof.digest != goal.digest).map(|proof| proof.revision))
+    }
+
+    fn asked_release(
+        &self,
+        revision: Option<Revision>,
+        allow_deletes: Option<u32>,
+        overriding: bool,
+        request: &Request,
+    ) -> Result<(Save, String), String> {
+        let mut record = self.clone();
+        let mut done = Vec::new();
+        if let Some(revision) = revision {
+            let before = record.rejected.len();
+            record.rejected.retain(|rejection| rejection.revision != revision);
+            if record.rejected.len() == before {
+                return Err(format!("{} is not rejected here", revision.short()));
+            }
+            done.push(format!("released {}", revision.short()));
+        } else {
+            if !record.rejected.is_empty() {
+                done.push(format!("released {} rejected revisions", record.rejected.len()));
+                record.rejected.clear();
+            }
+            if record.phase == Phase::Frozen {
+                record = record.unfrozen(&request.by);
+                done.push("ended the freeze".to_owned());
+            }
+        }
+        if record.refused.take().is_some() {
+            done.push("the refused revision is tried again".to_owned());
+        }
+        if let Some(deletes) = allow_deletes {
+            record.allowed_deletes = deletes;
+            done.push(format!("the next change may delete {deletes} keys more"));
+        }
+        if overriding {
+            record.overridden = Some(format!("{}: {}", request.by, request.reason));
+            done.push("the next change passes every gate".to_owned());
+        }
+        if done.is_empty() {
+            return Err("nothing is rejected, refused or frozen here".to_owned());
+        }
+        Ok((Save::of(record), done.join("; ")))
+    }
+
+    fn asked_suspend(
+        &self,
+        until: Option<crate::domain::time::Timestamp>,
+        request: &Request,
+        seen: &Observation<'_>,
+    ) -> (Save, String) {
+        let suspension = Suspension { until, by: request.by.clone(), reason: request.reason.clone(), at: seen.now };
+        (Save::of(Self { suspension: Some(suspension), ..self.clone() }), "suspended".to_owned())
+    }
+
+    fn asked_resume(&self) -> (Save, String) {
+        let text = match (&self.suspension, &self.pin) {
+            (None, None) => "it was neither suspended nor pinned",
+            (Some(_), None) => "resumed",
+            (None, Some(_)) => "unpinned",
+            (Some(_), Some(_)) => "resumed and unpinned",
+        };
+        (Save::of(Self { suspension: None, pin: None, ..self.clone() }), text.to_owned())
+    }
+}
+
+impl Save {
+    fn of(record: Rollout) -> Self {
+        Self { record, history: Vec::new(), answers: Vec::new() }
+    }
+}

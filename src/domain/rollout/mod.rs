@@ -1,0 +1,136 @@
+//! Station 6: the rollout, one environment's durable record, and the one step that follows from looking at the world.
+//!
+//! The record holds everything that a controller must remember; a controller that dies is replaced by another that reads
+//! it. [`Rollout`] is plain data here; how it moves is in the files beside this one.
+
+pub mod request;
+pub mod record;
+pub mod observation;
+mod head;
+mod attempt;
+mod moves;
+mod repairing;
+mod applying;
+mod verifying;
+mod resting;
+mod asked;
+
+pub use head::Preview;
+pub use observation::{Books, HeadView, Observation, Trouble, TroubleKind};
+pub use record::{
+    Attempt, Closed, Contested, HeadNote, HeadVerdict, HistoryLine, Identity, Outcome, Phase, Pin, Proof, Reached,
+    RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, TargetId, Unproven,
+};
+pub use request::{Answer, Request, RequestId, Verb};
+
+use super::live::Fence;
+use super::plan::Plan;
+
+/// What one pass does: exactly one of these (rule R12).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Nothing to do now; the texts say what is waited for.
+    Wait(Waiting),
+    /// The record moves; no managed resource is touched.
+    Record(Box<Save>),
+    /// A plan is written.
+    Apply(Box<Apply>),
+}
+
+/// Why nothing is done now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// What is waited for, for people; empty when all is in step.
+    pub reason: String,
+    /// When a look is worth it even if nothing else happens.
+    pub until: Option<super::time::Timestamp>,
+}
+
+/// A move of the record, with the history lines and answers that belong in the same transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Save {
+    /// The record as it shall be.
+    pub record: Rollout,
+    /// Lines to create (no outcome yet, or opened and closed at once) or to close.
+    pub history: Vec<HistoryLine>,
+    /// Requests that this move carries out or refuses.
+    pub answers: Vec<Answer>,
+}
+
+/// A plan with the record around it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apply {
+    /// The record while the plan is being written; none when the record says so already (an attempt that goes on).
+    ///
+    /// A target that writes the whole plan in one transaction leaves this record out and takes its history lines and answers.
+    pub opening: Option<Save>,
+    /// What is written, in order. Its values come from the desired state of `plan.revision`.
+    pub plan: Plan,
+    /// The record once the whole plan is written.
+    pub closing: Save,
+}
+
+impl Apply {
+    /// The one move of a target that writes the whole plan at once: the closing record, with the lines and answers of both.
+    #[must_use]
+    pub fn at_once(&self) -> Save {
+        let mut save = self.closing.clone();
+        if let Some(opening) = &self.opening {
+            let closed: Vec<_> = save.history.iter().map(|line| line.generation).collect();
+            save.history.extend(opening.history.iter().filter(|line| !closed.contains(&line.generation)).cloned());
+            save.answers.extend(opening.answers.iter().cloned());
+        }
+        save
+    }
+}
+
+/// A record as a target holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The record.
+    pub record: Rollout,
+    /// What the next write of it must name.
+    pub fence: Fence,
+}
+
+impl Rollout {
+    /// Decides the one step that follows from what was seen (rule R12).
+    ///
+    /// Requests go first, then what the phase asks for. Nothing here depends on how the state was reached: a controller that
+    /// takes over in the middle decides the same.
+    #[must_use]
+    pub fn decide(&self, seen: &Observation<'_>) -> Step {
+        if seen.restored {
+            return self.note_restored(seen);
+        }
+        if let Some(request) = seen.requests.first() {
+            return self.carry_out(request, seen);
+        }
+        if self.suspension.as_ref().and_then(|suspension| suspension.until).is_some_and(|until| until <= seen.now) {
+            return Step::record(Self { suspension: None, ..self.clone() });
+        }
+        match self.phase {
+            Phase::Applying => self.while_applying(seen),
+            Phase::Verifying => self.while_verifying(seen),
+            Phase::Idle
+            | Phase::Steady
+            | Phase::HeldAfterRollback
+            | Phase::HeldUnproven
+            | Phase::HeldRefused
+            | Phase::Frozen => self.while_resting(seen),
+        }
+    }
+}
+
+impl Step {
+    fn record(record: Rollout) -> Self {
+        Self::Record(Box::new(Save { record, history: Vec::new(), answers: Vec::new() }))
+    }
+
+    fn wait(reason: impl Into<String>, until: Option<super::time::Timestamp>) -> Self {
+        Self::Wait(Waiting { reason: reason.into(), until })
+    }
+}
+
+#[cfg(test)]
+pub(in crate::domain) mod tests;

@@ -1,0 +1,164 @@
+//! What one pass saw of the world: everything a decision may rest on, and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::record::{Reached, Rollout};
+use super::request::{Request, Verb};
+use crate::domain::commit::Commit;
+use crate::domain::desired::DesiredState;
+use crate::domain::health::HealthLog;
+use crate::domain::live::LiveState;
+use crate::domain::name::KeyPath;
+use crate::domain::plan::Intent;
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::time::Timestamp;
+
+/// The branch, as far as it may be believed (rule S1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeadView {
+    /// There is nothing to follow, and why: nothing fetched yet, no commit, no such branch.
+    None(String),
+    /// It is no descendant of the tip followed so far, and only one fetch has seen it.
+    Rewound(Revision),
+    /// It can't be read for this environment; the text counts and names the problems.
+    Invalid(Revision, String),
+    /// It is valid and doesn't have this environment (rule O9).
+    Retired(Revision),
+    /// It can be followed; its desired state is in the books.
+    At(Revision),
+}
+
+/// What was read of the repository.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    /// The desired state of each revision that the record or a request names and the mirror has.
+    pub desired: BTreeMap<Revision, Arc<DesiredState>>,
+    /// Commits after the first, up to the second, newest first.
+    pub commits: BTreeMap<(Revision, Revision), Vec<Commit>>,
+    /// The commit of the head itself.
+    pub head: Option<Commit>,
+}
+
+impl Books {
+    pub(super) fn desired(&self, revision: Revision) -> Option<&DesiredState> {
+        self.desired.get(&revision).map(Arc::as_ref)
+    }
+
+    /// What a reached revision says. Another commit with the same digest says the same, so a commit that was forced out of
+    /// the branch is not missed as long as its content is still there.
+    #[must_use]
+    pub fn of(&self, reached: &Reached) -> Option<&DesiredState> {
+        let same = |desired: &&Arc<DesiredState>| desired.revision_digest() == reached.digest;
+        self.desired.get(&reached.revision).or_else(|| self.desired.values().find(same)).map(Arc::as_ref)
+    }
+
+    pub(super) fn after(&self, after: Revision, upto: Revision) -> &[Commit] {
+        self.commits.get(&(after, upto)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// How a write failed, as far as decisions differ by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// It may go well later.
+    Transient,
+    /// Somebody else keeps writing these keys.
+    Conflict,
+    /// The target will not, or we may not.
+    Denied,
+}
+
+/// The last write failed (rule H6). Forgotten when a write goes well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// How.
+    pub kind: TroubleKind,
+    /// What failed and why, for people; names the keys, and is the same text each time.
+    pub text: String,
+    /// The keys, as far as the target said which.
+    pub keys: Vec<KeyPath>,
+    /// What the write was for.
+    pub intent: Intent,
+    /// The revision that was being written.
+    pub revision: Revision,
+    /// Since when every try of it ended so.
+    pub since: Timestamp,
+    /// When another try is worth it.
+    pub retry: Timestamp,
+}
+
+/// What one pass saw.
+#[derive(Debug, Clone)]
+pub struct Observation<'a> {
+    /// The moment of the pass.
+    pub now: Timestamp,
+    /// Since when this process leads the environment without a break (rule L3).
+    pub led_since: Timestamp,
+    /// How long samples don't count after an apply, where the environment doesn't say.
+    pub settle: Duration,
+    /// Which credential the target is used with.
+    pub rights: u64,
+    /// The branch.
+    pub head: HeadView,
+    /// The repository.
+    pub books: &'a Books,
+    /// The target.
+    pub live: &'a LiveState,
+    /// The samples.
+    pub health: &'a HealthLog,
+    /// Requests without an answer, oldest first.
+    pub requests: &'a [Request],
+    /// The last write's failure, if it failed.
+    pub trouble: Option<&'a Trouble>,
+    /// The highest generation that this process has ever seen here (rule A5).
+    pub remembered: Generation,
+    /// The target's state is older than what this process remembers (rule A6).
+    pub restored: bool,
+}
+
+impl<'a> Observation<'a> {
+    /// The wait that the last failure asks for, if it is not over. A denial asks for none: it is decided about.
+    pub(super) fn backing_off(&self) -> Option<super::Step> {
+        let trouble = self.trouble.filter(|trouble| trouble.kind != TroubleKind::Denied && trouble.retry > self.now)?;
+        Some(super::Step::wait(trouble.text.as_str(), Some(trouble.retry)))
+    }
+
+    /// The denial of a write with this intent to this revision, while it is fresh.
+    pub(super) fn denied(&self, intent: Intent, revision: Revision) -> Option<&'a Trouble> {
+        self.trouble.filter(|trouble| {
+            trouble.kind == TroubleKind::Denied
+                && trouble.retry > self.now
+                && trouble.intent == intent
+                && trouble.revision == revision
+        })
+    }
+}
+
+impl Rollout {
+    /// The revisions whose desired states a decision needs.
+    #[must_use]
+    pub fn revisions_needed(&self, requests: &[Request]) -> Vec<Revision> {
+        let named = [&self.goal, &self.complete, &self.last_good].into_iter().flatten().chain(&self.attempted);
+        let mut needed: Vec<Revision> = named.map(|reached| reached.revision).collect();
+        if let Some(Request { verb: Verb::RollBack { to }, .. }) = requests.first() {
+            needed.extend(*to);
+            needed.extend(self.proven.iter().map(|proof| proof.revision));
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
+    /// The first ends of the commit ranges, up to the head, that a decision needs: their trailers count.
+    #[must_use]
+    pub fn ranges_needed(&self) -> Vec<Revision> {
+        let mut ends: Vec<Revision> = self.complete.iter().map(|reached| reached.tip).collect();
+        ends.extend(self.rejected.iter().map(|rejection| rejection.tip));
+        ends.extend(self.frozen_tip);
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+}

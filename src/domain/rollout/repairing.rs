@@ -1,0 +1,153 @@
+//! Putting drift right: back to the goal, key by key, and with patience where somebody keeps changing a key (rules R4, R9).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::observation::Observation;
+use super::record::{Contested, HistoryLine, Outcome, RepairLog, Rollout};
+use super::{Apply, Save, Step};
+use crate::domain::desired::DesiredState;
+use crate::domain::name::KeyPath;
+use crate::domain::plan::{Intent, Plan};
+use crate::domain::revision::Generation;
+use crate::domain::time::Timestamp;
+
+/// How far back repairs of one key count, and the longest back-off.
+const WINDOW: Duration = Duration::from_mins(10);
+/// The third repair within the window makes a key contested.
+const CONTESTED_AFTER: usize = 3;
+/// The first wait after that; it doubles with each further repair.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
+/// Keys whose repairs are logged at most: a bulk change by hand is no fight over one key.
+const LOGGED: usize = 256;
+
+impl Rollout {
+    /// The step that puts drift right, if there is drift and now is the time.
+    pub(super) fn repair(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
+        let goal = self.goal.clone()?;
+        let open = self.repair.as_ref();
+        let generation = open.map_or_else(|| self.next_generation(seen), |line| line.generation);
+        let mut leave: BTreeSet<KeyPath> = self.repairs.waiting(seen.now).collect();
+        if let Some(denied) = seen.denied(Intent::Repair, goal.revision) {
+            if denied.keys.is_empty() {
+                return None;
+            }
+            leave.extend(denied.keys.iter().cloned());
+        }
+        let plan = self.plan_leaving(&leave, Intent::Repair, goal.revision, desired, generation, seen);
+        if plan.is_empty() {
+            return self.finish_repair(&plan, seen);
+        }
+        if let Some(wait) = seen.backing_off() {
+            return Some(wait);
+        }
+        let opening = if open.is_some() { None } else { Some(self.begin_repair(&plan, desired, generation, seen)) };
+        let mut record = opening.as_ref().map_or_else(|| self.clone(), |opening| opening.record.clone());
+        let text = summary(&plan);
+        let line = record.close_repair(Outcome::Repaired, &text, seen.now);
+        let record = Self { overwrite_drift: false, ..record.whole_after(&plan) };
+        let closing = Save { record, history: line.into_iter().collect(), answers: Vec::new() };
+        Some(Step::Apply(Box::new(Apply { opening, plan, closing })))
+    }
+
+    /// When the next contested key is due, so that the loop looks again then.
+    pub(super) fn next_repair(&self, now: Timestamp) -> Option<Timestamp> {
+        self.repairs.contested.values().filter(|contested| contested.waits(now)).map(|contested| contested.next).min()
+    }
+
+    fn begin_repair(&self, plan: &Plan, desired: &DesiredState, generation: Generation, seen: &Observation<'_>) -> Save {
+        let mut record = self.clone();
+        record.generation = generation;
+        if let Some(goal) = &mut record.goal {
+            goal.generation = generation;
+        }
+        record.repairs.note(plan, desired, seen);
+        let line = HistoryLine {
+            generation,
+            intent: Intent::Repair,
+            revision: plan.revision,
+            from: Some(plan.revision),
+            by: "lockstep".to_owned(),
+            because: summary(plan),
+            counts: plan.counts(),
+            started: seen.now,
+            closed: None,
+        };
+        record.repair = Some(line.clone());
+        Save { record, history: vec![line], answers: Vec::new() }
+    }
+
+    /// A repair that was interrupted, and whose keys are right now, is finished.
+    fn finish_repair(&self, plan: &Plan, seen: &Observation<'_>) -> Option<Step> {
+        let mut record = self.clone();
+        let line = record.close_repair(Outcome::Repaired, "put right", seen.now)?;
+        let record = record.whole_after(plan);
+        Some(Step::Record(Box::new(Save { record, history: vec![line], answers: Vec::new() })))
+    }
+}
+
+impl Rollout {
+    /// The record after this repair was written: complete, unless it had to leave keys. What it left stays as much ours, or
+    /// as little, as it was before (rule O2).
+    fn whole_after(mut self, plan: &Plan) -> Self {
+        if plan.obstacles.is_empty() {
+            self.complete.clone_from(&self.goal);
+        }
+        self
+    }
+}
+
+/// Names some of the keys and what happened to the first.
+fn summary(plan: &Plan) -> String {
+    const SHOWN: usize = 3;
+    let names: Vec<&str> = plan.changes.iter().take(SHOWN).map(|change| change.key.as_str()).collect();
+    let more = plan.changes.len().saturating_sub(SHOWN);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let why = plan.changes.first().map_or("", |change| change.why.as_str());
+    format!("{}{and_more}: {why}", names.join(", "))
+}
+
+impl Contested {
+    /// Whether its next repair is still ahead. One further ahead than any back-off was set by another clock (rule L3).
+    fn waits(&self, now: Timestamp) -> bool {
+        self.next > now && self.next.since(now) <= WINDOW
+    }
+}
+
+impl RepairLog {
+    /// Contested keys that are not due.
+    fn waiting(&self, now: Timestamp) -> impl Iterator<Item = KeyPath> {
+        self.contested.iter().filter(move |(_, contested)| contested.waits(now)).map(|(key, _)| key.clone())
+    }
+
+    /// Notes that the keys of a plan are repaired now.
+    fn note(&mut self, plan: &Plan, desired: &DesiredState, seen: &Observation<'_>) {
+        let now = seen.now;
+        self.recent.retain(|_, times| {
+            times.retain(|at| now.since(*at) <= WINDOW);
+            !times.is_empty()
+        });
+        let recent = &self.recent;
+        self.contested.retain(|key, contested| recent.contains_key(key) || now.since(contested.next) <= WINDOW);
+        for change in plan.changes.iter().take(LOGGED) {
+            if !self.recent.contains_key(&change.key) && self.recent.len() >= LOGGED {
+                continue;
+            }
+            let times = self.recent.entry(change.key.clone()).or_default();
+            times.push(now);
+            let repairs = times.len();
+            let known = self.contested.get(&change.key).map(|contested| contested.wait);
+            if repairs < CONTESTED_AFTER && known.is_none() {
+                continue;
+            }
+            let wait = known.map_or(FIRST_BACK_OFF, |wait| (wait * 2).min(WINDOW));
+            let contested = Contested {
+                ours: desired.entries().get(&change.key).map(|entry| entry.digest),
+                theirs: seen.live.entries.get(&change.key).map(|entry| entry.digest),
+                wait,
+                next: now + wait,
+            };
+            self.contested.insert(change.key.clone(), contested);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What people ask of an environment: written beside the record by the CLI, carried out by whoever leads (rule L2).
+
+use std::fmt;
+
+use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
+
+/// The random id of a request: 16 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// Checks a text: 16 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 16 && text.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c)))
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its id.
+    pub id: RequestId,
+    /// Who asks: user and host.
+    pub by: String,
+    /// When, by the asker's clock: for people only.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// What.
+    pub verb: Verb,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// Reject what is live, go back, and stay there (rule R11).
+    RollBack {
+        /// Where to; none: last good, or the proven one before it when last good is live.
+        to: Option<Revision>,
+    },
+    /// Drop a rejection or the freeze and try head again.
+    Release {
+        /// Only the rejection of this revision; none: all rejections and the freeze.
+        revision: Option<Revision>,
+        /// The next advance may delete so many keys beyond the limits (rule G1).
+        allow_deletes: Option<u32>,
+        /// The next advance passes every gate (rule G4).
+        overriding: bool,
+    },
+    /// Write nothing to managed resources.
+    Suspend {
+        /// Until when.
+        until: Option<Timestamp>,
+    },
+    /// Undo a suspension and a pin.
+    Resume,
+    /// Put drift right although the policy says `report` (rule R10).
+    OverwriteDrift,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Which request.
+    pub id: RequestId,
+    /// When it was carried out or refused.
+    pub at: Timestamp,
+    /// Whether it was carried out.
+    pub accepted: bool,
+    /// What was done or why not, for people.
+    pub text: String,
+}

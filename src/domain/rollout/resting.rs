@@ -1,0 +1,193 @@
+//! While nothing is under way: follow the head, put drift right, and say why not (rules R3, R4, R6, R8, G3).
+
+use super::Step;
+use super::head::{Hindrance, Judgement};
+use super::observation::{HeadView, Observation, TroubleKind};
+use super::record::{HeadNote, HeadVerdict, Phase, Rollout, Unproven};
+use crate::domain::desired::DesiredState;
+use crate::domain::environment::DriftPolicy;
+use crate::domain::health::HealthVerdict;
+use crate::domain::name::KeyPath;
+use crate::domain::plan::Intent;
+use crate::domain::time::Timestamp;
+
+impl Rollout {
+    /// The step while the phase is one of rest.
+    pub(super) fn while_resting(&self, seen: &Observation<'_>) -> Step {
+        if self.phase == Phase::Frozen
+            && let Some(commit) = self.released_by_commit(seen)
+        {
+            let by = format!("commit {} of {}", commit.revision.short(), commit.author);
+            return Step::record(self.clone().unfrozen(&by));
+        }
+        let note = match self.judge_head(seen) {
+            Judgement::InStep => None,
+            Judgement::NotFollowed(note) => Some(note),
+            Judgement::Candidate(candidate) if self.is_suspended(seen.now) => Some(self.suspended_note(candidate.tip)),
+            Judgement::Candidate(candidate) => match self.plan_advance(&candidate, seen) {
+                Err(note) => Some(note),
+                Ok(plan) => match self.hindrance(candidate.desired, candidate.tip, seen) {
+                    None => return self.advance(&candidate, plan, seen),
+                    Some(Hindrance::Wait(step)) => return step,
+                    Some(Hindrance::Refused(record)) => return Step::record(*record),
+                    Some(Hindrance::Note(note)) => Some(note),
+                },
+            },
+        };
+        let goal = self.goal.as_ref().and_then(|goal| seen.books.of(goal));
+        if let Some(desired) = goal
+            && let Some(step) = self.look_after(desired, seen)
+        {
+            return step;
+        }
+        self.rest(note, goal, seen)
+    }
+
+    /// What the goal needs while it is the goal: its unfinished attempt, repairs, its proof.
+    fn look_after(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
+        // A retired environment is left as it is (rule O9); only a repair that has begun is finished.
+        let retired = matches!(seen.head, HeadView::Retired(_)) && self.repair.is_none();
+        if self.is_suspended(seen.now) || retired {
+            return None;
+        }
+        if self.phase == Phase::HeldRefused && self.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none()) {
+            return self.resume_attempt(desired, seen);
+        }
+        if let Some(step) = self.repair(desired, seen) {
+            return Some(step);
+        }
+        if self.phase == Phase::HeldUnproven { self.judge_held(desired, seen) } else { None }
+    }
+
+    /// An attempt that was held half-way goes on when nothing stands in its way any more.
+    fn resume_attempt(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
+        let (goal, attempt) = (self.goal.as_ref()?, self.attempt.as_ref()?);
+        if let Some(wait) = seen.backing_off() {
+            return Some(wait);
+        }
+        let intent = attempt.line.intent;
+        // Whatever was denied: to try this and the head in turn would be to ask without a pause.
+        if seen.trouble.is_some_and(|trouble| trouble.kind == TroubleKind::Denied && trouble.retry > seen.now) {
+            return None;
+        }
+        let plan = self.plan(intent, goal.revision, desired, goal.generation, seen);
+        let clear = intent != Intent::Advance || plan.obstacles.is_empty();
+        clear.then(|| Step::record(Self { phase: Phase::Applying, reason: String::new(), ..self.clone() }))
+    }
+
+    /// An unproven goal is judged on, without a deadline of its own (rule R8).
+    fn judge_held(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
+        let (why, attempt) = (self.unproven?, self.attempt.as_ref()?);
+        let (verdict, _) = self.verdict(desired, seen);
+        match (verdict, why) {
+            (HealthVerdict::Healthy, Unproven::AutoRevertOff | Unproven::Empty) => None,
+            (HealthVerdict::Healthy, _) => match self.obstacle_to_proof(attempt, desired, seen) {
+                None => Some(self.prove(seen)),
+                Some(_) => None,
+            },
+            // There may be something to go back to by now: last good was in no mirror, and a fetch brought it.
+            (HealthVerdict::Unhealthy { because }, Unproven::Unknown | Unproven::NothingToGoBackTo) => {
+                let goal = self.goal.as_ref()?;
+                let mut rejected = self.clone();
+                rejected.reject(goal, &because, seen);
+                rejected.roll_back(super::Outcome::RolledBack, &because, seen)
+            }
+            (HealthVerdict::Unhealthy { because }, Unproven::RollbackUnknown) => Some(self.freeze(&because, seen)),
+            (HealthVerdict::Unhealthy { .. } | HealthVerdict::Unknown { .. }, _) => None,
+        }
+    }
+
+    /// Settles phase, note and reason; writes only when one of them differs from the record.
+    fn rest(&self, note: Option<HeadNote>, goal: Option<&DesiredState>, seen: &Observation<'_>) -> Step {
+        let phase = self.resting_phase(note.as_ref());
+        let held = matches!(phase, Phase::HeldUnproven | Phase::Frozen) || (phase == Phase::HeldRefused && self.phase == phase);
+        let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { self.ailments(goal, seen) };
+        if (phase, &note, &reason) != (self.phase, &self.note, &self.reason) {
+            return Step::record(Self { phase, reason, note, ..self.clone() });
+        }
+        let until = [self.next_repair(seen.now), self.suspended_until(), self.due(goal, seen)].into_iter().flatten().min();
+        Step::wait(note.map_or_else(String::new, |note| note.text), until)
+    }
+
+    fn resting_phase(&self, note: Option<&HeadNote>) -> Phase {
+        let unfinished =
+            self.phase == Phase::HeldRefused && self.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none());
+        if unfinished || matches!(self.phase, Phase::Frozen | Phase::HeldUnproven) {
+            return self.phase;
+        }
+        match note.map(|note| note.verdict) {
+            Some(HeadVerdict::Refused | HeadVerdict::Invalid) => Phase::HeldRefused,
+            None | Some(_) if self.goal.is_none() => Phase::Idle,
+            None => Phase::Steady,
+            Some(HeadVerdict::Rejected) => Phase::HeldAfterRollback,
+            Some(HeadVerdict::Pinned) if self.pin.is_some() => Phase::HeldAfterRollback,
+            // A suspension stops writes; it takes the environment nowhere.
+            Some(HeadVerdict::Pinned | HeadVerdict::NotBelieved | HeadVerdict::Retired | HeadVerdict::Frozen) => {
+                if self.phase == Phase::HeldAfterRollback { Phase::HeldAfterRollback } else { Phase::Steady }
+            }
+        }
+    }
+
+    /// What is not as it should be although nothing is done about it: late failures, reported drift, contested keys.
+    fn ailments(&self, goal: Option<&DesiredState>, seen: &Observation<'_>) -> String {
+        let Some(desired) = goal else { return String::new() };
+        let policy = &desired.environment().policy;
+        let mut texts = Vec::new();
+        let failing: Vec<String> = seen
+            .health
+            .failing_throughout(policy.rollout.fail_after)
+            .into_iter()
+            .filter(|name| desired.checks().contains_key(name))
+            .map(|name| name.to_string())
+            .collect();
+        if !failing.is_empty() {
+            texts.push(format!("failing now: {}", failing.join(", ")));
+        }
+        if policy.drift == DriftPolicy::Report
+            && let Some(goal) = &self.goal
+        {
+            let plan = self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen);
+            if let Some(first) = plan.drifted.first() {
+                texts.push(format!("drift is reported only: {} keys, {first} among them", plan.drifted.len()));
+            }
+        }
+        let contested: Vec<&str> = self.repairs.contested.keys().take(3).map(KeyPath::as_str).collect();
+        if !contested.is_empty() {
+            texts.push(format!("contested, repaired with back-off: {}", contested.join(", ")));
+        }
+        texts.join("; ")
+    }
+
+    fn due(&self, goal: Option<&DesiredState>, seen: &Observation<'_>) -> Option<Timestamp> {
+        let desired = goal.filter(|_| self.phase == Phase::HeldUnproven)?;
+        match self.verdict(desired, seen).0 {
+            HealthVerdict::Unknown { healthy_at, .. } => healthy_at.filter(|at| *at > seen.now),
+            HealthVerdict::Healthy | HealthVerdict::Unhealthy { .. } => None,
+        }
+    }
+
+    pub(super) fn suspended_note(&self, tip: crate::domain::revision::Revision) -> HeadNote {
+        let text = self.suspension.as_ref().map_or_else(String::new, |by| format!("suspended by {}: {}", by.by, by.reason));
+        HeadNote { revision: Some(tip), verdict: HeadVerdict::Pinned, text }
+    }
+
+    /// Whether a person stopped all writes, as of this moment.
+    #[must_use]
+    pub fn is_suspended(&self, now: Timestamp) -> bool {
+        self.suspension.as_ref().is_some_and(|suspension| suspension.until.is_none_or(|until| until > now))
+    }
+
+    pub(super) fn suspended_until(&self) -> Option<Timestamp> {
+        self.suspension.as_ref().and_then(|suspension| suspension.until)
+    }
+
+    /// The record after a freeze was ended: on an unproven goal, with the head judged anew.
+    pub(super) fn unfrozen(mut self, by: &str) -> Self {
+        self.phase = Phase::HeldUnproven;
+        self.unproven = Some(Unproven::Released);
+        self.reason = format!("released from the freeze by {by}");
+        self.frozen_tip = None;
+        self.note = None;
+        self
+    }
+}

@@ -1,0 +1,204 @@
+//! Deletes: which keys go, how many may, and what lets more go (rules O2, O3, G1, G2, G4; the guard's own table has the limits).
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn only_the_exact_key_goes() {
+    check(
+        "commit foo=1 foobar=1 foo_v2=1 foo/x=1, settle, by hand foo.bak=1, commit -foo, settle",
+        expect![[r#"
+            steady r2
+            live: a=1 foo.bak=1(unmarked) foo/… foo_v2=1 foobar=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_marked_copy_is_a_stray_and_stays() {
+    check(
+        "commit good, settle, copy a z, settle, show, commit -a, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 health=good z=1
+        --
+        steady r2
+        live: health=good z=1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_key_without_our_mark_that_the_new_revision_drops_is_left() {
+    check(
+        "commit good b=1, settle, batch 1, by hand b=9, commit -b, settle",
+        expect![[r#"
+        steady r2
+        live: a=1 b=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_dropped_key_that_was_to_be_kept_or_was_adopted_is_released_rather_than_deleted() {
+    check(
+        "commit good b=1!keep, settle, commit -b, settle",
+        expect![[r#"
+        steady r2
+        live: a=1 b=1(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit b=1 bad, wait 5, adopted b, settle",
+        expect![[r#"
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 b=1(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. rollback r1 by lockstep: proven: healthy"#]],
+    );
+    check(
+        "commit good b=1, settle, adopted b, commit -b, settle",
+        expect![[r#"
+        steady r2
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_mass_delete_is_refused_with_numbers_and_the_environment_stays() {
+    check(
+        "commit good k*100, settle, commit -k*, settle",
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good k*100, settle, commit blank ?build, settle",
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 102 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 102`, or run `lockstep release test --allow-deletes 102`
+        live: a=1 health=good k/…×100
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn trailers_up_to_the_head_add_up_to_an_allowance() {
+    check(
+        "commit good k*100, settle, commit -k* +Allow-Deletes=20, settle, commit readme +Allow-Deletes=80, settle",
+        expect![[r#"
+        steady r3
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r3 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good k*100 +Allow-Deletes=100, settle, commit -k*, settle",
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_person_can_allow_deletes_for_the_next_change_only() {
+    check(
+        "commit good k*100, settle, commit -k*, settle, ask release deletes 100, settle, show, commit k*100, settle, commit -k* a=2, settle",
+        expect![[r#"
+        steady r2
+        live: a=1 health=good
+        --
+        held-refused r3
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        done: the next change may delete 100 keys more
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_person_can_override_every_gate_once() {
+    check(
+        "commit good k*100, settle, commit -k* -?build, settle, ask release override, settle",
+        expect![[r#"
+        steady r2
+        live: a=1 health=good
+        done: the next change passes every gate
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: applied; no checks"#]],
+    );
+}
+
+#[test]
+fn a_revert_of_a_commit_that_added_500_keys_passes() {
+    check(
+        "commit good, settle, commit k*500, settle, revert, settle",
+        expect![[r#"
+        steady r3
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_rollback_is_never_refused() {
+    check(
+        "commit good, settle, commit k*500 bad, settle",
+        expect![[r#"
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. rollback r1 by lockstep: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn the_head_is_judged_again_when_live_state_changes() {
+    check(
+        "commit good, settle, theirs b, commit b=1, settle, show, by hand -b, settle",
+        expect![[r#"
+        held-refused r1
+        head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
+        live: a=1 b=theirs(theirs) health=good
+        --
+        steady r2
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, by hand b=9, commit b=1, settle",
+        expect![[r#"
+        held-refused r1
+        head refused: b: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
+        live: a=1 b=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, foreign b, commit b=1, settle",
+        expect![[r#"
+        held-refused r1
+        head refused: b: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
+        live: a=1 b=foreign(foreign) health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}

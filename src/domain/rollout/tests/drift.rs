@@ -1,0 +1,267 @@
+//! Drift: against the goal, put right or reported, and fights over a key (rules O2, R4, R9, R10).
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn drift_is_put_right_and_the_mark_with_it() {
+    check(
+        "commit good b=1, settle, by hand a=9, wait 1",
+        expect![[r#"
+        steady r1
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good b=1, settle, by hand -a b=1, wait 1",
+        expect![[r#"
+        steady r1
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: a, b: deleted by hand"#]],
+    );
+}
+
+#[test]
+fn drift_is_judged_against_the_goal_while_the_head_is_not_followed() {
+    check(
+        "commit good, settle, commit a=2 bad, settle, by hand a=2, settle",
+        expect![[r#"
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. rollback r1 by lockstep: proven: healthy
+        4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good, settle, commit invalid, settle, by hand a=9, settle",
+        expect![[r#"
+        held-refused r1
+        head invalid: 1 problem: environment.yaml:1
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit bad, settle, by hand a=9, settle",
+        expect![[r#"
+        held-unproven r1, good none, unproven nothing-to-go-back-to
+        because: build failed at the deadline: got 503; nothing to go back to
+        live: a=1 health=bad
+        1. advance r1 by Ada: unproven: build failed at the deadline: got 503; nothing to go back to
+        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
+fn drift_while_verifying_is_put_right_and_does_not_restart_the_deadline() {
+    check(
+        "commit good, settle, commit a=2 bad, wait 15, by hand a=9, wait 6",
+        expect![[r#"
+        verifying r1, rejected r2
+        waits: build was not sampled yet
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. repair r2 by lockstep: repaired: a: written by somebody else (mark lost)
+        4. rollback r1 by lockstep: under way"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, wait 4, by hand a=9, settle",
+        expect![[r#"
+        steady r2
+        live: a=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. repair r2 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
+fn unmanaged_keys_and_marks_of_others_are_left() {
+    check(
+        "commit good, settle, by hand z=9, foreign y, theirs x, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 health=good x=theirs(theirs) y=foreign(foreign) z=9(unmarked)
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_key_that_somebody_keeps_changing_is_contested_and_repaired_with_patience() {
+    let twice = "commit good, settle, by hand a=9, wait 1, by hand a=9, wait 1";
+    check(
+        &format!("{twice}, show, by hand a=9, wait 1, show, by hand a=9, wait 5, show, wait 10"),
+        expect![[r#"
+        steady r1
+        live: a=1 health=good
+        --
+        steady r1, contested a
+        because: contested, repaired with back-off: a
+        live: a=1 health=good
+        --
+        steady r1, contested a
+        because: contested, repaired with back-off: a
+        live: a=9(unmarked) health=good
+        --
+        steady r1, contested a
+        because: contested, repaired with back-off: a
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        5. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        &format!("{twice}, wait 600, by hand a=9, wait 1"),
+        expect![[r#"
+        steady r1
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
+fn a_contested_key_does_not_keep_other_keys_from_repair() {
+    let fight = "by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9";
+    check(
+        &format!("commit good b=1, settle, {fight} b=9, wait 2"),
+        expect![[r#"
+        steady r1, contested a
+        because: contested, repaired with back-off: a
+        live: a=9(unmarked) b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+        5. repair r1 by lockstep: repaired: b: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
+fn a_repair_that_fails_is_tried_again() {
+    check(
+        "commit good, settle, unreachable, by hand a=9, wait 20, show, reachable, settle",
+        expect![[r#"
+        steady r1
+        waits: no answer from Consul
+        live: a=9(unmarked) health=good
+        --
+        steady r1
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good b=1, settle, deny a, by hand a=9 b=9, wait 20, show, allow, wait 61",
+        expect![[r#"
+        steady r1
+        live: a=9(unmarked) b=1 health=good
+        --
+        steady r1
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: b: written by somebody else (mark lost)
+        3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
+fn reported_drift_is_left_and_said() {
+    check(
+        "commit @drift=report, settle, by hand a=9, settle",
+        expect![[r#"
+        steady r1
+        because: drift is reported only: 1 keys, a among them
+        live: a=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn an_advance_writes_only_what_it_changes_and_is_proven_with_drift() {
+    check(
+        "commit @drift=report b=1, settle, by hand a=9, settle, commit b=2, settle",
+        expect![[r#"
+        steady r2
+        because: drift is reported only: 1 keys, a among them
+        live: a=9(unmarked) b=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy, with drift (1 keys)"#]],
+    );
+}
+
+#[test]
+fn a_drifted_key_that_the_commit_changes_refuses_it_by_name() {
+    check(
+        "commit @drift=report, settle, by hand a=9, settle, commit a=2, settle",
+        expect![[r#"
+        held-refused r1
+        because: drift is reported only: 1 keys, a among them
+        head refused: a: was changed by hand, and drift is only reported here; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
+        live: a=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit @drift=report, settle, by hand a=9, settle, commit -a, settle",
+        expect![[r#"
+        steady r2
+        live: a=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_rollback_leaves_a_drifted_key_and_says_so() {
+    check(
+        "commit @drift=report, settle, commit a=2 bad, wait 10, by hand a=9, settle",
+        expect![[r#"
+        held-unproven r1, complete r2, rejected r2, unproven except
+        because: rolled back except a (was changed by hand, and drift is only reported here)
+        head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. rollback r1 by lockstep: unproven: rolled back except a (was changed by hand, and drift is only reported here)"#]],
+    );
+}
+
+#[test]
+fn drift_that_appears_during_an_attempt_leaves_it_unproven() {
+    check(
+        "commit @drift=report b=1, settle, commit a=2, wait 4, by hand b=9, settle",
+        expect![[r#"
+        held-unproven r2, good r1, unproven drifted
+        because: healthy, but changed by hand meanwhile: b
+        live: a=2 b=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: unproven: healthy, but changed by hand meanwhile: b"#]],
+    );
+}
+
+#[test]
+fn a_person_can_have_reported_drift_overwritten_once() {
+    check(
+        "commit @drift=report, settle, by hand a=9, settle, ask overwrite drift, settle, show, by hand a=8, settle",
+        expect![[r#"
+            steady r1
+            live: a=1 health=good
+            --
+            steady r1
+            because: drift is reported only: 1 keys, a among them
+            live: a=8(unmarked) health=good
+            done: drift is put right once
+            1. advance r1 by Ada: proven: healthy
+            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+}

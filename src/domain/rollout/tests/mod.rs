@@ -1,0 +1,21 @@
+//! Decisions of the rollout as tables: each case is a sentence about a small world, and what the world looks like at its end.
+//!
+//! [`script`] reads the sentences, [`world`] is an in-memory target with a repository, people and a clock around the real
+//! decision. Every pass of every case is held to what must always be true of a step (see [`world::World::pass`]).
+
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
+
+mod world;
+mod script;
+mod showing;
+mod verdicts;
+mod heads;
+mod deletes;
+mod writes;
+mod drift;
+mod people;
+mod baseline;
+mod properties;
+
+use script::check;
+pub(in crate::domain) use script::rollout_after;

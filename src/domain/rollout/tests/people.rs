@@ -1,0 +1,358 @@
+//! What people ask for: going back, pins, suspensions, releases (rules R11, L2).
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn a_person_goes_back_and_pins_until_something_new_comes() {
+    let back = "commit good, settle, commit a=2, settle, ask rollback, settle";
+    check(
+        back,
+        expect![[r#"
+        held-after-rollback r1, rejected r2, pinned by Grace
+        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        &format!("{back}, commit readme, settle"),
+        expect![[r#"
+        held-after-rollback r1, rejected r2, pinned by Grace
+        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        &format!("{back}, commit a=3, settle"),
+        expect![[r#"
+        steady r3, rejected r2
+        live: a=3 health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: proven: healthy
+        4. advance r3 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{back}, ask resume, settle"),
+        expect![[r#"
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: rolled back by Grace: to see; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        done: unpinned
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        &format!("{back}, ask resume, settle, ask release, settle"),
+        expect![[r#"
+        steady r2
+        live: a=2 health=good
+        done: rolling back from r2 to r1
+        done: unpinned
+        done: released 1 rejected revisions
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: proven: healthy
+        4. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_person_goes_back_to_a_revision_by_name() {
+    let three = "commit good, settle, commit a=2, settle, commit a=3, settle";
+    check(
+        &format!("{three}, ask rollback r1, settle"),
+        expect![[r#"
+        held-after-rollback r1, rejected r3, pinned by Grace
+        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+        live: a=1 health=good
+        done: rolling back from r3 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. advance r3 by Ada: proven: healthy
+        4. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        &format!("{three}, ask rollback r3, settle"),
+        expect![[r#"
+        steady r3
+        live: a=3 health=good
+        refused: r3 is what the environment is on already
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{three}, ask rollback r1, settle, ask rollback r3, settle"),
+        expect![[r#"
+        held-after-rollback r1, rejected r3, pinned by Grace
+        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+        live: a=1 health=good
+        done: rolling back from r3 to r1
+        refused: r3 is rejected: rolled back by Grace: to see; release it first
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. advance r3 by Ada: proven: healthy
+        4. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit invalid, settle, commit a=3, settle, ask rollback r2, settle",
+        expect![[r#"
+        steady r3
+        live: a=3 health=good
+        refused: r2 is not in the mirror, or invalid for this environment
+        1. advance r1 by Ada: proven: healthy
+        2. advance r3 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn going_back_needs_somewhere_to_go() {
+    check(
+        "ask rollback, settle",
+        expect![[r#"
+        idle
+        head not-believed: the branch does not exist any more
+        live: 
+        refused: nothing was ever applied here"#]],
+    );
+    check(
+        "commit good, settle, ask rollback, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 health=good
+        refused: there is no proven revision to go back to
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn going_back_while_something_is_under_way_ends_it() {
+    check(
+        "commit good, settle, commit a=2, wait 4, ask rollback, settle",
+        expect![[r#"
+        held-after-rollback r1, rejected r2, pinned by Grace
+        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
+        3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, batch 1, commit a=2 b=2 c=2, pass, ask rollback, settle",
+        expect![[r#"
+        held-after-rollback r1, rejected r2, pinned by Grace
+        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
+        3. rollback r1 by Grace: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_rollback_that_a_person_asked_for_is_frozen_when_it_is_unhealthy() {
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback, wait 1, build sick, settle",
+        expect![[r#"
+        frozen r1, rejected r2, pinned by Grace
+        because: the rollback is unhealthy too: build failed at the deadline: got 500
+        head waiting-frozen: waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: frozen: build failed at the deadline: got 500"#]],
+    );
+}
+
+#[test]
+fn what_a_person_rejected_is_never_gone_back_to() {
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback, pass, commit a=3 bad, settle",
+        expect![[r#"
+        held-after-rollback r1, rejected r2 r3
+        head rejected: rejected as r3: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: superseded: superseded by r3
+        4. advance r3 by Ada: rolled-back: build failed at the deadline: got 503
+        5. rollback r1 by lockstep: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn while_suspended_nothing_is_written_and_everything_is_watched() {
+    let suspended = "commit good, settle, ask suspend, wait 1";
+    check(
+        &format!("{suspended}, by hand a=9, commit b=2, settle"),
+        expect![[r#"
+        steady r1, suspended by Grace
+        head pinned: suspended by Grace: to see
+        live: a=9(unmarked) health=good
+        done: suspended
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{suspended}, by hand a=9, commit b=2, settle, ask resume, settle"),
+        expect![[r#"
+        steady r2
+        live: a=1 b=2 health=good
+        done: suspended
+        done: resumed
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{suspended}, build sick, settle"),
+        expect![[r#"
+        steady r1, suspended by Grace
+        because: failing now: build
+        live: a=1 health=good
+        done: suspended
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_suspension_in_the_middle_of_things_stops_their_writes() {
+    check(
+        "commit good, settle, batch 1, commit a=2 b=2, pass, ask suspend, settle, show, ask resume, settle",
+        expect![[r#"
+        applying r2, complete r1, good r1, suspended by Grace
+        waits: suspended while applying
+        live: a=2 health=good
+        --
+        steady r2
+        live: a=2 b=2 health=good
+        done: suspended
+        done: resumed
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit a=2 bad, wait 5, ask suspend, settle, show, ask resume, settle",
+        expect![[r#"
+        verifying r2, good r1, suspended by Grace
+        waits: suspended while unhealthy: build failed at the deadline: got 503
+        live: a=2 health=bad
+        --
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 health=good
+        done: suspended
+        done: resumed
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. rollback r1 by lockstep: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, wait 4, ask suspend, settle",
+        expect![[r#"
+        steady r2, suspended by Grace
+        live: a=2 health=good
+        done: suspended
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_suspension_ends_by_itself_when_it_says_so() {
+    check(
+        "commit good, settle, ask suspend 60, wait 1, commit a=2, wait 50, show, settle",
+        expect![[r#"
+        steady r1, suspended by Grace
+        head pinned: suspended by Grace: to see
+        live: a=1 health=good
+        --
+        steady r2
+        live: a=2 health=good
+        done: suspended
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_person_who_goes_back_while_suspended_is_told_that_nothing_is_written() {
+    check(
+        "commit good, settle, commit a=2, settle, ask suspend, wait 1, ask rollback, settle, show, ask resume, settle",
+        expect![[r#"
+        applying r1, complete r2, rejected r2, pinned by Grace, suspended by Grace
+        waits: suspended while applying
+        live: a=2 health=good
+        --
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: rolled back by Grace: to see; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 health=good
+        done: suspended
+        done: rolling back from r2 to r1
+        done: resumed and unpinned
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_release_without_anything_to_release_says_so() {
+    check(
+        "commit good, settle, ask release, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 health=good
+        refused: nothing is rejected, refused or frozen here
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, ask resume, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 health=good
+        done: it was neither suspended nor pinned
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_suspended_environment_does_not_move_on_when_its_commit_is_lost() {
+    check(
+        "commit good, settle, commit a=2, pass, pass, ask suspend, pass, lose r2, commit a=3, settle",
+        expect![[r#"
+        verifying r2, good r1, suspended by Grace
+        waits: r2 is not in the mirror; fetching
+        live: a=2 health=good
+        done: suspended
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: under way"#]],
+    );
+}
+
+#[test]
+fn a_person_goes_back_only_to_what_was_proven() {
+    check(
+        "commit good, settle, commit k*30, settle, commit -k* a=2, settle, ask rollback r3, settle",
+        expect![[r#"
+            held-refused r2
+            head refused: it would delete 30 of 32 keys (94 %); deletes.at_most_percent is 20 and 0 are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
+            live: a=1 health=good k/…×30
+            refused: r3 was never proven here; proven last: r2, r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy"#]],
+    );
+}

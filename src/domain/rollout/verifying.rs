@@ -1,0 +1,129 @@
+//! While samples are being judged: proven, taken back, held, or superseded (rules H1 to H6, R1, R5, R7, R8).
+
+use super::Step;
+use super::observation::Observation;
+use super::record::{Attempt, Outcome, Reached, Rollout, Unproven};
+use crate::domain::desired::DesiredState;
+use crate::domain::health::HealthVerdict;
+use crate::domain::name::KeyPath;
+use crate::domain::plan::Intent;
+use crate::domain::time::Timestamp;
+
+impl Rollout {
+    /// The step while the phase is `Verifying`.
+    pub(super) fn while_verifying(&self, seen: &Observation<'_>) -> Step {
+        let (Some(goal), Some(attempt)) = (&self.goal, &self.attempt) else {
+            return Step::wait("the record says verifying without an attempt; run `lockstep release`", None);
+        };
+        let Some(desired) = seen.books.of(goal) else {
+            return self.without_its_goal(goal, seen);
+        };
+        let suspended = self.is_suspended(seen.now);
+        let (verdict, deadline) = self.verdict(desired, seen);
+        if !suspended {
+            // While every check passes, the running attempt may finish its proof first.
+            let nearly_proven = matches!(&verdict, HealthVerdict::Healthy | HealthVerdict::Unknown { healthy_at: Some(_), .. });
+            let unhealthy = matches!(verdict, HealthVerdict::Unhealthy { .. });
+            if !nearly_proven
+                && !unhealthy
+                && let Some(step) = self.supersede(seen)
+            {
+                return step;
+            }
+            if !unhealthy && let Some(step) = self.repair(desired, seen) {
+                return step;
+            }
+        }
+        match verdict {
+            HealthVerdict::Healthy => self.passed(attempt, desired, seen),
+            HealthVerdict::Unhealthy { because } if suspended => {
+                Step::wait(format!("suspended while unhealthy: {because}"), self.suspended_until())
+            }
+            HealthVerdict::Unhealthy { because } => self.failed(goal, attempt, desired, &because, seen),
+            HealthVerdict::Unknown { because, healthy_at } => {
+                let overdue = deadline.is_some_and(|deadline| seen.now >= deadline) && healthy_at.is_none();
+                if overdue { self.undecided(attempt, &because, seen) } else { wait(because, healthy_at, deadline, seen.now) }
+            }
+        }
+    }
+
+    /// Healthy for long enough: proven, unless something other than health stands against it.
+    fn passed(&self, attempt: &Attempt, desired: &DesiredState, seen: &Observation<'_>) -> Step {
+        match self.obstacle_to_proof(attempt, desired, seen) {
+            None => self.prove(seen),
+            Some((why, text)) => self.hold_unproven(why, &text, seen),
+        }
+    }
+
+    /// What keeps a healthy goal from being proven (rules A9, G5, R10).
+    pub(super) fn obstacle_to_proof(
+        &self,
+        attempt: &Attempt,
+        desired: &DesiredState,
+        seen: &Observation<'_>,
+    ) -> Option<(Unproven, String)> {
+        if desired.is_empty() {
+            return Some((Unproven::Empty, "the desired state is empty; it is never taken for last good".to_owned()));
+        }
+        let goal = self.goal.as_ref()?;
+        let plan = self.plan(attempt.line.intent, goal.revision, desired, goal.generation, seen);
+        let rolling_back = attempt.line.intent == Intent::RollBack;
+        // What a rollback was not allowed to write is as much left out as what somebody else holds.
+        if !plan.obstacles.is_empty() || (rolling_back && !plan.is_empty()) {
+            let unwritten = plan.changes.iter().take(5).map(|change| format!("{} (could not be written)", change.key));
+            let mut kept = super::applying::except(&plan);
+            kept.extend(unwritten.filter(|_| rolling_back));
+            let kept = kept.join(", ");
+            let what = if rolling_back { "rolled back" } else { "applied" };
+            return Some((Unproven::Except, format!("{what} except {kept}")));
+        }
+        let fresh: Vec<&str> =
+            plan.drifted.iter().filter(|key| !attempt.drifted_before.contains(*key)).map(KeyPath::as_str).take(5).collect();
+        if !fresh.is_empty() && rolling_back {
+            let text = format!("rolled back except {} (changed by hand, and drift is only reported here)", fresh.join(", "));
+            return Some((Unproven::Except, text));
+        }
+        if !fresh.is_empty() {
+            return Some((Unproven::Drifted, format!("healthy, but changed by hand meanwhile: {}", fresh.join(", "))));
+        }
+        None
+    }
+
+    fn failed(&self, goal: &Reached, attempt: &Attempt, desired: &DesiredState, because: &str, seen: &Observation<'_>) -> Step {
+        if attempt.line.intent == Intent::RollBack {
+            return self.freeze(because, seen);
+        }
+        if self.last_good.is_none() {
+            return self.hold_unproven(Unproven::NothingToGoBackTo, &format!("{because}; nothing to go back to"), seen);
+        }
+        let mut rejected = self.clone();
+        rejected.reject(goal, because, seen);
+        // A fix that came meanwhile needs no detour.
+        if let Some(step) = rejected.supersede(seen) {
+            return step;
+        }
+        if !desired.environment().policy.rollout.auto_revert {
+            return rejected.hold_unproven(Unproven::AutoRevertOff, &format!("{because}; auto_revert is off"), seen);
+        }
+        rejected.roll_back(Outcome::RolledBack, because, seen).unwrap_or_else(|| {
+            let good = self.last_good.as_ref().map_or_else(String::new, |good| good.revision.short());
+            rejected.hold_unproven(
+                Unproven::NothingToGoBackTo,
+                &format!("{because}; last good {good} is in no mirror, so it can't be gone back to"),
+                seen,
+            )
+        })
+    }
+
+    /// Neither healthy nor unhealthy at the deadline: held, and checked on.
+    fn undecided(&self, attempt: &Attempt, because: &str, seen: &Observation<'_>) -> Step {
+        let why = if attempt.line.intent == Intent::RollBack { Unproven::RollbackUnknown } else { Unproven::Unknown };
+        self.hold_unproven(why, because, seen)
+    }
+}
+
+fn wait(because: String, healthy_at: Option<Timestamp>, deadline: Option<Timestamp>, now: Timestamp) -> Step {
+    // A moment that has passed is nothing to wait for: then it is the next sample that matters.
+    let until = healthy_at.into_iter().chain(deadline).filter(|at| *at > now).min();
+    Step::wait(because, until)
+}
