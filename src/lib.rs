@@ -4,3 +4,4 @@
 //! (`tests/architecture.rs`) holds the whole tree to that.
 
 pub mod domain;
+pub mod config;

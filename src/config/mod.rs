@@ -1,0 +1,160 @@
+//! The controller's own file as it is meant: valid by construction.
+//!
+//! Addresses, credentials and allow-lists live here and never in the config repository: whoever can merge there must not be
+//! able to send the controller's tokens elsewhere. [`read()`] returns every problem at once, each with its place and a hint.
+
+mod raw;
+mod fields;
+mod network;
+mod repository;
+mod credential;
+mod environment_variables;
+mod target;
+mod read;
+
+pub use credential::{CredentialError, LONGEST_CREDENTIAL};
+pub use environment_variables::ConsulVariables;
+pub use read::{ConfigError, read};
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::name::{EnvironmentName, KeyRoots, ServiceName};
+use crate::domain::rollout::TargetId;
+
+/// The whole file.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the desired state comes from.
+    pub repository: Repository,
+    /// The git mirror lives here; nothing that cannot be fetched again.
+    pub data_dir: PathBuf,
+    /// How each environment is reached.
+    pub environments: BTreeMap<EnvironmentName, TargetConfig>,
+    /// What checks may do.
+    pub checks: Checks,
+}
+
+/// The config repository.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    /// Where it is.
+    pub url: RepositoryUrl,
+    /// The branch that is followed; never begins with `-`.
+    pub branch: String,
+    /// From one fetch to the next, with jitter of ± 10 %.
+    pub poll: Duration,
+    /// The longest that one fetch may take.
+    pub fetch_timeout: Duration,
+    /// Sent as the password of HTTP basic authentication (user `x-access-token`).
+    pub token: Option<Credential>,
+    /// Private key for ssh; its file must not be readable by others.
+    pub ssh_key: Option<PathBuf>,
+    /// Known hosts for ssh; without it the user's own file.
+    pub known_hosts: Option<PathBuf>,
+    /// A CA file for https instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// Where a repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RepositoryUrl {
+    /// A path on this machine (also `file://`): watched, so that a commit is picked up at once.
+    Local(PathBuf),
+    /// `https://…`, or `http://` to a loopback address. No credentials inside.
+    Http(String),
+    /// `ssh://user@host:port/path`; neither user nor host begins with `-`.
+    Ssh {
+        /// Defaults to `git`.
+        user: String,
+        /// Name or address.
+        host: String,
+        /// Defaults to 22.
+        port: u16,
+        /// Path at the host. `ssh://` gives a leading `/`; the `host:path` form may be relative to the user's home.
+        path: String,
+    },
+}
+
+/// Where a credential is read from, each time it is used: never its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A file that only its owner may read; white space around the value is dropped.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+/// How an environment is reached.
+#[derive(Debug, Clone)]
+pub enum TargetConfig {
+    /// A Consul datacenter.
+    Consul(Box<Consul>),
+    /// A directory on this machine.
+    Directory(Directory),
+}
+
+/// A Consul datacenter.
+#[derive(Debug, Clone)]
+pub struct Consul {
+    /// `http(s)://host:port`, without a path.
+    pub address: String,
+    /// Sent as `?dc=`; none: the agent's own.
+    pub datacenter: Option<String>,
+    /// A CA file instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Client certificate and key (PEM files).
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// The ACL token.
+    pub token: Option<Credential>,
+    /// The environment's own DNS, for `dns` checks.
+    pub dns: Option<SocketAddr>,
+    /// The id that `lockstep init` printed; without it nothing is written (rule O6).
+    pub target_id: Option<TargetId>,
+    /// The only roots that the environment may write (rule O7).
+    pub keys: KeyRoots,
+    /// Connections for requests, 1 to 64 (rule A10); watches have 16 of their own.
+    pub connections: u16,
+}
+
+/// A directory on this machine.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    /// Holds `current`, `versions/` and `.lockstep/`.
+    pub path: PathBuf,
+    /// Where each service answers, since a directory has no catalog (rule F3).
+    pub services: BTreeMap<ServiceName, ServiceAddress>,
+    /// How long old versions are kept (rule D2).
+    pub keep: Duration,
+    /// The only roots that the environment may write.
+    pub keys: KeyRoots,
+}
+
+/// Where a service answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAddress {
+    /// A name or an address; IPv6 without brackets.
+    pub host: String,
+    /// The port, never 0.
+    pub port: u16,
+}
+
+/// What checks may do.
+#[derive(Debug, Clone, Default)]
+pub struct Checks {
+    /// Networks that raw addresses in checks may lie in; none: no raw addresses.
+    pub allow: Vec<Network>,
+    /// Programs that `exec` checks may name.
+    pub exec: BTreeMap<String, PathBuf>,
+}
+
+/// An address range in CIDR form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// Its first address.
+    pub address: std::net::IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
