@@ -5,3 +5,5 @@
 
 pub mod domain;
 pub mod config;
+pub mod port;
+pub mod telemetry;

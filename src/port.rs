@@ -1,0 +1,299 @@
+//! The edge: what the loop needs from the outside, as traits with few methods in the domain's words.
+//!
+//! They are traits because each has several real implementations (Consul, a directory, the simulation). Every method has
+//! a deadline of its own inside its implementation; none blocks for ever. A future that is dropped between two polls
+//! leaves the outside as some prefix of its work would, never something else.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::domain::check::Check;
+pub use crate::domain::commit::Commit;
+use crate::domain::desired::{DesiredState, FileTree};
+use crate::domain::health::Finding;
+use crate::domain::live::{Fence, LiveEntry, LiveState};
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::Revision;
+use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use crate::domain::time::Timestamp;
+
+/// What kind of failure a call to the outside was. Policy looks at nothing else, and metrics are labelled by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EdgeKind {
+    /// May go well later: unreachable, time-out, no leader, 429, 5xx.
+    Transient,
+    /// Somebody else moved first; look again.
+    Conflict,
+    /// The other side will not do this: too large, unsupported, invalid.
+    Refused,
+    /// It is not there.
+    NotFound,
+    /// We may not.
+    Denied,
+}
+
+impl EdgeKind {
+    /// The metric label.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::NotFound => "not-found",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// A failed call to the outside: which system, which operation on which thing, and of what kind.
+///
+/// `Display` names the operation only; the cause is the source, printed once at the edge of the program.
+#[derive(Debug)]
+pub struct EdgeError {
+    /// `consul`, `git`, `directory`, …
+    pub system: &'static str,
+    /// What was being done to what: "write transaction 3 of 17 to consul.example:8501". Never a secret.
+    pub operation: String,
+    /// Of what kind the failure is.
+    pub kind: EdgeKind,
+    /// The cause.
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+    /// Keys or names that a conflict or a denial is about, when the other side said so.
+    pub about: Vec<String>,
+    /// What the person who reads this can do.
+    pub hint: Option<String>,
+}
+
+impl EdgeError {
+    /// A failure of this kind, with no cause yet.
+    #[must_use]
+    pub fn new(system: &'static str, kind: EdgeKind, operation: impl Into<String>) -> Self {
+        Self { system, operation: operation.into(), kind, source: None, about: Vec::new(), hint: None }
+    }
+
+    /// With its cause: an error, or a text.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// With what it is about.
+    #[must_use]
+    pub fn about(mut self, about: Vec<String>) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The operation and every cause below it in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for EdgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.system, self.operation)
+    }
+}
+
+impl Error for EdgeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// The branch as the mirror has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Where the branch stands.
+    pub tip: Tip,
+    /// Two fetches by this controller, one poll interval apart and without an error between, agree on it: a rewind may be
+    /// believed (rule S1).
+    pub confirmed: bool,
+    /// The last fetch failed; the mirror may be behind.
+    pub trouble: Option<String>,
+}
+
+/// Where a branch stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tip {
+    /// At a commit.
+    At(Revision),
+    /// The repository has no such branch.
+    NoBranch,
+    /// The repository has no commit at all.
+    Empty,
+    /// Nothing was fetched yet.
+    Unfetched,
+}
+
+/// The config repository's mirror.
+pub trait Source: Send + Sync {
+    /// The branch, as of the last fetch.
+    fn head(&self) -> impl Future<Output = Result<Head, EdgeError>> + Send;
+
+    /// Fetches now, with a deadline; the outcome shows in [`Source::head`].
+    fn fetch(&self) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// The files of a commit. `NotFound` when the mirror does not have it.
+    fn tree(&self, revision: Revision) -> impl Future<Output = Result<FileTree, EdgeError>> + Send;
+
+    /// Whether `revision` is `of` or has it among its ancestors. False when the mirror lacks `of`.
+    fn descends(&self, revision: Revision, of: Revision) -> impl Future<Output = Result<bool, EdgeError>> + Send;
+
+    /// The commits reachable from `upto` and not from `after`, newest first, at most 1,000 of them.
+    /// With no `after`, or one that the mirror lacks: only `upto` itself.
+    fn commits(&self, after: Option<Revision>, upto: Revision) -> impl Future<Output = Result<Vec<Commit>, EdgeError>> + Send;
+
+    /// Calls `wake` whenever the branch may have moved, until the future is dropped; never, where that can't be known.
+    fn watch(&self, wake: &(dyn Fn() + Sync)) -> impl Future<Output = ()> + Send;
+
+    /// Keeps these commits in the mirror whatever happens to the branch, under names of this environment (rule S2). Commits
+    /// that the mirror lacks are left out.
+    fn keep(&self, environment: &EnvironmentName, revisions: &[Revision])
+    -> impl Future<Output = Result<(), EdgeError>> + Send;
+}
+
+/// Who leads an environment.
+#[derive(Debug)]
+pub enum Leading<L> {
+    /// This process does; the lease proves it, and every write takes it.
+    Ours(L),
+    /// Somebody else does; the text says who.
+    Theirs(String),
+}
+
+/// What a write left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    /// What the next write of the record must name.
+    pub record: Fence,
+    /// Whether the whole plan was written and the closing record with it; if not, `go_on` said stop at a batch boundary.
+    pub complete: bool,
+    /// Each key that was written, as it is now; none: it is gone.
+    pub keys: Vec<(KeyPath, Option<LiveEntry>)>,
+}
+
+/// What a target is like, where decisions depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Character {
+    /// For messages: "consul at consul.example:8501, datacenter production".
+    pub name: String,
+    /// How long samples don't count after an apply, where the environment doesn't say (rule H2).
+    pub settle: Duration,
+    /// Differs whenever the credential does: what was denied is tried again then (rule H6).
+    pub rights: u64,
+}
+
+/// How a watch tells the loop that a look is worth it. It may be called too often, never too seldom (rule R12).
+pub trait Wake: Send + Sync {
+    /// A managed key may have changed.
+    fn live(&self);
+    /// The record, the lease or a request may have changed.
+    fn state(&self);
+}
+
+/// A place that holds an environment: keys, the record, the lease, history and requests.
+pub trait Target: Send + Sync {
+    /// Proof of holding the lease. Dropping it does not release it; [`Target::release`] does, and otherwise it runs out.
+    type Lease: Send + Sync;
+
+    /// What it is like.
+    fn character(&self) -> Character;
+
+    /// The record, read consistently; none when there is none. A record of another repository, environment or target id
+    /// than the configuration's is `Refused`.
+    fn load(&self) -> impl Future<Output = Result<Option<Stored>, EdgeError>> + Send;
+
+    /// Makes the first record: allocates an owner id and a random target id.
+    ///
+    /// # Errors
+    /// `Refused` when there is a record already (rule O5).
+    fn initialise(&self) -> impl Future<Output = Result<Identity, EdgeError>> + Send;
+
+    /// Every key below the environment's roots, read consistently.
+    fn live(&self) -> impl Future<Output = Result<LiveState, EdgeError>> + Send;
+
+    /// The values of some keys, for showing a plan; absent keys are left out.
+    fn values(&self, keys: &[KeyPath]) -> impl Future<Output = Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError>> + Send;
+
+    /// Takes the lease if it is free.
+    fn lead(&self) -> impl Future<Output = Result<Leading<Self::Lease>, EdgeError>> + Send;
+
+    /// Who leads, for people; none when nobody does. Asking takes nothing and disturbs nobody.
+    fn leader(&self) -> impl Future<Output = Result<Option<String>, EdgeError>> + Send;
+
+    /// Whether the lease is still ours as far as this process knows: only a write can tell for certain.
+    fn holds(&self, lease: &Self::Lease) -> bool;
+
+    /// Gives the lease back.
+    fn release(&self, lease: Self::Lease) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// Moves the record, in one step with its history lines and answers: all or nothing, only while the lease is held and
+    /// the record is as `expected` says. A line without an outcome is created and must not exist yet.
+    ///
+    /// # Errors
+    /// `Conflict` when the lease is lost or the record moved; nothing is written then.
+    fn save(&self, lease: &Self::Lease, expected: Fence, save: &Save) -> impl Future<Output = Result<Fence, EdgeError>> + Send;
+
+    /// Writes a plan in its order, in one step or in several, each only while the lease is held, the record is ours and each
+    /// key is as its change's fence says. Between two steps it asks `go_on`. The last step carries the closing record.
+    ///
+    /// # Errors
+    /// After an error some steps may have been written: look again.
+    fn apply(
+        &self,
+        lease: &Self::Lease,
+        expected: Fence,
+        apply: &Apply,
+        desired: &DesiredState,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> impl Future<Output = Result<Written, EdgeError>> + Send;
+
+    /// History, newest first.
+    fn history(&self, at_most: usize) -> impl Future<Output = Result<Vec<HistoryLine>, EdgeError>> + Send;
+
+    /// Requests without an answer, oldest first.
+    fn requests(&self) -> impl Future<Output = Result<Vec<Request>, EdgeError>> + Send;
+
+    /// Puts a request down (create only).
+    fn submit(&self, request: &Request) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// The answer to a request, if it has one.
+    fn answer(&self, id: &RequestId) -> impl Future<Output = Result<Option<Answer>, EdgeError>> + Send;
+
+    /// Calls `wake` whenever something may have changed, until the future is dropped. It survives every error by itself.
+    fn watch(&self, wake: &dyn Wake) -> impl Future<Output = ()> + Send;
+}
+
+/// Carries out health checks.
+pub trait Probe: Send + Sync {
+    /// Takes one sample, within the check's own time-out. The check's texts are filled in already.
+    fn sample(&self, check: &Check) -> impl Future<Output = Finding> + Send;
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Monotonic within one term of leadership: wall time at its start plus what a monotonic clock measured since (rule L3).
+    fn now(&self) -> Timestamp;
+}

@@ -1,0 +1,284 @@
+//! The notable events, and what each says in the log.
+
+use std::time::Duration;
+
+use crate::domain::name::{CheckName, EnvironmentName, KeyPath};
+use crate::domain::plan::{Counts, Intent};
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::rollout::{HeadVerdict, Phase, Verb};
+use crate::port::EdgeKind;
+
+/// Which environment an event is about, and which attempt at which revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The revision that it is on or on the way to.
+    pub revision: Option<Revision>,
+    /// The attempt.
+    pub generation: Option<Generation>,
+}
+
+/// Something notable in one environment. Each happens at one place of the loop and is emitted there, once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// An attempt begins; for a rollback, announced before its first write: if we die there, people know why things move.
+    RolloutStarted {
+        /// Anything but a rollback, which is [`Event::RollbackStarted`].
+        intent: Intent,
+        /// The goal before.
+        from: Option<Revision>,
+        /// What is planned.
+        counts: Counts,
+    },
+    /// Everything is written.
+    Applied {
+        /// What was planned.
+        counts: Counts,
+        /// From the first write to the last.
+        took: Duration,
+    },
+    /// Healthy for long enough.
+    Proven,
+    /// The checks failed.
+    Unhealthy {
+        /// The evidence.
+        because: String,
+    },
+    /// The way back begins, before its first write.
+    RollbackStarted {
+        /// The goal before: what is being left.
+        from: Option<Revision>,
+        /// The evidence, or who asked for it and why.
+        because: String,
+    },
+    /// The environment is back on last good (or where a person said).
+    RollbackFinished {
+        /// The keys that had to be left, if any.
+        except: Vec<KeyPath>,
+    },
+    /// A newer commit took an attempt's place.
+    Superseded,
+    /// The environment waits for a newer commit or better knowledge.
+    Held {
+        /// Which of the three holds.
+        phase: Phase,
+        /// Why.
+        because: String,
+    },
+    /// A rollback was itself unhealthy: a person must act.
+    Frozen {
+        /// The evidence.
+        because: String,
+    },
+    /// The head is not followed.
+    HeadNotFollowed {
+        /// Of what kind the reason is.
+        verdict: HeadVerdict,
+        /// The reason.
+        because: String,
+    },
+    /// Drift was put right.
+    DriftRepaired {
+        /// How many keys.
+        keys: u32,
+    },
+    /// Drift was seen and, by the environment's policy, left.
+    DriftReported {
+        /// How many keys.
+        keys: u32,
+    },
+    /// Somebody else keeps changing a key.
+    Contested {
+        /// Which.
+        key: KeyPath,
+        /// Both values' digests.
+        because: String,
+    },
+    /// A check fails on a proven revision: reported, never rolled back (rule H5).
+    LateFailure {
+        /// Which.
+        check: CheckName,
+        /// What it found.
+        because: String,
+    },
+    /// This controller leads the environment now.
+    LeaseGained,
+    /// It does no longer.
+    LeaseLost {
+        /// Why.
+        because: String,
+    },
+    /// A person's request was carried out or refused.
+    RequestAnswered {
+        /// What was asked.
+        verb: Verb,
+        /// By whom.
+        by: String,
+        /// Whether it was carried out.
+        accepted: bool,
+        /// What was done, or why not.
+        because: String,
+    },
+    /// The target's state is older than remembered: it was restored from a snapshot (rule A6).
+    TargetRestored,
+    /// A pass ended with an error; the next one looks again.
+    PassFailed {
+        /// Of what kind.
+        kind: EdgeKind,
+        /// The error and its causes.
+        because: String,
+    },
+}
+
+/// Something notable that is not about one environment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ControllerEvent {
+    /// The config repository could not be fetched.
+    FetchFailed {
+        /// Of what kind the failure is.
+        kind: EdgeKind,
+        /// The error and its causes.
+        because: String,
+    },
+    /// The wall clock moved by more than 60 seconds beside the monotonic one (rule L3).
+    ClockJumped {
+        /// How far.
+        by: Duration,
+    },
+}
+
+/// How loud a line is: errors want a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Info,
+    Warning,
+    Error,
+}
+
+/// What an event says in the log, beside its subject.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub(super) level: Level,
+    /// Stable, for machines.
+    pub(super) name: &'static str,
+    /// For people.
+    pub(super) message: &'static str,
+    pub(super) from: Option<Revision>,
+    pub(super) keys: Option<u64>,
+    /// A word of a closed set: intent, phase, verdict, verb or kind of error.
+    pub(super) word: Option<&'static str>,
+    /// A key or check.
+    pub(super) about: Option<&'a str>,
+    pub(super) by: Option<&'a str>,
+    pub(super) took: Option<Duration>,
+    pub(super) because: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    const fn new(level: Level, name: &'static str, message: &'static str) -> Self {
+        Self { level, name, message, from: None, keys: None, word: None, about: None, by: None, took: None, because: None }
+    }
+
+    const fn because(self, because: &'a str) -> Self {
+        Self { because: Some(because), ..self }
+    }
+
+    const fn word(self, word: &'static str) -> Self {
+        Self { word: Some(word), ..self }
+    }
+
+    fn keys(self, keys: u64) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    fn counts(self, counts: Counts) -> Self {
+        let Counts { created, updated, deleted, released } = counts;
+        self.keys([created, updated, deleted, released].map(u64::from).iter().sum())
+    }
+}
+
+impl Event {
+    pub(super) fn line(&self) -> Line<'_> {
+        use Level::{Error, Info, Warning};
+        match self {
+            Self::RolloutStarted { intent, from, counts } => Line {
+                from: *from,
+                ..Line::new(Info, "rollout-started", "rollout started").word(intent.word()).counts(*counts)
+            },
+            Self::Applied { counts, took } => {
+                Line { took: Some(*took), ..Line::new(Info, "applied", "everything is written").counts(*counts) }
+            }
+            Self::Proven => Line::new(Info, "proven", "healthy for long enough: proven"),
+            Self::Unhealthy { because } => Line::new(Warning, "unhealthy", "unhealthy").because(because),
+            Self::RollbackStarted { from, because } => {
+                Line { from: *from, ..Line::new(Warning, "rollback-started", "rolling back").because(because) }
+            }
+            Self::RollbackFinished { except } => {
+                let line = Line::new(Warning, "rollback-finished", "rolled back");
+                match except.first() {
+                    None => line,
+                    Some(key) => {
+                        Line { about: Some(key.as_str()), message: "rolled back except", ..line.keys(except.len() as u64) }
+                    }
+                }
+            }
+            Self::Superseded => Line::new(Info, "superseded", "a newer commit took its place"),
+            Self::Held { phase, because } => Line::new(Warning, "held", "held").word(phase.word()).because(because),
+            Self::Frozen { because } => {
+                Line::new(Error, "frozen", "frozen: a person must act (lockstep release)").because(because)
+            }
+            Self::HeadNotFollowed { verdict, because } => {
+                Line::new(Warning, "head-not-followed", "the branch head is not followed").word(verdict.word()).because(because)
+            }
+            Self::DriftRepaired { keys } => Line::new(Warning, "drift-repaired", "drift was put right").keys(u64::from(*keys)),
+            Self::DriftReported { keys } => {
+                Line::new(Warning, "drift-reported", "drift was left as it is").keys(u64::from(*keys))
+            }
+            Self::Contested { key, because } => Line {
+                about: Some(key.as_str()),
+                ..Line::new(Error, "contested", "somebody else keeps changing a key").because(because)
+            },
+            Self::LateFailure { check, because } => Line {
+                about: Some(check.as_str()),
+                ..Line::new(Warning, "late-failure", "a check fails on a proven revision").because(because)
+            },
+            Self::LeaseGained => Line::new(Info, "lease-gained", "this controller leads now"),
+            Self::LeaseLost { because } => Line::new(Warning, "lease-lost", "this controller leads no longer").because(because),
+            Self::RequestAnswered { verb, by, accepted, because } => {
+                let message = if *accepted { "a request was carried out" } else { "a request was refused" };
+                Line { by: Some(by), ..Line::new(Info, "request-answered", message).word(verb_word(verb)).because(because) }
+            }
+            Self::TargetRestored => Line::new(Error, "target-restored", "the target was restored from older state"),
+            Self::PassFailed { kind, because } => {
+                Line::new(Warning, "pass-failed", "a pass failed; the next one looks again").word(kind.word()).because(because)
+            }
+        }
+    }
+}
+
+impl ControllerEvent {
+    pub(super) fn line(&self) -> Line<'_> {
+        match self {
+            Self::FetchFailed { kind, because } => {
+                Line::new(Level::Warning, "fetch-failed", "the config repository could not be fetched")
+                    .word(kind.word())
+                    .because(because)
+            }
+            Self::ClockJumped { by } => {
+                Line { took: Some(*by), ..Line::new(Level::Warning, "clock-jumped", "the wall clock jumped") }
+            }
+        }
+    }
+}
+
+/// The verb as the command line has it.
+pub(super) const fn verb_word(verb: &Verb) -> &'static str {
+    match verb {
+        Verb::RollBack { .. } => "rollback",
+        Verb::Release { .. } => "release",
+        Verb::Suspend { .. } => "suspend",
+        Verb::Resume => "resume",
+        Verb::OverwriteDrift => "overwrite-drift",
+    }
+}
