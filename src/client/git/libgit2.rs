@@ -1,0 +1,68 @@
+//! Sets libgit2 up once for the whole process: our transports, and nobody's configuration but the mirror's own.
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
+
+use git2::ConfigLevel;
+use git2::transport::Transport;
+
+use super::transport::{Channel, Session};
+
+/// The scheme under which libgit2 knows our transport. The mirror's remote is always [`REMOTE`]: libgit2 never sees the real
+/// address, so it can neither print it, nor follow a redirect, nor choose one of its own transports for it.
+const SCHEME: &str = "lockstep";
+
+/// What every fetch over a network tells libgit2 to connect to.
+pub(super) const REMOTE: &str = "lockstep://repository";
+
+thread_local! {
+    /// The fetch that this thread is in. libgit2 makes its transport on the thread that asks it to connect, so this is how
+    /// an address and its credentials reach the transport without any state that two repositories share.
+    static SESSION: RefCell<Option<Arc<Session>>> = const { RefCell::new(None) };
+}
+
+/// Prepares libgit2. Call it before anything else touches libgit2 in this process; further calls do nothing.
+///
+/// Afterwards the gitconfig of the user and of the system no longer applies (`insteadOf`, proxies, `safe.directory`):
+/// what lockstep fetches depends on its own configuration alone. That a repository belongs to the user who reads it is
+/// still checked.
+///
+/// # Errors
+/// When libgit2 refuses, which would be a fault in how it was built.
+pub fn prepare() -> Result<(), git2::Error> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    DONE.get_or_init(|| set_up().map_err(|error| error.message().to_owned()))
+        .as_ref()
+        .copied()
+        .map_err(|message| git2::Error::from_str(message))
+}
+
+#[expect(unsafe_code, reason = "git2 marks process-wide settings of libgit2 unsafe: nothing else may use it meanwhile")]
+fn set_up() -> Result<(), git2::Error> {
+    for level in [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData] {
+        // SAFETY: runs once, guarded by the caller's `OnceLock`, before this program opens any repository.
+        unsafe { git2::opts::set_search_path(level, "")? };
+    }
+    // SAFETY: as above; no transport is made before this returns.
+    unsafe {
+        git2::transport::register(SCHEME, |remote| {
+            let session = SESSION.with_borrow(Clone::clone);
+            let session = session.ok_or_else(|| git2::Error::from_str("no fetch is under way on this thread"))?;
+            Transport::smart(remote, session.is_stateless(), Channel::new(session))
+        })
+    }
+}
+
+/// Runs `work` with `session` as this thread's fetch.
+pub(super) fn within<T>(session: &Arc<Session>, work: impl FnOnce() -> T) -> T {
+    /// Ends the fetch on every way out, a panic included.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            SESSION.set(None);
+        }
+    }
+    SESSION.set(Some(Arc::clone(session)));
+    let _end = End;
+    work()
+}

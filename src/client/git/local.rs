@@ -1,0 +1,151 @@
+//! Fetches from a repository on this machine: objects go from one object store to the other.
+//!
+//! libgit2's own local transport packs every branch of the origin each time and can't be stopped; here only what the
+//! followed branch needs is packed, and every step looks at the deadline.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use git2::{ErrorCode, Indexer, ObjectType, Oid, PackBuilder, Repository, RepositoryOpenFlags};
+
+use super::fault::{fault, from_git};
+use super::id::revision;
+use super::packs;
+use super::transport::Session;
+use crate::port::{EdgeError, EdgeKind, Tip};
+
+/// Opens the repository that is exactly at this path: a bare one, or a work tree's.
+pub(super) fn open(path: &Path) -> Result<Repository, EdgeError> {
+    let operation = || format!("open the repository {}", path.display());
+    Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&std::ffi::OsStr>()).map_err(|error| {
+        let missing = error.code() == ErrorCode::NotFound;
+        let fault = from_git(operation(), error);
+        if missing { fault.hint("is the path right, and is it a git repository (`git init`)?") } else { fault }
+    })
+}
+
+/// Brings what `branch` of the origin needs into the mirror; nothing when it still stands at `known`.
+pub(super) fn fetch(
+    mirror: &Repository,
+    path: &Path,
+    branch: &str,
+    known: Option<Oid>,
+    session: &Session,
+) -> Result<Tip, EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
+    let origin = open(path)?;
+    session.in_time()?;
+    if origin.is_shallow() {
+        return Err(fault(EdgeKind::Refused, session.operation())
+            .because(format!("{} is a shallow clone", path.display()))
+            .hint("run `git fetch --unshallow` there: rolling back needs the history"));
+    }
+    let tip = match origin.find_reference(&format!("refs/heads/{branch}")) {
+        Ok(reference) => reference.peel_to_commit().map_err(failed)?.id(),
+        Err(error) if error.code() == ErrorCode::NotFound => {
+            let any = origin.references().map_err(failed)?.next().is_some();
+            return Ok(if any { Tip::NoBranch } else { Tip::Empty });
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if known == Some(tip) {
+        return Ok(Tip::At(revision(tip)));
+    }
+    if mirror.references().map_err(failed)?.next().is_none() {
+        begin(&origin, mirror, tip, session)?;
+    } else {
+        send(&origin, mirror, tip, session)?;
+    }
+    Ok(Tip::At(revision(tip)))
+}
+
+/// The first fetch: copies the origin's packs as they are, checked, and then what is still missing. Packing a long history
+/// anew would take seconds for a thousand commits.
+fn begin(origin: &Repository, mirror: &Repository, tip: Oid, session: &Session) -> Result<(), EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
+    let io = |error: io::Error| {
+        session.take_failure().unwrap_or_else(|| fault(EdgeKind::Transient, session.operation()).because(error))
+    };
+    let place = mirror.path().join("objects/pack");
+    let mut piece = vec![0; 1 << 20];
+    for pack in packs::list(&origin.commondir().join("objects/pack")).map_err(io)? {
+        let mut pack = File::open(pack.with_extension("pack")).map_err(io)?;
+        let mut indexer = Indexer::new(None, &place, 0, false).map_err(failed)?;
+        loop {
+            let n = pack.read(&mut piece).map_err(io)?;
+            if n == 0 {
+                break;
+            }
+            session.count(n)?;
+            indexer.write_all(&piece[..n]).map_err(io)?;
+        }
+        indexer.commit().map_err(failed)?;
+    }
+    let store = mirror.odb().map_err(failed)?;
+    store.refresh().map_err(failed)?;
+    let mut pack = origin.packbuilder().map_err(failed)?;
+    let mut seen = HashSet::new();
+    let mut to_see = vec![tip];
+    while let Some(id) = to_see.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        session.in_time()?;
+        if !store.exists(id) {
+            pack.insert_object(id, None).map_err(failed)?;
+        }
+        if let Ok(commit) = origin.find_commit(id) {
+            to_see.push(commit.tree_id());
+            to_see.extend(commit.parent_ids());
+            continue;
+        }
+        for entry in &origin.find_tree(id).map_err(failed)? {
+            match entry.kind() {
+                Some(ObjectType::Tree) => to_see.push(entry.id()),
+                Some(ObjectType::Blob) if !store.exists(entry.id()) && seen.insert(entry.id()) => {
+                    pack.insert_object(entry.id(), None).map_err(failed)?;
+                }
+                // Submodules' commits are in other repositories.
+                _ => {}
+            }
+        }
+    }
+    write(pack, mirror, session)
+}
+
+/// Copies a commit with all that it needs from one repository into another, but for what the other's refs reach.
+pub(super) fn send(from: &Repository, to: &Repository, tip: Oid, session: &Session) -> Result<(), EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
+    let theirs = from.odb().map_err(failed)?;
+    let mut walk = from.revwalk().map_err(failed)?;
+    walk.push(tip).map_err(failed)?;
+    for reference in to.references().map_err(failed)?.flatten() {
+        // What a ref reaches is complete there; `from` may have forgotten it.
+        if let Some(id) = reference.target().filter(|id| theirs.exists(*id)) {
+            walk.hide(id).map_err(failed)?;
+        }
+    }
+    let mut pack = from.packbuilder().map_err(failed)?;
+    pack.insert_walk(&mut walk).map_err(failed)?;
+    write(pack, to, session)
+}
+
+/// Packs what was chosen into the mirror.
+fn write(mut pack: PackBuilder<'_>, to: &Repository, session: &Session) -> Result<(), EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
+    if pack.object_count() == 0 {
+        return Ok(());
+    }
+    pack.set_threads(0);
+    let store = to.odb().map_err(failed)?;
+    let mut writer = store.packwriter().map_err(failed)?;
+    pack.foreach(|piece| {
+        let counted = session.count(piece.len()).map_err(|failure| session.stop(failure));
+        counted.and_then(|()| writer.write_all(piece)).is_ok()
+    })
+    .map_err(failed)?;
+    writer.commit().map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! The bare mirror on disk: made, checked, filled from the origin, and kept in few packs.
+//!
+//! Its directory is named after the origin's address, so two origins never mix, and nothing in it is ever checked out:
+//! hooks, filters and attributes have no place to run. Whatever is in it can be fetched again.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::fault::{Said, fault, from_git};
+use super::id::{oid, revision};
+use super::libgit2;
+use super::transport::Session;
+use super::{local, packs};
+use crate::domain::revision::ValueDigest;
+use crate::port::{EdgeError, EdgeKind, Tip};
+use git2::{
+    AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, Repository, RepositoryInitOptions,
+    RepositoryOpenFlags,
+};
+
+/// Below this the mirror keeps where branches of the origin stood at the last fetch.
+const TRACKED: &str = "refs/remotes/origin/";
+/// Below this the mirror keeps commits for environments (rule S2).
+pub(super) const KEPT: &str = "refs/lockstep/";
+/// What an answer that libgit2 can't read usually is.
+const NO_SUCH_PROTOCOL: &str = "that is no answer of git's: the origin may be a shallow clone (run `git fetch --unshallow` \
+    there), or an ssh server that prints a greeting";
+/// How long to wait before asking again for a lock that another process holds.
+const LOCKED: Duration = Duration::from_millis(20);
+
+/// The mirror of one branch of one origin.
+#[derive(Debug, Clone)]
+pub(super) struct Mirror {
+    path: PathBuf,
+    /// The origin's address as people write it, without credentials.
+    origin: String,
+    branch: String,
+    /// Readers stand in it while they read, so that no file vanishes under them.
+    doors: Arc<RwLock<()>>,
+}
+
+impl Mirror {
+    pub(super) fn new(data_dir: &Path, origin: &str, branch: &str) -> Self {
+        // A digest, since an address may hold characters that a file name can't.
+        let name = ValueDigest::of(origin.as_bytes()).to_string();
+        Self {
+            path: data_dir.join(format!("mirror-{}.git", &name[..16])),
+            origin: origin.to_owned(),
+            branch: branch.to_owned(),
+            doors: Arc::default(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Opens the mirror as it is.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none yet, `Refused` when it is another origin's or no repository.
+    pub(super) fn open(&self) -> Result<Repository, EdgeError> {
+        let operation = || format!("open the mirror {}", self.path.display());
+        if !self.path.exists() {
+            return Err(fault(EdgeKind::NotFound, operation()).because("nothing was fetched yet"));
+        }
+        let exactly_here = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT | RepositoryOpenFlags::BARE;
+        let repository =
+            Repository::open_ext(&self.path, exactly_here, std::iter::empty::<&std::ffi::OsStr>()).map_err(|error| {
+                match (error.code(), error.class()) {
+                    (ErrorCode::Owner, _) => from_git(operation(), error),
+                    (_, ErrorClass::Os) => fault(EdgeKind::Transient, operation())
+                        .because(Said(error))
+                        .hint("if this stays, remove that directory: it holds nothing that cannot be fetched again"),
+                    _ => fault(EdgeKind::Refused, operation()).because(Said(error)),
+                }
+            })?;
+        let of = fs::read_to_string(self.path.join("description")).unwrap_or_default();
+        if of.trim_end() != self.origin {
+            return Err(fault(EdgeKind::Refused, operation()).because("it is the mirror of another repository"));
+        }
+        Ok(repository)
+    }
+
+    /// Reads from the mirror, or writes refs, while nothing is taken away from it.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and those of `work`.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Repository) -> Result<T, EdgeError>) -> Result<T, EdgeError> {
+        let _inside = self.doors.read().unwrap_or_else(PoisonError::into_inner);
+        work(&self.open()?)
+    }
+
+    /// The lock that keeps other processes from writing to this mirror meanwhile; it ends with the file.
+    pub(super) fn lock(&self, session: &Session) -> Result<File, EdgeError> {
+        let path = self.path.with_extension("lock");
+        let failed = |error: std::io::Error| {
+            fault(EdgeKind::Transient, format!("lock {}", path.display()))
+                .because(error)
+                .hint("`data_dir` must be writable and have room")
+        };
+        if let Some(parent) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
+        }
+        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                // Another lockstep on this machine fetches into the same `data_dir`.
+                Err(TryLockError::WouldBlock) => session.in_time()?,
+            }
+            std::thread::sleep(LOCKED);
+        }
+    }
+
+    /// Opens the mirror for a fetch, making it where there is none.
+    ///
+    /// # Errors
+    /// `Refused` when it is there but can't be used: the caller replaces it.
+    pub(super) fn open_or_make(&self) -> Result<Repository, EdgeError> {
+        // A process that ended while it replaced the mirror left the old one aside; it may hold what the origin has not.
+        if !self.path.exists() && fs::rename(self.aside(), &self.path).is_err() {
+            self.make()?;
+        }
+        let repository = self.open()?;
+        self.recorded(&repository)?;
+        Ok(repository)
+    }
+
+    /// Makes an empty mirror.
+    fn make(&self) -> Result<(), EdgeError> {
+        let operation = || format!("make the mirror {}", self.path.display());
+        let failed = |error: std::io::Error| {
+            fault(EdgeKind::Transient, operation()).because(error).hint("`data_dir` must be writable and have room")
+        };
+        // The repository may hold what not every user of this machine should read.
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
+        let mut options = RepositoryInitOptions::new();
+        // Without a template of the machine's no hooks come in.
+        options.bare(true).external_template(false).description(&self.origin).initial_head("lockstep");
+        let made = Repository::init_opts(&self.path, &options)
+            .and_then(|repository| repository.config()?.set_bool("core.fsyncObjectFiles", true));
+        // A kept commit may be nowhere else by the time the power fails.
+        made.map_err(|error| from_git(operation(), error))?;
+        // libgit2 puts an example there; an empty mirror has nothing that could ever run.
+        remove(&self.path.join("hooks"))
+    }
+
+    /// Fetches into a new mirror, which then takes this one's place: readers have the old one until it is complete. The
+    /// commits that were kept for environments come over as far as they can still be read.
+    pub(super) fn replace(&self, session: &Arc<Session>, from: Origin<'_>) -> Result<Tip, EdgeError> {
+        let fresh = Self { path: self.path.with_extension("new"), ..self.clone() };
+        remove(&fresh.path)?;
+        let repository = fresh.open_or_make()?;
+        let tip = fresh.fetch(&repository, session, from)?;
+        let failed = |error: std::io::Error| {
+            fault(EdgeKind::Transient, format!("replace the mirror {}", self.path.display())).because(error)
+        };
+        remove(&self.aside())?;
+        {
+            // From here on nobody keeps another commit in the old one.
+            let _alone = self.doors.write().unwrap_or_else(PoisonError::into_inner);
+            self.carry_over(&repository, session)?;
+            drop(repository);
+            fs::rename(&self.path, self.aside()).map_err(failed)?;
+            fs::rename(&fresh.path, &self.path).map_err(failed)?;
+        }
+        remove(&self.aside())?;
+        Ok(tip)
+    }
+
+    /// Brings the commits that are kept here into another mirror of the same origin.
+    ///
+    /// # Errors
+    /// When time runs out: then the old mirror stays. A commit that can't be read any more is no error.
+    fn carry_over(&self, to: &Repository, session: &Session) -> Result<(), EdgeError> {
+        let Ok(old) = self.open() else { return Ok(()) };
+        for reference in old.references_glob(&format!("{KEPT}*")).into_iter().flatten().flatten() {
+            let (Ok(name), Some(id)) = (reference.name(), reference.target()) else { continue };
+            let saved = local::send(&old, to, id, session)
+                .and_then(|()| to.reference(name, id, true, "replace").map_err(|error| from_git(name, error)));
+            session.in_time()?;
+            if let Err(error) = saved {
+                tracing::warn!(reference = name, error = %error.chain(), "a kept commit is lost with the old mirror");
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the old mirror is while a new one takes its place.
+    fn aside(&self) -> PathBuf {
+        self.path.with_extension("old")
+    }
+
+    /// Where the branch stood at the last fetch, checked to be a commit that can be read.
+    pub(super) fn recorded(&self, repository: &Repository) -> Result<Option<Oid>, EdgeError> {
+        let operation = || format!("read the branch {} in the mirror {}", self.branch, self.path.display());
+        match repository.refname_to_id(&self.tracked()) {
+            Ok(id) => {
+                repository.find_commit(id).map_err(|error| fault(EdgeKind::Refused, operation()).because(Said(error)))?;
+                Ok(Some(id))
+            }
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(fault(EdgeKind::Refused, operation()).because(Said(error))),
+        }
+    }
+
+    /// Brings the branch in. When it stands where it stood, nothing is written.
+    pub(super) fn fetch(&self, repository: &Repository, session: &Arc<Session>, from: Origin<'_>) -> Result<Tip, EdgeError> {
+        let tip = match from {
+            Origin::Here(path) => local::fetch(repository, path, &self.branch, self.recorded(repository)?, session)?,
+            Origin::There => self.fetch_over_network(repository, session)?,
+        };
+        session.in_time()?;
+        let id = match tip {
+            Tip::At(revision) => {
+                let id = oid(revision);
+                self.check_history(repository, id, session)?;
+                Some(id)
+            }
+            Tip::NoBranch | Tip::Empty | Tip::Unfetched => None,
+        };
+        self.record(repository, id)?;
+        packs::tidy(repository, session, &self.doors)?;
+        Ok(tip)
+    }
+
+    fn fetch_over_network(&self, repository: &Repository, session: &Arc<Session>) -> Result<Tip, EdgeError> {
+        let failed = |error: git2::Error| {
+            session.take_failure().unwrap_or_else(|| {
+                if error.message().contains("invalid packet line") {
+                    return fault(EdgeKind::Refused, session.operation()).because(Said(error)).hint(NO_SUCH_PROTOCOL);
+                }
+                let mut fault = from_git(session.operation(), error);
+                // Whatever libgit2 does not like about an answer may be better next time.
+                fault.kind = EdgeKind::Transient;
+                fault
+            })
+        };
+        libgit2::within(session, || {
+            let wanted = self.at_origin();
+            let mut remote = repository.remote_anonymous(libgit2::REMOTE).map_err(failed)?;
+            let mut connection = remote.connect_auth(Direction::Fetch, None, None).map_err(failed)?;
+            let heads = connection.list().map_err(failed)?;
+            let tip = heads.iter().find(|head| head.name() == wanted).map(git2::RemoteHead::oid);
+            let Some(tip) = tip else {
+                let any = heads.iter().any(|head| !head.oid().is_zero() && head.name().starts_with("refs/"));
+                return Ok(if any { Tip::NoBranch } else { Tip::Empty });
+            };
+            if self.recorded(repository)? == Some(tip) {
+                return Ok(Tip::At(revision(tip)));
+            }
+            let mut callbacks = RemoteCallbacks::new();
+            callbacks.transfer_progress(|_| session.in_time().map_err(|failure| session.stop(failure)).is_ok());
+            let mut options = FetchOptions::new();
+            options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
+            connection.remote().download(&[&wanted], Some(&mut options)).map_err(failed)?;
+            Ok(Tip::At(revision(tip)))
+        })
+    }
+
+    /// A commit whose ancestors are missing would make every later question about descent a guess.
+    fn check_history(&self, repository: &Repository, tip: Oid, session: &Session) -> Result<(), EdgeError> {
+        if self.recorded(repository)? == Some(tip) {
+            return Ok(());
+        }
+        let broken = |error: git2::Error| {
+            fault(EdgeKind::Refused, session.operation())
+                .because(Said(error))
+                .hint("the origin did not send the whole history: is it a shallow clone? Run `git fetch --unshallow` there")
+        };
+        let mut walk = repository.revwalk().map_err(broken)?;
+        walk.push(tip).map_err(broken)?;
+        for reference in repository.references().map_err(broken)?.flatten() {
+            if let Some(id) = reference.target() {
+                walk.hide(id).map_err(broken)?;
+            }
+        }
+        for commit in walk {
+            commit.map_err(broken)?;
+            session.in_time()?;
+        }
+        Ok(())
+    }
+
+    /// Writes down where the branch stands, and forgets branches that are no longer followed.
+    fn record(&self, repository: &Repository, tip: Option<Oid>) -> Result<(), EdgeError> {
+        let tracked = self.tracked();
+        let failed = |error| from_git(format!("write {tracked} in the mirror"), error);
+        let others = repository.references_glob(&format!("{TRACKED}*")).map_err(failed)?;
+        for mut reference in others.flatten() {
+            if reference.name().ok() != Some(&tracked) || tip.is_none() {
+                reference.delete().map_err(failed)?;
+            }
+        }
+        if let Some(tip) = tip
+            && repository.refname_to_id(&tracked).ok() != Some(tip)
+        {
+            repository.reference(&tracked, tip, true, "fetch").map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn tracked(&self) -> String {
+        format!("{TRACKED}{}", self.branch)
+    }
+
+    fn at_origin(&self) -> String {
+        format!("refs/heads/{}", self.branch)
+    }
+}
+
+fn remove(directory: &Path) -> Result<(), EdgeError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(fault(EdgeKind::Transient, format!("remove {}", directory.display())).because(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Where a fetch takes its objects from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin<'a> {
+    /// A repository on this machine.
+    Here(&'a Path),
+    /// The session's endpoint.
+    There,
+}

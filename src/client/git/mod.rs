@@ -1,0 +1,343 @@
+//! The config repository's mirror, read through libgit2.
+//!
+//! One [`GitSource`] follows one branch of one repository, on this machine, over https or over ssh. Objects are read from a
+//! bare mirror: nothing is checked out, so hooks, filters, symbolic links and submodules of the repository never act. Every
+//! fetch has a deadline and a limit on size, and there is one at a time.
+
+mod fault;
+mod transport;
+mod libgit2;
+mod packs;
+mod id;
+mod local;
+mod mirror;
+mod tree;
+mod history;
+mod keep;
+mod watch;
+mod offline;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::config::{Repository as Settings, RepositoryUrl};
+use crate::domain::desired::FileTree;
+use crate::domain::name::EnvironmentName;
+use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
+use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, Source, Tip};
+
+use fault::{fault, overdue};
+use mirror::{Mirror, Origin};
+use transport::{Deadline, Endpoint, Http, Session, Ssh};
+
+pub use libgit2::prepare;
+pub use offline::{is_bare, read_commit, read_directory};
+pub use tree::TreeLimits;
+
+/// The longest that reading from the mirror may take: it is a local disk.
+const READ: Duration = Duration::from_mins(1);
+/// How much longer than its deadline a fetch may take to notice it, before the caller is told without it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What is the same for every repository, and differs in tests.
+#[derive(Debug, Clone)]
+pub struct GitOptions {
+    /// The ssh client.
+    pub ssh: PathBuf,
+    /// How much of a revision is read.
+    pub tree: TreeLimits,
+    /// The most bytes that one fetch may bring.
+    pub fetch_at_most: u64,
+}
+
+impl Default for GitOptions {
+    /// `ssh` from the path, the usual limits on trees, 1 GiB a fetch.
+    fn default() -> Self {
+        Self { ssh: PathBuf::from("ssh"), tree: TreeLimits::default(), fetch_at_most: 1 << 30 }
+    }
+}
+
+/// One branch of the config repository. Clones share the mirror and what is known of the branch.
+#[derive(Clone)]
+pub struct GitSource(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    options: GitOptions,
+    mirror: Mirror,
+    clock: Arc<dyn Clock>,
+    /// Held by the fetch that is under way, by its thread even when nobody waits for it any more.
+    lane: Arc<tokio::sync::Mutex<()>>,
+    known: Mutex<Known>,
+}
+
+/// What the fetches of this process found (rule S1).
+#[derive(Debug)]
+struct Known {
+    tip: Tip,
+    /// When the first of the fetches without an error since that found this tip had ended.
+    since: Option<Timestamp>,
+    /// A later one found it again, a poll interval or more after.
+    confirmed: bool,
+    trouble: Option<String>,
+    /// An object could not be read: the next fetch starts afresh.
+    damaged: bool,
+}
+
+impl GitSource {
+    /// Prepares to follow the branch. Reads the mirror of an earlier run if there is one, so that work goes on while the
+    /// origin is away; contacts nobody.
+    ///
+    /// `clock` must never go back while this lives.
+    ///
+    /// # Errors
+    /// `Refused` for an address or a branch that git or ssh could take for something else; `Denied` for an ssh key that
+    /// others may read.
+    pub fn open(settings: &Settings, data_dir: &Path, clock: Arc<dyn Clock>, options: GitOptions) -> Result<Self, EdgeError> {
+        prepare().map_err(|error| fault::from_git("set libgit2 up", error))?;
+        check_branch(&settings.branch)?;
+        match &settings.url {
+            RepositoryUrl::Local(path) => check_path(path)?,
+            RepositoryUrl::Http(url) => check_url(url)?,
+            RepositoryUrl::Ssh { .. } => {}
+        }
+        let mirror = Mirror::new(data_dir, &address(&settings.url), &settings.branch);
+        // An unreadable mirror is replaced by the first fetch; until then nothing is known.
+        let tip = match mirror.read(|repository| mirror.recorded(repository)) {
+            Ok(Some(id)) => Tip::At(id::revision(id)),
+            Ok(None) | Err(_) => Tip::Unfetched,
+        };
+        let known = Known { tip, since: None, confirmed: false, trouble: None, damaged: false };
+        let source = Self(Arc::new(Inner {
+            settings: settings.clone(),
+            options,
+            mirror,
+            clock,
+            lane: Arc::default(),
+            known: Mutex::new(known),
+        }));
+        if let Some(ssh) = source.0.ssh() {
+            ssh.check()?;
+        }
+        Ok(source)
+    }
+
+    /// Runs `work` on the mirror, on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: String,
+        work: impl FnOnce(&Inner, &git2::Repository) -> Result<T, EdgeError> + Send + 'static,
+    ) -> Result<T, EdgeError> {
+        let inner = Arc::clone(&self.0);
+        let work = spawn_blocking(move || {
+            let outcome = inner.mirror.read(|repository| work(&inner, repository));
+            if let Err(error) = &outcome
+                && fault::shows_damage(error)
+            {
+                inner.known().damaged = true;
+            }
+            outcome
+        });
+        match tokio::time::timeout(READ, work).await {
+            Ok(outcome) => outcome.unwrap_or_else(|panic| Err(panicked(operation, panic))),
+            Err(_) => Err(overdue(operation, READ)),
+        }
+    }
+}
+
+impl Source for GitSource {
+    async fn watch(&self, wake: &(dyn Fn() + Sync)) {
+        match &self.0.settings.url {
+            RepositoryUrl::Local(path) => watch::watch(path, self.0.settings.poll, wake).await,
+            RepositoryUrl::Http(_) | RepositoryUrl::Ssh { .. } => std::future::pending().await,
+        }
+    }
+
+    async fn head(&self) -> Result<Head, EdgeError> {
+        let known = self.0.known();
+        Ok(Head { tip: known.tip.clone(), confirmed: known.confirmed, trouble: known.trouble.clone() })
+    }
+
+    async fn fetch(&self) -> Result<(), EdgeError> {
+        let inner = Arc::clone(&self.0);
+        let limit = inner.settings.fetch_timeout;
+        let deadline = Deadline::within(limit);
+        let late = |what: &str| overdue(format!("{} {what}", inner.operation()), limit);
+        // One at a time: a fetch that hangs in the file system can't be ended, so no second thread follows it.
+        let error = match tokio::time::timeout(limit, Arc::clone(&inner.lane).lock_owned()).await {
+            Err(_) => late("(an earlier fetch still hangs)"),
+            Ok(turn) => {
+                let work = Arc::clone(&inner);
+                let fetching = spawn_blocking(move || {
+                    let _turn = turn;
+                    work.fetch_and_note(deadline)
+                });
+                match tokio::time::timeout(deadline.left().unwrap_or_default() + GRACE, fetching).await {
+                    Ok(Ok(noted)) => return noted,
+                    Ok(Err(panic)) => panicked(inner.operation(), panic),
+                    Err(_) => late("(it does not even stop)"),
+                }
+            }
+        };
+        inner.note(inner.clock.now(), Err(error))
+    }
+
+    async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+        self.read(format!("read the files of {revision}"), move |inner, mirror| {
+            tree::read(mirror, revision, &inner.options.tree)
+        })
+        .await
+    }
+
+    async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
+        let operation = format!("see whether {revision} descends from {of}");
+        self.read(operation, move |_, mirror| history::descends(mirror, revision, of)).await
+    }
+
+    async fn commits(&self, after: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
+        let operation = format!("list the commits up to {upto}");
+        self.read(operation, move |_, mirror| history::commits(mirror, after, upto)).await
+    }
+
+    async fn keep(&self, environment: &EnvironmentName, revisions: &[Revision]) -> Result<(), EdgeError> {
+        let (environment, revisions) = (environment.clone(), revisions.to_vec());
+        let operation = format!("keep the commits of {environment} in the mirror");
+        self.read(operation, move |_, mirror| keep::keep(mirror, &environment, &revisions)).await
+    }
+}
+
+impl Inner {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn operation(&self) -> String {
+        format!("fetch {} from {}", self.mirror.branch(), self.mirror.origin())
+    }
+
+    fn fetch_and_note(&self, deadline: Deadline) -> Result<(), EdgeError> {
+        let began = self.clock.now();
+        let outcome = self.fetch(deadline);
+        self.note(began, outcome)
+    }
+
+    /// Keeps what a fetch that began then found.
+    fn note(&self, began: Timestamp, outcome: Result<Tip, EdgeError>) -> Result<(), EdgeError> {
+        let now = self.clock.now();
+        let mut known = self.known();
+        match outcome {
+            Ok(tip) => {
+                known.trouble = None;
+                if let Some(since) = known.since.filter(|_| known.tip == tip) {
+                    known.confirmed |= began.since(since) >= self.settings.poll;
+                } else {
+                    (known.since, known.confirmed) = (Some(now), false);
+                }
+                known.tip = tip;
+                Ok(())
+            }
+            Err(error) => {
+                known.trouble = Some(error.chain());
+                (known.since, known.confirmed) = (None, false);
+                Err(error)
+            }
+        }
+    }
+
+    fn fetch(&self, deadline: Deadline) -> Result<Tip, EdgeError> {
+        let (endpoint, origin) = match &self.settings.url {
+            RepositoryUrl::Local(path) => (None, Origin::Here(path)),
+            RepositoryUrl::Http(url) => (Some(Endpoint::Http(self.http(url)?)), Origin::There),
+            RepositoryUrl::Ssh { .. } => (self.ssh().map(Endpoint::Ssh), Origin::There),
+        };
+        let session = Arc::new(Session::new(endpoint, self.operation(), deadline, self.options.fetch_at_most));
+        let _alone = self.mirror.lock(&session)?;
+        let damaged = std::mem::take(&mut self.known().damaged);
+        match self.mirror.open_or_make() {
+            Ok(repository) if !damaged => self.mirror.fetch(&repository, &session, origin),
+            Err(error) if matches!(error.kind, EdgeKind::Denied | EdgeKind::Transient) => Err(error),
+            Ok(_) | Err(_) => {
+                tracing::warn!(mirror = %self.mirror.path().display(), "the mirror is damaged; fetching it anew");
+                self.mirror.replace(&session, origin).inspect_err(|_| self.known().damaged = true)
+            }
+        }
+    }
+
+    fn http(&self, url: &str) -> Result<Http, EdgeError> {
+        let token = self.settings.token.as_ref().map(crate::config::Credential::read).transpose();
+        let token = token
+            .map_err(|error| fault(EdgeKind::Denied, self.operation()).because(error).hint("see `token` of the repository"))?;
+        Http::new(url, token, self.settings.ca.as_deref())
+    }
+
+    fn ssh(&self) -> Option<Ssh> {
+        let RepositoryUrl::Ssh { user, host, port, path } = &self.settings.url else { return None };
+        Some(Ssh {
+            program: self.options.ssh.clone(),
+            user: user.clone(),
+            host: host.clone(),
+            port: *port,
+            path: path.clone(),
+            key: self.settings.ssh_key.clone(),
+            known_hosts: self.settings.known_hosts.clone(),
+        })
+    }
+}
+
+fn panicked(operation: String, panic: JoinError) -> EdgeError {
+    fault(EdgeKind::Transient, operation).because(panic)
+}
+
+/// The repository's address as people write it; it never holds a credential.
+fn address(url: &RepositoryUrl) -> String {
+    match url {
+        RepositoryUrl::Local(path) => path.display().to_string(),
+        RepositoryUrl::Http(url) => url.clone(),
+        RepositoryUrl::Ssh { user, host, port, path } if path.starts_with('/') => format!("ssh://{user}@{host}:{port}{path}"),
+        RepositoryUrl::Ssh { user, host, port, path } => format!("ssh://{user}@{host}:{port}/~/{path}"),
+    }
+}
+
+fn refuse(what: &str, text: &str, why: &str) -> Result<(), EdgeError> {
+    Err(fault(EdgeKind::Refused, format!("use the repository's {what} {:?}", fault::tidy(text, 120))).because(why.to_owned()))
+}
+
+fn check_branch(branch: &str) -> Result<(), EdgeError> {
+    if branch.starts_with('-') || !git2::Reference::is_valid_name(&format!("refs/heads/{branch}")) {
+        return refuse("branch", branch, "it is no branch name that git would take");
+    }
+    Ok(())
+}
+
+fn check_path(path: &Path) -> Result<(), EdgeError> {
+    let text = path.to_string_lossy();
+    let bare = text.strip_prefix("./").unwrap_or(&text);
+    if text.is_empty() || text.starts_with('-') || text.contains("::") && bare == text && !path.is_absolute() {
+        return refuse("path", &text, "it looks like an option or a remote helper of git's; begin it with / or ./");
+    }
+    Ok(())
+}
+
+fn check_url(url: &str) -> Result<(), EdgeError> {
+    // The error must not repeat what may hold a password, so only the place before it is named.
+    let Ok(parsed) = reqwest::Url::parse(url) else { return refuse("address", "", "it is no URL") };
+    let shown = format!("{}://{}", parsed.scheme(), parsed.host_str().unwrap_or_default());
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return refuse("address", &shown, "it holds credentials: name them in `token`, which is never shown");
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() || url.chars().any(char::is_control) {
+        return refuse("address", &shown, "it has a query, a fragment or control characters");
+    }
+    let host = parsed.host_str().unwrap_or_default();
+    let loopback = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match parsed.scheme() {
+        "https" => Ok(()),
+        "http" if loopback => Ok(()),
+        _ => refuse("address", &shown, "it must be https://, or http:// to this machine"),
+    }
+}

@@ -1,0 +1,158 @@
+//! How git's smart protocol reaches a server: our own https and ssh below libgit2's protocol code.
+//!
+//! libgit2's own transports would bring OpenSSL in, follow redirects, read other people's configuration and wait for ever.
+//! Here every byte passes one [`Session`], which holds the deadline and the limit on size of this one fetch.
+
+mod http;
+mod ssh;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
+
+use super::fault::{fault, overdue};
+use crate::port::{EdgeError, EdgeKind};
+
+pub(super) use http::Http;
+pub(super) use ssh::Ssh;
+
+/// No fetch may take longer, whatever the configuration says.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// When something must have ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// From now on.
+    #[expect(clippy::disallowed_methods, reason = "bounds one call to the outside; no decision sees this time")]
+    pub(super) fn within(limit: Duration) -> Self {
+        let limit = limit.min(LONGEST);
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    /// What is left; none when it has passed.
+    #[expect(clippy::disallowed_methods, reason = "bounds one call to the outside; no decision sees this time")]
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// How long the whole was allowed to take.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+}
+
+/// One fetch: how far it may go, how much came, and what went wrong.
+pub(super) struct Session {
+    /// Where to and how; none for a repository on this machine.
+    endpoint: Option<Endpoint>,
+    deadline: Deadline,
+    /// The most bytes that may come.
+    at_most: u64,
+    received: AtomicU64,
+    /// The first failure: libgit2 carries only a text through, so the error itself waits here.
+    failure: Mutex<Option<EdgeError>>,
+    /// For messages: "fetch main from git.example".
+    operation: String,
+}
+
+/// Where a fetch goes over a network.
+pub(super) enum Endpoint {
+    /// Smart http: one request and answer at a time.
+    Http(Http),
+    /// A program at the other end of an ssh connection.
+    Ssh(Ssh),
+}
+
+impl Session {
+    pub(super) fn new(endpoint: Option<Endpoint>, operation: String, deadline: Deadline, at_most: u64) -> Self {
+        Self { endpoint, deadline, at_most, received: AtomicU64::new(0), failure: Mutex::new(None), operation }
+    }
+
+    /// Whether each exchange is a request of its own.
+    pub(super) fn is_stateless(&self) -> bool {
+        matches!(self.endpoint, Some(Endpoint::Http(_)))
+    }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    pub(super) fn operation(&self) -> &str {
+        &self.operation
+    }
+
+    /// Counts bytes that came.
+    ///
+    /// # Errors
+    /// When the deadline has passed or more came than may.
+    pub(super) fn count(&self, bytes: usize) -> Result<(), EdgeError> {
+        let received = self.received.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if received > self.at_most {
+            return Err(fault(EdgeKind::Refused, &self.operation)
+                .because(format!("the server sent more than {} MiB", self.at_most >> 20))
+                .hint("a config repository is small: look for large files in its history"));
+        }
+        self.in_time()
+    }
+
+    /// Whether there is time left.
+    pub(super) fn in_time(&self) -> Result<(), EdgeError> {
+        match self.deadline.left() {
+            Some(_) => Ok(()),
+            None => Err(overdue(&self.operation, self.deadline.limit())),
+        }
+    }
+
+    /// Keeps a failure for whoever started the fetch, and gives libgit2 something to stop at.
+    pub(super) fn stop(&self, failure: EdgeError) -> io::Error {
+        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let stop = io::Error::other("the fetch was stopped");
+        first.get_or_insert(failure);
+        stop
+    }
+
+    /// The failure that stopped the fetch, if one of ours did.
+    pub(super) fn take_failure(&self) -> Option<EdgeError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What libgit2's protocol code talks to.
+pub(super) struct Channel(Arc<Session>);
+
+impl Channel {
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        Self(session)
+    }
+}
+
+impl SmartSubtransport for Channel {
+    fn action(&self, _url: &str, action: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
+        let session = &self.0;
+        let stop = |failure: EdgeError| git2::Error::from_str(&session.stop(failure).to_string());
+        match (&session.endpoint, action) {
+            (Some(Endpoint::Http(_)), Service::UploadPackLs) => Ok(Box::new(http::Exchange::advertisement(session))),
+            (Some(Endpoint::Http(_)), Service::UploadPack) => Ok(Box::new(http::Exchange::negotiation(session))),
+            (Some(Endpoint::Ssh(ssh)), Service::UploadPackLs) => {
+                Ok(Box::new(ssh::Conversation::begin(ssh, session).map_err(stop)?))
+            }
+            // Over ssh libgit2 goes on with the stream that it has; and lockstep never pushes.
+            (_, Service::UploadPack | Service::ReceivePackLs | Service::ReceivePack | Service::UploadPackLs) => {
+                Err(stop(fault(EdgeKind::Refused, &session.operation).because("lockstep only fetches")))
+            }
+        }
+    }
+
+    fn close(&self) -> Result<(), git2::Error> {
+        // The streams end what they hold when libgit2 frees them.
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! Effects: one module per outside system, no decisions.
+
+pub mod wire;
+pub mod git;
