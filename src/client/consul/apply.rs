@@ -1,0 +1,284 @@
+//! Writes a plan: in one transaction where it fits, else in as few as the server allows, each fenced by the lease, the
+//! record and the index of every key that it touches (rules A2, A4).
+//!
+//! In several transactions the first carries the opening record and says `applying` in the `revision` key, the last carries
+//! the closing record and says `complete`. Whoever finds the record in between goes on from what is live.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::ConsulTarget;
+use super::lease::Lease;
+use super::txn::{Found, Transaction};
+use crate::domain::desired::DesiredState;
+use crate::domain::live::{Fence, LiveEntry};
+use crate::domain::name::KeyPath;
+use crate::domain::plan::{Action, Change};
+use crate::domain::revision::ValueDigest;
+use crate::domain::rollout::Apply;
+use crate::port::{EdgeError, EdgeKind, Written};
+
+/// Larger than any index: tells how large a tail can get before the record's index is known.
+const LONGEST_FENCE: Fence = Fence(u64::MAX);
+
+/// What ends a transaction of several: the fences, and the record where it moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// The record begins the attempt.
+    Opening,
+    /// The record stays as it is.
+    Between,
+    /// The record ends the attempt.
+    Closing,
+}
+
+/// Changes in a transaction that still lacks its tail.
+struct Batch {
+    txn: Transaction,
+    changes: Range<usize>,
+}
+
+/// What a transaction may hold.
+#[derive(Clone, Copy)]
+struct Room {
+    ops: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn holds(self, txn: &Transaction) -> bool {
+        txn.ops() <= self.ops && txn.bytes() <= self.bytes
+    }
+
+    fn without(self, tail: &Transaction) -> Self {
+        Self { ops: self.ops.saturating_sub(tail.ops()), bytes: self.bytes.saturating_sub(tail.bytes()) }
+    }
+}
+
+/// A plan on its way into transactions.
+struct Work<'a> {
+    target: &'a ConsulTarget,
+    lease: &'a Lease,
+    apply: &'a Apply,
+    desired: &'a DesiredState,
+    /// The values of keys that keep theirs and lose their mark.
+    released: BTreeMap<KeyPath, Vec<u8>>,
+    room: Room,
+}
+
+impl ConsulTarget {
+    pub(super) async fn apply_plan(
+        &self,
+        lease: &Lease,
+        expected: Fence,
+        apply: &Apply,
+        desired: &DesiredState,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Written, EdgeError> {
+        self.check_expected(expected, &format!("write a plan to {}", self.environment))?;
+        let released = self.released_values(&apply.plan.changes).await?;
+        let ops = self.server.http.ops_limit(&self.server.limits).await?;
+        let room = Room { ops, bytes: self.server.limits.bytes() };
+        let work = Work { target: self, lease, apply, desired, released, room };
+        match work.in_one(expected)? {
+            Some(txn) => {
+                let all = 0..apply.plan.changes.len();
+                let doing = work.doing(&all);
+                let found = self.transact(txn, &doing).await?;
+                let mut written = Written { record: expected, complete: true, keys: Vec::new() };
+                work.note(&mut written, all, &found, true, &doing)?;
+                Ok(written)
+            }
+            None => work.in_several(expected, go_on).await,
+        }
+    }
+
+    /// A release changes flags only, but Consul writes flags with a value: the one that is there.
+    async fn released_values(&self, changes: &[Change]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
+        let keys: Vec<KeyPath> =
+            changes.iter().filter(|change| change.action == Action::Release).map(|change| change.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.server.http.read_values(&self.server.limits, &keys).await
+    }
+}
+
+impl Work<'_> {
+    /// The whole plan with its closing record, if one transaction holds it.
+    fn in_one(&self, expected: Fence) -> Result<Option<Transaction>, EdgeError> {
+        let changes = &self.apply.plan.changes;
+        if changes.len() > self.room.ops {
+            return Ok(None);
+        }
+        let mut txn = Transaction::new();
+        self.lease.check(&self.target.paths, &mut txn);
+        self.target.paths.push_save(&mut txn, expected, &self.apply.closing, self.apply.opening.as_ref());
+        for change in changes {
+            self.push(&mut txn, change)?;
+            if !self.room.holds(&txn) {
+                return Ok(None);
+            }
+        }
+        Ok(self.room.holds(&txn).then_some(txn))
+    }
+
+    async fn in_several(&self, expected: Fence, go_on: &(dyn Fn() -> bool + Sync)) -> Result<Written, EdgeError> {
+        self.check_sizes()?;
+        let count = self.apply.plan.changes.len();
+        let mut written = Written { record: expected, complete: false, keys: Vec::with_capacity(count) };
+        let mut tail = if self.apply.opening.is_some() { Tail::Opening } else { Tail::Between };
+        let mut batch = self.pack(0, tail)?;
+        loop {
+            if tail == Tail::Between && batch.changes.end == count && self.closing_fits(&batch) {
+                tail = Tail::Closing;
+            }
+            let Batch { mut txn, changes } = batch;
+            txn.append(&self.tail(tail, written.record));
+            let doing = self.doing(&changes);
+            let next_at = changes.end;
+            // The next batch is encoded while Consul works on this one.
+            let sending = self.target.transact(txn, &doing);
+            let packing = async { if tail == Tail::Closing { None } else { Some(self.pack(next_at, Tail::Between)) } };
+            let (found, next) = tokio::join!(sending, packing);
+            self.note(&mut written, changes, &found?, tail != Tail::Between, &doing)?;
+            let Some(next) = next else {
+                written.complete = true;
+                return Ok(written);
+            };
+            if !go_on() {
+                return Ok(written);
+            }
+            batch = next?;
+            tail = Tail::Between;
+        }
+    }
+
+    /// As many of the changes from `start` on as fit beside this tail; none when only the closing record is left.
+    fn pack(&self, start: usize, tail: Tail) -> Result<Batch, EdgeError> {
+        let room = self.room.without(&self.tail(tail, LONGEST_FENCE));
+        let changes = &self.apply.plan.changes;
+        let mut txn = Transaction::new();
+        let mut end = start;
+        while let Some(change) = changes.get(end) {
+            let mark = txn.mark();
+            self.push(&mut txn, change)?;
+            if !room.holds(&txn) {
+                txn.rewind(mark);
+                break;
+            }
+            end += 1;
+        }
+        Ok(Batch { txn, changes: start..end })
+    }
+
+    /// Finds a value that fits no transaction before the first one is sent: a plan is not begun that cannot end.
+    fn check_sizes(&self) -> Result<(), EdgeError> {
+        let room = self.room.without(&self.tail(Tail::Between, LONGEST_FENCE));
+        for (at, change) in self.apply.plan.changes.iter().enumerate() {
+            // Encoded, the largest of these is about a third larger; most plans have none worth a second look.
+            let value = self.desired.entries().get(&change.key).map(|entry| entry.value.len());
+            if value.is_some_and(|length| length < room.bytes / 4) {
+                continue;
+            }
+            let mut alone = Transaction::new();
+            self.push(&mut alone, change)?;
+            if !room.holds(&alone) {
+                let error = self.target.server.http.error(EdgeKind::Refused, &self.doing(&(at..at + 1)));
+                return Err(error
+                    .because(format!("{} and its value do not fit a transaction of {} bytes", change.key, self.room.bytes))
+                    .about(vec![change.key.to_string()])
+                    .hint("make the value smaller, or split it over several keys"));
+            }
+        }
+        Ok(())
+    }
+
+    fn closing_fits(&self, batch: &Batch) -> bool {
+        // Nothing but the closing record is left: it has to go, and Consul says so if it cannot.
+        batch.txn.ops() == 0 || self.room.without(&self.tail(Tail::Closing, LONGEST_FENCE)).holds(&batch.txn)
+    }
+
+    fn tail(&self, tail: Tail, record: Fence) -> Transaction {
+        let paths = &self.target.paths;
+        let mut txn = Transaction::new();
+        self.lease.check(paths, &mut txn);
+        match (tail, &self.apply.opening) {
+            (Tail::Opening, Some(opening)) => paths.push_save(&mut txn, record, opening, None),
+            (Tail::Closing, _) => paths.push_save(&mut txn, record, &self.apply.closing, None),
+            (Tail::Opening | Tail::Between, _) => txn.check_index(&paths.record(), record.0),
+        }
+        txn
+    }
+
+    fn push(&self, txn: &mut Transaction, change: &Change) -> Result<(), EdgeError> {
+        let key = change.key.as_str();
+        match change.action {
+            Action::Create | Action::Update => {
+                let entry = self.desired.entries().get(&change.key).ok_or_else(|| self.without_value(change))?;
+                txn.cas(key, &entry.value, change.flags.0, change.fence.0);
+            }
+            Action::Release => {
+                let value = self.released.get(&change.key).ok_or_else(|| self.gone(change))?;
+                txn.cas(key, value, change.flags.0, change.fence.0);
+            }
+            Action::Delete => txn.delete_cas(key, change.fence.0),
+        }
+        Ok(())
+    }
+
+    /// Adds what a transaction left behind.
+    fn note(
+        &self,
+        written: &mut Written,
+        changes: Range<usize>,
+        found: &[Found],
+        moved: bool,
+        doing: &str,
+    ) -> Result<(), EdgeError> {
+        if moved {
+            written.record = self.target.fence_after(found, doing)?;
+        }
+        // Consul answers in the order of the operations, and leaves deletes out.
+        let mut answers = found.iter();
+        for change in &self.apply.plan.changes[changes] {
+            let digest = match change.action {
+                Action::Delete => {
+                    written.keys.push((change.key.clone(), None));
+                    continue;
+                }
+                Action::Release => self.released.get(&change.key).map(|value| ValueDigest::of(value)),
+                Action::Create | Action::Update => self.desired.entries().get(&change.key).map(|entry| entry.digest),
+            };
+            let answer = answers.find(|found| found.key == change.key.as_str());
+            let (Some(answer), Some(digest)) = (answer, digest) else {
+                let error = self.target.server.http.error(EdgeKind::Transient, doing);
+                return Err(error.because(format!("the answer does not name {}", change.key)));
+            };
+            let entry = LiveEntry { digest, flags: change.flags, fence: Fence(answer.index) };
+            written.keys.push((change.key.clone(), Some(entry)));
+        }
+        Ok(())
+    }
+
+    fn doing(&self, changes: &Range<usize>) -> String {
+        let all = self.apply.plan.changes.len();
+        let environment = &self.target.environment;
+        if changes.is_empty() {
+            return format!("write the record around a plan of {all} changes to {environment}");
+        }
+        format!("write changes {} to {} of {all} to {environment}", changes.start + 1, changes.end)
+    }
+
+    fn without_value(&self, change: &Change) -> EdgeError {
+        let doing = format!("write {} to {}", change.key, self.target.environment);
+        let error = self.target.server.http.error(EdgeKind::Refused, &doing);
+        error.because("the plan's revision has no such key").about(vec![change.key.to_string()])
+    }
+
+    fn gone(&self, change: &Change) -> EdgeError {
+        let doing = format!("take the mark off {} in {}", change.key, self.target.environment);
+        let error = self.target.server.http.error(EdgeKind::Conflict, &doing);
+        error.because("the key is gone").about(vec![change.key.to_string()])
+    }
+}

@@ -1,0 +1,200 @@
+//! What Consul's refusals mean: status codes and texts become kinds of failure.
+//!
+//! Consul says much in its texts only: a missing leader and a denied write can both be a 500, and inside a transaction a
+//! denial is a 409 beside honest conflicts. Policy looks at the kind, so it has to be right here.
+
+use serde::Deserialize;
+
+use crate::domain::name::STATE_PREFIX;
+use crate::port::{EdgeError, EdgeKind};
+
+/// Characters of Consul's own text that an error repeats.
+const LONGEST_TEXT: usize = 300;
+
+/// An answer with a status that means failure.
+pub(super) fn of_answer(operation: String, status: u16, body: &[u8]) -> EdgeError {
+    let text = excerpt(body);
+    let (kind, hint) = kind(status, &text);
+    let error = EdgeError::new("consul", kind, operation).because(format!("consul answered {status}: {text}"));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn kind(status: u16, text: &str) -> (EdgeKind, Option<&'static str>) {
+    let says = |part: &str| text.contains(part);
+    if matches!(status, 401 | 403) || says("Permission denied") || says("ACL not found") {
+        let hint = if says("ACL not found") {
+            "the token is unknown to this Consul: renew it, and check that it belongs to this datacenter"
+        } else {
+            "give the token read and write on the environment's key roots and on lockstep/, and write on sessions"
+        };
+        return (EdgeKind::Denied, Some(hint));
+    }
+    match status {
+        404 => (EdgeKind::NotFound, None),
+        409 => (EdgeKind::Conflict, None),
+        500 if says("No path to datacenter") => {
+            (EdgeKind::Refused, Some("this Consul knows no such datacenter: correct `datacenter:` in the configuration"))
+        }
+        500 if says("invalid session") => (EdgeKind::Conflict, None),
+        500 if says("Invalid Session TTL") || says("strconv.") => (EdgeKind::Refused, None),
+        429 | 500..=599 => (EdgeKind::Transient, None),
+        301 | 302 | 307 | 308 => {
+            (EdgeKind::Refused, Some("the address must be Consul's own, without a path; redirects are not followed"))
+        }
+        _ => (EdgeKind::Refused, None),
+    }
+}
+
+/// One refused operation of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct OpFault {
+    /// Which operation, from 0.
+    #[serde(rename = "OpIndex")]
+    pub(super) index: usize,
+    /// Consul's words.
+    #[serde(rename = "What")]
+    pub(super) what: String,
+}
+
+impl OpFault {
+    /// Whether a read found no such key.
+    pub(super) fn is_absence(&self) -> bool {
+        self.says("doesn't exist")
+    }
+
+    /// Whether a session that the operation named is gone.
+    pub(super) fn is_lost_session(&self) -> bool {
+        self.says("invalid session")
+    }
+
+    fn is_denial(&self) -> bool {
+        self.says("Permission denied") || self.says("ACL not found")
+    }
+
+    /// A fence that did not hold: index, session, lock or existence. Anything else is not somebody else's move.
+    pub(super) fn is_conflict(&self) -> bool {
+        ["index is stale", "failed index check", "doesn't exist", "exists", "session", "lock is", "lock isn't"]
+            .iter()
+            .any(|part| self.says(part))
+    }
+
+    /// Whether Consul's own words say this; what stands in quotes is a key, and anybody can name a key anything.
+    fn says(&self, part: &str) -> bool {
+        unquoted(&self.what).contains(part)
+    }
+}
+
+/// A transaction that Consul rolled back (409), with the key of each operation (rule A3).
+pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[String]) -> EdgeError {
+    // A conflict about our own state is about the lease or the record, never about a key that somebody fights for.
+    let managed = |key: &&String| !key.starts_with(STATE_PREFIX);
+    let named = |wanted: &dyn Fn(&OpFault) -> bool| -> Vec<String> {
+        faults.iter().filter(|fault| wanted(fault)).filter_map(|fault| keys.get(fault.index)).filter(managed).cloned().collect()
+    };
+    let text = faults.first().map_or_else(|| "no reason given".to_owned(), |fault| excerpt(fault.what.as_bytes()));
+    let text = match faults.len() {
+        0 | 1 => text,
+        more => format!("{text} (and {} more)", more - 1),
+    };
+    let (kind, about, hint) = if faults.iter().any(OpFault::is_denial) {
+        let hint = "give the token read and write on the environment's key roots and on lockstep/, and write on sessions";
+        (EdgeKind::Denied, named(&OpFault::is_denial), Some(hint))
+    } else if faults.iter().all(OpFault::is_conflict) {
+        (EdgeKind::Conflict, named(&|_| true), None)
+    } else {
+        (EdgeKind::Refused, named(&|fault| !fault.is_conflict()), None)
+    };
+    let error = EdgeError::new("consul", kind, operation).because(format!("consul refused it: {text}")).about(about);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// A text without what stands in double quotes.
+fn unquoted(text: &str) -> String {
+    let mut outside = String::with_capacity(text.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            _ if !quoted => outside.push(c),
+            _ => {}
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    outside
+}
+
+/// Consul's text on one line, cut, without control characters: it may quote keys that anybody can write.
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_TEXT).collect();
+    if line.is_empty() {
+        line.push_str("(no text)");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(status: u16, text: &str, expected: EdgeKind) {
+        assert_eq!(of_answer("test".into(), status, text.as_bytes()).kind, expected, "{status} {text}");
+    }
+
+    #[test]
+    fn statuses_and_texts_become_the_kind_that_policy_needs() {
+        check(500, "No cluster leader", EdgeKind::Transient);
+        check(500, "rpc error making call: EOF", EdgeKind::Transient);
+        check(429, "rate limit exceeded", EdgeKind::Transient);
+        check(503, "", EdgeKind::Transient);
+        check(502, "<html>", EdgeKind::Transient);
+        check(403, "Permission denied", EdgeKind::Denied);
+        check(403, "ACL not found", EdgeKind::Denied);
+        check(401, "ACL support disabled", EdgeKind::Denied);
+        check(500, "rpc error making call: Permission denied", EdgeKind::Denied);
+        check(500, "No path to datacenter", EdgeKind::Refused);
+        check(413, "Request body(1 bytes) too large", EdgeKind::Refused);
+        check(400, "Failed to parse body", EdgeKind::Refused);
+        check(301, "", EdgeKind::Refused);
+        check(404, "", EdgeKind::NotFound);
+        check(500, "invalid session \"x\"", EdgeKind::Conflict);
+    }
+
+    #[track_caller]
+    fn check_transaction(whats: &[&str], expected: EdgeKind, about: &[&str]) {
+        let faults: Vec<_> = whats.iter().enumerate().map(|(index, what)| OpFault { index, what: (*what).into() }).collect();
+        let error = of_transaction("test".into(), &faults, &["k0".into(), "k1".into()]);
+        assert_eq!((error.kind, error.about), (expected, about.iter().map(ToString::to_string).collect()), "{whats:?}");
+    }
+
+    #[test]
+    fn a_409_is_a_conflict_only_when_every_refusal_is_a_fence() {
+        check_transaction(&["failed to set key \"k0\", index is stale"], EdgeKind::Conflict, &["k0"]);
+        check_transaction(&["failed index check for key \"k0\", current modify index 15 != 1"], EdgeKind::Conflict, &["k0"]);
+        check_transaction(&["failed session check for key \"k0\", current session \"\" != \"a\""], EdgeKind::Conflict, &["k0"]);
+        check_transaction(
+            &["key \"k0\" exists", "failed to check index, key \"k1\" doesn't exist"],
+            EdgeKind::Conflict,
+            &["k0", "k1"],
+        );
+        check_transaction(&["failed to set key \"k0\", index is stale", "Permission denied"], EdgeKind::Denied, &["k1"]);
+        check_transaction(&["unknown KV verb \"get-or-empty\""], EdgeKind::Refused, &["k0"]);
+        check_transaction(&["failed to set key \"Permission denied\", index is stale"], EdgeKind::Conflict, &["k0"]);
+        check_transaction(&["bad \"lock is \\\"exists\" thing"], EdgeKind::Refused, &["k0"]);
+        check_transaction(&["Must provide key", "index is stale"], EdgeKind::Refused, &["k0"]);
+    }
+
+    #[test]
+    fn an_error_text_is_one_short_line() {
+        let error = of_answer("test".into(), 400, "a\nb\u{1b}[31m".repeat(1000).as_bytes());
+        let text = error.chain();
+        assert!(text.len() < 500 && !text.contains('\n') && !text.contains('\u{1b}'), "{text:?}");
+    }
+}

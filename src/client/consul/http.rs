@@ -1,0 +1,369 @@
+//! Requests to one Consul: few connections, a deadline for each, bounded answers, patience with a busy server.
+//!
+//! The token is read at each use and goes into one header; no error, log line or `Debug` can show it.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, Response};
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::slots::{Slot, Slots};
+use super::{fault, tls};
+use crate::config::{self, Credential};
+use crate::port::{EdgeError, EdgeKind};
+
+/// Watches that may block on one Consul at once (rule A10).
+pub(super) const WATCHES: usize = 16;
+/// How long an ordinary request may take, retries included.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a request waits for one of the few connections before it gives up.
+const QUEUE: Duration = Duration::from_mins(1);
+/// Bytes of the longest answer to an ordinary request: 128 values of the largest size, as base64.
+pub(super) const LONGEST_ANSWER: usize = 80 << 20;
+/// Bytes of an error's text that are read.
+const LONGEST_REFUSAL: usize = 64 << 10;
+
+/// One Consul over HTTP.
+pub(super) struct Http {
+    requests: Client,
+    watches: Client,
+    address: String,
+    datacenter: Option<String>,
+    token: Option<Credential>,
+    name: String,
+    slots: Slots,
+    catalog_slots: Slots,
+    watch_permits: Semaphore,
+}
+
+/// One request.
+pub(super) struct Ask {
+    method: Method,
+    url: String,
+    body: Option<String>,
+    deadline: Duration,
+    /// For errors: "read the keys below config/".
+    pub(super) doing: String,
+}
+
+impl Ask {
+    /// Reads a URL that [`Http::url`] made.
+    pub(super) fn get(url: String, doing: impl Into<String>) -> Self {
+        Self { method: Method::GET, url, body: None, deadline: DEADLINE, doing: doing.into() }
+    }
+
+    /// Puts a body there.
+    pub(super) fn put(url: String, body: String, doing: impl Into<String>) -> Self {
+        Self { method: Method::PUT, url, body: Some(body), deadline: DEADLINE, doing: doing.into() }
+    }
+
+    /// Posts a body there.
+    pub(super) fn post(url: String, body: String, doing: impl Into<String>) -> Self {
+        Self { method: Method::POST, url, body: Some(body), deadline: DEADLINE, doing: doing.into() }
+    }
+
+    /// With another deadline.
+    pub(super) fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
+
+/// What Consul answered.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// `X-Consul-Index`, at least 1; sent with a 404 too.
+    pub(super) index: Option<u64>,
+    /// The body, unless a sink took it.
+    pub(super) body: Vec<u8>,
+}
+
+/// Takes a body piece by piece; an error ends the read.
+pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), String> + Send + 'a;
+
+impl Http {
+    pub(super) fn new(config: &config::Consul) -> Result<Self, EdgeError> {
+        let tls = tls::client_config(config)?;
+        // One of the connections is the catalog's, which has a client of its own.
+        let connections = usize::from(config.connections).saturating_sub(1).max(1);
+        let client = |idle: usize| {
+            Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(reqwest::redirect::Policy::none())
+                // A proxy variable meant for the internet must not carry Consul's token to that proxy.
+                .no_proxy()
+                .connect_timeout(Duration::from_secs(5))
+                .pool_max_idle_per_host(idle)
+                .pool_idle_timeout(Duration::from_secs(30))
+                .tcp_nodelay(true)
+                .gzip(true)
+                .build()
+                .map_err(|cause| {
+                    EdgeError::new("consul", EdgeKind::Refused, format!("set a client up for {}", config.address))
+                        .because(cause)
+                })
+        };
+        let name = match &config.datacenter {
+            Some(datacenter) => format!("{}, datacenter {datacenter}", config.address),
+            None => config.address.clone(),
+        };
+        Ok(Self {
+            requests: client(connections)?,
+            watches: client(WATCHES)?,
+            address: config.address.trim_end_matches('/').to_owned(),
+            datacenter: config.datacenter.clone(),
+            token: config.token.clone(),
+            name,
+            slots: Slots::new(connections),
+            catalog_slots: Slots::new(1),
+            watch_permits: Semaphore::new(WATCHES),
+        })
+    }
+
+    /// The Consul's address and datacenter, for messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The datacenter that the configuration names, encoded.
+    pub(super) fn datacenter_in_url(&self) -> Option<String> {
+        self.datacenter.as_deref().map(|datacenter| {
+            let mut text = String::new();
+            encode(datacenter, false, &mut text);
+            text
+        })
+    }
+
+    /// A URL below `/v1/`; the path's segments are encoded, the query's parts must be safe as they are.
+    pub(super) fn url(&self, path: &str, query: &[&str]) -> String {
+        let mut url = format!("{}/v1/", self.address);
+        encode(path, true, &mut url);
+        let mut separator = '?';
+        for part in query {
+            url.push(separator);
+            url.push_str(part);
+            separator = '&';
+        }
+        if let Some(datacenter) = &self.datacenter {
+            url.push(separator);
+            url.push_str("dc=");
+            encode(datacenter, false, &mut url);
+        }
+        url
+    }
+
+    /// An error of this Consul.
+    pub(super) fn error(&self, kind: EdgeKind, doing: &str) -> EdgeError {
+        EdgeError::new("consul", kind, self.operation(doing))
+    }
+
+    /// The error that an answer's status means.
+    pub(super) fn refusal(&self, doing: &str, answer: &Answer) -> EdgeError {
+        fault::of_answer(self.operation(doing), answer.status, &answer.body)
+    }
+
+    /// What was being done where, for an error's text.
+    pub(super) fn operation(&self, doing: &str) -> String {
+        format!("{doing} at {}", self.name)
+    }
+
+    /// Sends a request and collects the answer, whatever its status.
+    pub(super) async fn send(&self, ask: Ask) -> Result<Answer, EdgeError> {
+        let mut body = Vec::new();
+        let mut answer = self.stream(ask, &mut |piece| collect(&mut body, piece)).await?;
+        if !body.is_empty() {
+            answer.body = body;
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request and gives the body of a 200 to `sink` as it comes; another status's body is in the answer.
+    pub(super) async fn stream(&self, ask: Ask, sink: &mut Sink<'_>) -> Result<Answer, EdgeError> {
+        let _slot = self.slots.take(QUEUE).await.ok_or_else(|| self.too_busy(&ask.doing))?;
+        self.patiently(&self.requests, &ask, sink).await
+    }
+
+    /// The place of the catalog's own client among the connections.
+    pub(super) async fn catalog_slot(&self, doing: &str) -> Result<Slot<'_>, EdgeError> {
+        self.catalog_slots.take(QUEUE).await.ok_or_else(|| self.too_busy(doing))
+    }
+
+    fn too_busy(&self, doing: &str) -> EdgeError {
+        self.error(EdgeKind::Transient, doing).because("every connection was busy for a minute").hint("raise `connections:`")
+    }
+
+    /// A place among the watches, if one is free.
+    pub(super) fn watch_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.watch_permits.try_acquire().ok()
+    }
+
+    /// Sends a request beside the limits: for a held [`Self::watch_permit`], and for the session, whose renewal must not
+    /// wait behind a large read.
+    pub(super) async fn beside(&self, ask: Ask) -> Result<Answer, EdgeError> {
+        let mut body = Vec::new();
+        let mut sink = |piece: &[u8]| collect(&mut body, piece);
+        let outcome = timeout(ask.deadline, self.once(&self.watches, &ask, &mut sink)).await;
+        let (mut answer, _) = outcome.unwrap_or_else(|_| Err(self.overdue(&ask)))?;
+        if !body.is_empty() {
+            answer.body = body;
+        }
+        Ok(answer)
+    }
+
+    /// Waits and asks again when Consul says that it is busy: it says so before it does anything.
+    async fn patiently(&self, client: &Client, ask: &Ask, sink: &mut Sink<'_>) -> Result<Answer, EdgeError> {
+        let until = Instant::now() + ask.deadline;
+        let mut delays = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(3))
+            .with_jitter()
+            .without_max_times()
+            .build();
+        loop {
+            let outcome = timeout_at(until, self.once(client, ask, sink)).await;
+            let (answer, wait) = outcome.unwrap_or_else(|_| Err(self.overdue(ask)))?;
+            if !matches!(answer.status, 429 | 503) {
+                return Ok(answer);
+            }
+            let delay = delays.next().unwrap_or(Duration::from_secs(3)).max(wait.unwrap_or_default());
+            if Instant::now() + delay >= until {
+                return Ok(answer);
+            }
+            sleep(delay).await;
+        }
+    }
+
+    async fn once(&self, client: &Client, ask: &Ask, sink: &mut Sink<'_>) -> Result<(Answer, Option<Duration>), EdgeError> {
+        let mut request = client.request(ask.method.clone(), &ask.url).headers(self.headers(&ask.doing)?);
+        if let Some(body) = &ask.body {
+            // Transactions follow each other closely, and compressing their short answers is what Consul would wait for.
+            request = request.header(ACCEPT_ENCODING, "identity").body(body.clone());
+        }
+        let unreachable = |cause: reqwest::Error| self.error(EdgeKind::Transient, &ask.doing).because(cause.without_url());
+        let mut response = request.send().await.map_err(unreachable)?;
+        let wait = retry_after(&response);
+        let mut answer = Answer { status: response.status().as_u16(), index: index(&response), body: Vec::new() };
+        if answer.status == 200 {
+            while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+                sink(&piece).map_err(|problem| self.error(EdgeKind::Refused, &ask.doing).because(problem))?;
+            }
+        } else {
+            while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+                let room = LONGEST_REFUSAL - answer.body.len();
+                answer.body.extend_from_slice(&piece[..piece.len().min(room)]);
+                if answer.body.len() == LONGEST_REFUSAL {
+                    break;
+                }
+            }
+        }
+        Ok((answer, wait))
+    }
+
+    fn headers(&self, doing: &str) -> Result<HeaderMap, EdgeError> {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = self.token(doing)? {
+            headers.insert("x-consul-token", token);
+        }
+        Ok(headers)
+    }
+
+    /// The token as a header that no `Debug` shows; none when the configuration has none.
+    pub(super) fn token(&self, doing: &str) -> Result<Option<HeaderValue>, EdgeError> {
+        let Some(credential) = &self.token else { return Ok(None) };
+        let value = credential.read().map_err(|cause| self.error(EdgeKind::Denied, doing).because(cause))?;
+        let mut header = HeaderValue::from_str(value.expose_secret())
+            .map_err(|_| self.error(EdgeKind::Denied, doing).because("the token holds characters that no header can carry"))?;
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
+
+    /// Differs whenever the token does. It ends in the record, so it has too few bits to confirm a guessed token by.
+    pub(super) fn rights(&self) -> u64 {
+        let token = self.token("read the token").ok().flatten();
+        let Some(token) = token else { return 0 };
+        let digest = Sha256::new().chain_update(b"lockstep consul token ").chain_update(token.as_bytes()).finalize();
+        digest.iter().take(4).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+    }
+
+    fn overdue(&self, ask: &Ask) -> EdgeError {
+        self.error(EdgeKind::Transient, &ask.doing).because(format!("no complete answer within {:?}", ask.deadline))
+    }
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Http({})", self.name)
+    }
+}
+
+fn collect(body: &mut Vec<u8>, piece: &[u8]) -> Result<(), String> {
+    if body.len() + piece.len() > LONGEST_ANSWER {
+        return Err(format!("the answer is longer than {LONGEST_ANSWER} bytes"));
+    }
+    body.extend_from_slice(piece);
+    Ok(())
+}
+
+fn index(response: &Response) -> Option<u64> {
+    let text = response.headers().get("x-consul-index")?.to_str().ok()?;
+    // Consul's documentation: an index below 1 must be taken for 1.
+    text.parse::<u64>().ok().map(|index| index.max(1))
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Percent-encodes what is not plainly safe in a URL; `/` stays where it separates segments.
+pub(super) fn encode(text: &str, keep_slashes: bool, into: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => into.push(char::from(byte)),
+            b'/' if keep_slashes => into.push('/'),
+            _ => {
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                into.push('%');
+                into.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                into.push(char::from(DIGITS[usize::from(byte & 15)]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_takes_keys_literally() {
+        let mut config = crate::client::consul::tests::config("http://127.0.0.1:1");
+        config.datacenter = Some("a b&c".into());
+        let http = Http::new(&config).unwrap();
+        assert_eq!(
+            http.url("kv/a b/ü?x#y%2f", &["raw"]),
+            "http://127.0.0.1:1/v1/kv/a%20b/%C3%BC%3Fx%23y%252f?raw&dc=a%20b%26c"
+        );
+    }
+
+    #[test]
+    fn no_debug_shows_a_token() {
+        let mut config = crate::client::consul::tests::config("http://127.0.0.1:1");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "s3cr3t").unwrap();
+        std::os::unix::fs::chown(&path, None, None).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        config.token = Some(Credential::File(path));
+        let http = Http::new(&config).unwrap();
+        assert!(http.token("test").unwrap().is_some());
+        assert!(!format!("{http:?} {:?}", http.headers("test").unwrap()).contains("s3cr3t"));
+    }
+}

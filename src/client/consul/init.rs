@@ -1,0 +1,104 @@
+//! The first record of an environment: an owner id that nobody else has, and a random target id (rules O4 to O6).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::ConsulTarget;
+use super::txn::Transaction;
+use crate::client::wire;
+use crate::domain::name::STATE_PREFIX;
+use crate::domain::resource::OwnerId;
+use crate::domain::rollout::{Identity, Rollout, TargetId};
+use crate::port::{EdgeError, EdgeKind};
+
+/// How often an owner id that somebody else took at the same moment is drawn again.
+const DRAWS: usize = 16;
+
+impl ConsulTarget {
+    pub(super) async fn make_record(&self) -> Result<Identity, EdgeError> {
+        let doing = format!("initialise {}", self.environment);
+        let http = &self.server.http;
+        if let Some(read) = http.read_key(&self.paths.record(), &doing).await? {
+            return Err(self.refuse_existing(&read.value, &doing));
+        }
+        let owners = format!("{STATE_PREFIX}owners/");
+        let taken: BTreeSet<u16> = http
+            .read_names(&owners, &doing)
+            .await?
+            .iter()
+            .filter_map(|name| name.strip_prefix(&owners)?.parse().ok())
+            .collect();
+        for _ in 0..DRAWS {
+            let identity = Identity {
+                repository: self.repository.clone(),
+                environment: self.environment.clone(),
+                target: self.draw_target(&doing)?,
+                owner: self.draw_owner(&taken, &doing)?,
+            };
+            let owner_key = format!("{owners}{}", identity.owner);
+            let mut txn = Transaction::new();
+            txn.cas(&owner_key, owner_entry(&identity).as_bytes(), 0, 0);
+            txn.cas(&self.paths.record(), &wire::record_to_json(&Rollout::new(identity.clone())), 0, 0);
+            match self.transact(txn, &doing).await {
+                Ok(_) => {
+                    // Nobody else can have made it, so this handle needs no pin to go on.
+                    let _ = self.pinned.set(identity.target.clone());
+                    return Ok(identity);
+                }
+                Err(error) if error.kind == EdgeKind::Conflict && error.about == [owner_key] => {}
+                Err(error) if error.kind == EdgeKind::Conflict => return Err(self.has_one(&doing).because(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(http.error(EdgeKind::Conflict, &doing).because("other environments took every owner id that was drawn"))
+    }
+
+    /// There is a record already, whoever made it; the hint says how to use it.
+    fn refuse_existing(&self, value: &[u8], doing: &str) -> EdgeError {
+        let refused = self.has_one(doing);
+        let Ok(record) = wire::record_from_json(value) else { return refused.because("it cannot be read") };
+        let target = &record.identity.target;
+        if self.pinned.get() == Some(target) {
+            return refused.because("it was initialised before, and the configuration pins it: there is nothing to do");
+        }
+        refused.because("this name and environment has a record here already").hint(super::state::pin(target))
+    }
+
+    fn has_one(&self, doing: &str) -> EdgeError {
+        self.server.http.error(EdgeKind::Refused, doing).about(vec![self.paths.record()])
+    }
+
+    fn draw_target(&self, doing: &str) -> Result<TargetId, EdgeError> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|cause| self.server.http.error(EdgeKind::Transient, doing).because(cause))?;
+        let mut text = String::with_capacity(32);
+        for byte in bytes {
+            let _ = write!(text, "{byte:02x}");
+        }
+        TargetId::parse(&text)
+            .ok_or_else(|| self.server.http.error(EdgeKind::Refused, doing).because("the drawn target id is malformed"))
+    }
+
+    fn draw_owner(&self, taken: &BTreeSet<u16>, doing: &str) -> Result<OwnerId, EdgeError> {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).map_err(|cause| self.server.http.error(EdgeKind::Transient, doing).because(cause))?;
+        // From a random start to the next free one: no two environments meet, and no draw is in vain.
+        let start = u16::from_le_bytes(bytes);
+        (0..=u16::MAX)
+            .map(|step| start.wrapping_add(step))
+            .filter(|number| !taken.contains(number))
+            .find_map(OwnerId::new)
+            .ok_or_else(|| self.server.http.error(EdgeKind::Refused, doing).because("all 65,535 owner ids are in use"))
+    }
+}
+
+/// What `lockstep/owners/<id>` holds, for people.
+fn owner_entry(identity: &Identity) -> String {
+    let Identity { repository, environment, target, owner: _ } = identity;
+    serde_json::json!({
+        "repository": repository.as_str(),
+        "environment": environment.as_str(),
+        "target": target.as_str(),
+    })
+    .to_string()
+}

@@ -1,0 +1,208 @@
+//! A Consul datacenter as a target.
+//!
+//! Everything that an environment needs lies in the same Consul: its keys, the record, the lease, history and requests. One
+//! [`Server`] is one connection to one Consul with its session and its limits; the environments on it share it, and each has
+//! a [`ConsulTarget`]. Writes are transactions only, reads are consistent only; `txn` and `kv` say why.
+
+mod tls;
+mod fault;
+mod slots;
+mod http;
+mod array;
+mod txn;
+mod kv;
+mod session;
+mod paths;
+mod lease;
+mod state;
+mod apply;
+mod init;
+mod watch;
+mod catalog;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use self::catalog::Health;
+pub use self::catalog::{Catalog, Instance, Sight};
+use self::http::Http;
+pub use self::lease::Lease;
+use self::paths::Paths;
+use self::session::Sessions;
+use self::txn::{Found, Limits, Transaction};
+use crate::config;
+use crate::domain::desired::DesiredState;
+use crate::domain::live::{Fence, LiveState};
+use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
+use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored, TargetId};
+use crate::port::{Character, EdgeError, Leading, Target, Wake, Written};
+
+/// How long samples don't count after an apply: consumers watch Consul and need time to read a change (rule H2).
+pub const SETTLE: Duration = Duration::from_secs(30);
+
+/// One Consul: connections, session and limits, shared by the environments on it.
+pub struct Server {
+    http: Arc<Http>,
+    limits: Limits,
+    sessions: Sessions,
+    health: Health,
+}
+
+impl Server {
+    /// Sets up a connection; nothing is sent yet, so an absent Consul is no error here.
+    ///
+    /// # Errors
+    /// `Refused` when the CA or client certificate cannot be used.
+    pub fn connect(config: &config::Consul) -> Result<Arc<Self>, EdgeError> {
+        let host = rustix::system::uname();
+        let name = format!("lockstep {}:{}", host.nodename().to_string_lossy(), std::process::id());
+        Ok(Arc::new(Self {
+            http: Arc::new(Http::new(config)?),
+            limits: Limits::new(),
+            sessions: Sessions::new(name),
+            health: Health::new(config)?,
+        }))
+    }
+
+    /// Ends the session and with it every lease, so that another controller can take over at once. Call it once, last.
+    ///
+    /// # Errors
+    /// When Consul could not be told; the session then runs out by itself.
+    pub async fn close(&self) -> Result<(), EdgeError> {
+        self.sessions.close(&self.http).await
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("http", &self.http).finish_non_exhaustive()
+    }
+}
+
+/// One environment on a Consul.
+#[derive(Debug)]
+pub struct ConsulTarget {
+    server: Arc<Server>,
+    repository: RepositoryName,
+    environment: EnvironmentName,
+    keys: KeyRoots,
+    /// What the configuration pins (rule O6), or what this handle has just made itself.
+    pinned: OnceLock<TargetId>,
+    paths: Paths,
+}
+
+impl ConsulTarget {
+    /// The environment `environment` of `repository`, which may write below `keys`; `target_id` is what `lockstep init`
+    /// printed.
+    pub fn new(
+        server: Arc<Server>,
+        repository: RepositoryName,
+        environment: EnvironmentName,
+        keys: KeyRoots,
+        target_id: Option<TargetId>,
+    ) -> Self {
+        let paths = Paths::new(&repository, &environment);
+        let pinned = target_id.map(OnceLock::from).unwrap_or_default();
+        Self { server, repository, environment, keys, pinned, paths }
+    }
+
+    async fn transact(&self, txn: Transaction, doing: &str) -> Result<Vec<Found>, EdgeError> {
+        self.server.http.transact(&self.server.limits, txn, doing).await
+    }
+}
+
+impl Target for ConsulTarget {
+    type Lease = Lease;
+
+    fn character(&self) -> Character {
+        Character { name: format!("consul at {}", self.server.http.name()), settle: SETTLE, rights: self.server.http.rights() }
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, EdgeError> {
+        self.load_record().await
+    }
+
+    async fn initialise(&self) -> Result<Identity, EdgeError> {
+        self.make_record().await
+    }
+
+    async fn live(&self) -> Result<LiveState, EdgeError> {
+        self.server.http.read_live(&self.keys).await
+    }
+
+    async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
+        self.server.http.read_values(&self.server.limits, keys).await
+    }
+
+    async fn lead(&self) -> Result<Leading<Lease>, EdgeError> {
+        self.take_lease().await
+    }
+
+    async fn leader(&self) -> Result<Option<String>, EdgeError> {
+        self.holder(&format!("read the lease of {}", self.environment)).await
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        !lease.is_lost()
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), EdgeError> {
+        self.give_lease_back(lease).await
+    }
+
+    async fn save(&self, lease: &Lease, expected: Fence, save: &Save) -> Result<Fence, EdgeError> {
+        self.save_record(lease, expected, save).await
+    }
+
+    async fn apply(
+        &self,
+        lease: &Lease,
+        expected: Fence,
+        apply: &Apply,
+        desired: &DesiredState,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Written, EdgeError> {
+        self.apply_plan(lease, expected, apply, desired, go_on).await
+    }
+
+    async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
+        self.read_history(at_most).await
+    }
+
+    async fn requests(&self) -> Result<Vec<Request>, EdgeError> {
+        self.open_requests().await
+    }
+
+    async fn submit(&self, request: &Request) -> Result<(), EdgeError> {
+        self.put_request(request).await
+    }
+
+    async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
+        self.read_answer(id).await
+    }
+
+    async fn watch(&self, wake: &dyn Wake) {
+        self.watch_all(wake).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Consul at an address, with everything else as the configuration's defaults are.
+    pub(super) fn config(address: &str) -> config::Consul {
+        config::Consul {
+            address: address.into(),
+            datacenter: None,
+            ca: None,
+            client_certificate: None,
+            token: None,
+            dns: None,
+            target_id: None,
+            keys: KeyRoots::parse(&["config/"]).unwrap(),
+            connections: 4,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The session: one for each controller process and Consul, under which it holds all its leases (rule L1).
+//!
+//! It lives as long as its renewals arrive. What a lost session means is decided by Consul, not by our clock: every
+//! transaction carries `check-session`, so a controller that was paused for an hour writes nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::http::{Ask, Http};
+use crate::port::{EdgeError, EdgeKind};
+
+/// After this long without a renewal Consul may end the session; it takes up to twice as long.
+pub(super) const TTL: Duration = Duration::from_secs(10);
+
+/// A session that this process made.
+#[derive(Debug)]
+pub(super) struct Session {
+    id: String,
+    /// Until when Consul cannot have ended it.
+    good_until: Mutex<Instant>,
+    ended: CancellationToken,
+}
+
+impl Session {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Until when it surely holds: the last renewal and one TTL. Afterwards it may or may not.
+    pub(super) fn good_until(&self) -> Instant {
+        *self.good_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Consul said that it is gone.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    fn renewed(&self, asked_at: Instant) {
+        *self.good_until.lock().unwrap_or_else(PoisonError::into_inner) = asked_at + TTL;
+    }
+}
+
+/// Makes, renews and ends the session.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    current: tokio::sync::Mutex<Option<Arc<Session>>>,
+    /// Counts the sessions that were lost.
+    lost: watch::Sender<u64>,
+    /// Renewals; dropping this ends them.
+    tasks: Mutex<JoinSet<()>>,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Created {
+    #[serde(rename = "ID")]
+    id: String,
+}
+
+impl Sessions {
+    /// `name` is shown to people who list Consul's sessions.
+    pub(super) fn new(name: String) -> Self {
+        Self { current: tokio::sync::Mutex::new(None), lost: watch::Sender::new(0), tasks: Mutex::default(), name }
+    }
+
+    /// Who this process is, for other controllers.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Changes whenever a session was lost.
+    pub(super) fn losses(&self) -> watch::Receiver<u64> {
+        self.lost.subscribe()
+    }
+
+    /// The session, made when there is none.
+    pub(super) async fn current(&self, http: &Arc<Http>) -> Result<Arc<Session>, EdgeError> {
+        let mut current = self.current.lock().await;
+        if let Some(session) = current.as_ref().filter(|session| !session.has_ended()) {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(self.create(http).await?);
+        let renewal = renew(Arc::clone(http), Arc::clone(&session), self.lost.clone());
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(renewal);
+        *current = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Takes note that Consul does not know this session any more.
+    pub(super) fn forget(&self, session: &Session) {
+        end(session, &self.lost);
+    }
+
+    async fn create(&self, http: &Http) -> Result<Session, EdgeError> {
+        let doing = "create the session";
+        // No health check ends it: a gossip hiccup of the agent's node says nothing about this process.
+        let body = serde_json::json!({
+            "Name": self.name,
+            "TTL": format!("{}s", TTL.as_secs()),
+            "LockDelay": "0s",
+            "Behavior": "release",
+            "Checks": [],
+            "NodeChecks": [],
+        });
+        let asked_at = Instant::now();
+        let answer = http.beside(Ask::put(http.url("session/create", &[]), body.to_string(), doing)).await?;
+        if answer.status != 200 {
+            return Err(http.refusal(doing, &answer));
+        }
+        let Created { id } =
+            serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))?;
+        Ok(Session { id, good_until: Mutex::new(asked_at + TTL), ended: CancellationToken::new() })
+    }
+
+    /// Ends the session at once, so that another controller can take over at once.
+    pub(super) async fn close(&self, http: &Http) -> Result<(), EdgeError> {
+        let taken = self.current.lock().await.take();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        let Some(session) = taken.filter(|session| !session.has_ended()) else { return Ok(()) };
+        session.ended.cancel();
+        let doing = "destroy the session";
+        let url = http.url(&format!("session/destroy/{}", session.id), &[]);
+        let answer = http.beside(Ask::put(url, String::new(), doing).within(TTL / 3)).await?;
+        if answer.status == 200 { Ok(()) } else { Err(http.refusal(doing, &answer)) }
+    }
+}
+
+fn end(session: &Session, lost: &watch::Sender<u64>) {
+    if !session.ended.is_cancelled() {
+        session.ended.cancel();
+        lost.send_modify(|count| *count += 1);
+    }
+}
+
+/// Renews a session until it is gone. An unreachable Consul is no reason to stop: Consul counts no time without a leader.
+async fn renew(http: Arc<Http>, session: Arc<Session>, lost: watch::Sender<u64>) {
+    let url = http.url(&format!("session/renew/{}", session.id), &[]);
+    let mut wait = TTL / 3;
+    loop {
+        tokio::select! {
+            () = session.ended.cancelled() => return,
+            () = sleep(wait) => {}
+        }
+        let asked_at = Instant::now();
+        let ask = Ask::put(url.clone(), String::new(), "renew the session").within(TTL / 3);
+        match http.beside(ask).await {
+            Ok(answer) if answer.status == 200 => {
+                session.renewed(asked_at);
+                wait = TTL / 3;
+            }
+            Ok(answer) if answer.status == 404 => {
+                tracing::warn!(session = session.id(), consul = http.name(), "the session is gone: the leases are lost");
+                return end(&session, &lost);
+            }
+            // Sooner than the next renewal would be due: the time left is short.
+            Ok(_) | Err(_) => wait = TTL / 10,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! lockstep's own state in Consul: record, lease, `revision` key, history and requests of one environment (rule O5).
+
+use super::ConsulTarget;
+use super::lease::Lease;
+use super::paths::Paths;
+use super::txn::{Found, Transaction};
+use crate::client::wire;
+use crate::domain::live::Fence;
+use crate::domain::rollout::{Answer, HistoryLine, Identity, Request, RequestId, Rollout, Save, Stored, TargetId};
+use crate::port::{EdgeError, EdgeKind};
+
+impl Paths {
+    /// The operations of a move of the record: the record on its fence, the `revision` key that follows from it, lines and
+    /// answers. `before` are lines and answers of an opening that is written together with it.
+    pub(super) fn push_save(&self, txn: &mut Transaction, expected: Fence, save: &Save, before: Option<&Save>) {
+        txn.cas(&self.record(), &wire::record_to_json(&save.record), 0, expected.0);
+        if let Some(marker) = wire::revision_key(&save.record) {
+            txn.set(&self.revision(), &marker, 0);
+        }
+        let opened = before.map_or(&[][..], |before| &before.history);
+        // An opening closes the line of the attempt that it takes over from; that one exists.
+        let opens =
+            |line: &HistoryLine| opened.iter().any(|other| other.generation == line.generation && other.closed.is_none());
+        let is_new = |line: &HistoryLine| line.closed.is_none() || opens(line);
+        let earlier = opened.iter().filter(|line| save.history.iter().all(|later| later.generation != line.generation));
+        for line in earlier.chain(&save.history) {
+            let (key, text) = (self.line(line.generation), wire::history_to_json(line));
+            if is_new(line) {
+                // A number is given out once: a line that exists already means that somebody else gave it out too.
+                txn.cas(&key, &text, 0, 0);
+            } else {
+                txn.set(&key, &text, 0);
+            }
+        }
+        let earlier = before.map_or(&[][..], |before| &before.answers);
+        for answer in
+            earlier.iter().filter(|answer| save.answers.iter().all(|later| later.id != answer.id)).chain(&save.answers)
+        {
+            txn.set(&self.request(&answer.id), &wire::answer_to_json(answer), 0);
+        }
+    }
+
+    /// The record's fence after a transaction that wrote it.
+    pub(super) fn fence_in(&self, found: &[Found]) -> Option<Fence> {
+        let record = self.record();
+        found.iter().find(|found| found.key == record).map(|found| Fence(found.index))
+    }
+}
+
+impl ConsulTarget {
+    pub(super) async fn load_record(&self) -> Result<Option<Stored>, EdgeError> {
+        let doing = format!("read the record of {}", self.environment);
+        let http = &self.server.http;
+        let Some(read) = http.read_key(&self.paths.record(), &doing).await? else { return Ok(None) };
+        let record = wire::record_from_json(&read.value).map_err(|cause| {
+            http.error(EdgeKind::Refused, &doing)
+                .because(cause)
+                .about(vec![self.paths.record()])
+                .hint("nothing is written until the record can be read")
+        })?;
+        self.check_identity(&record, &doing)?;
+        Ok(Some(Stored { record, fence: Fence(read.index) }))
+    }
+
+    /// Refuses a record that is not the one that the configuration means (rule O6).
+    fn check_identity(&self, record: &Rollout, doing: &str) -> Result<(), EdgeError> {
+        let Identity { repository, environment, target, owner: _ } = &record.identity;
+        let refused =
+            |problem: String, hint: String| Err(self.server.http.error(EdgeKind::Refused, doing).because(problem).hint(hint));
+        if repository != &self.repository || environment != &self.environment {
+            return refused(
+                format!("it is the record of {environment} of the repository {repository}, copied here"),
+                "remove the copy, or correct the address of this Consul".into(),
+            );
+        }
+        match self.pinned.get() {
+            Some(pinned) if pinned == target => Ok(()),
+            Some(pinned) => refused(
+                format!("this Consul's target id is {target}, and the configuration pins {pinned}"),
+                "correct the address, or the target_id if the environment moved on purpose".into(),
+            ),
+            None => refused(
+                "the configuration pins no target id, so any Consul at this address would be taken for the right one".into(),
+                pin(target),
+            ),
+        }
+    }
+
+    pub(super) async fn save_record(&self, lease: &Lease, expected: Fence, save: &Save) -> Result<Fence, EdgeError> {
+        let doing = format!("save the record of {}", self.environment);
+        self.check_expected(expected, &doing)?;
+        let mut txn = Transaction::new();
+        lease.check(&self.paths, &mut txn);
+        self.paths.push_save(&mut txn, expected, save, None);
+        self.check_size(&txn, &doing).await?;
+        let found = self.transact(txn, &doing).await?;
+        self.fence_after(&found, &doing)
+    }
+
+    /// Only `init` makes a record (rule O6), and a cas on an absent key would make one too.
+    pub(super) fn check_expected(&self, expected: Fence, doing: &str) -> Result<(), EdgeError> {
+        if expected != Fence::ABSENT {
+            return Ok(());
+        }
+        Err(self.server.http.error(EdgeKind::Conflict, doing).because("a move starts from a record that was read"))
+    }
+
+    /// The record's new fence; a transaction that was carried out always names it.
+    pub(super) fn fence_after(&self, found: &[Found], doing: &str) -> Result<Fence, EdgeError> {
+        self.paths.fence_in(found).ok_or_else(|| {
+            self.server.http.error(EdgeKind::Transient, doing).because("the answer does not say what was written")
+        })
+    }
+
+    async fn check_size(&self, txn: &Transaction, doing: &str) -> Result<(), EdgeError> {
+        let ops = self.server.http.ops_limit(&self.server.limits).await?;
+        let bytes = self.server.limits.bytes();
+        if txn.ops() <= ops && txn.bytes() <= bytes {
+            return Ok(());
+        }
+        Err(self.server.http.error(EdgeKind::Refused, doing).because(format!(
+            "it needs {} operations and {} bytes, and this Consul takes {ops} and {bytes} in one transaction",
+            txn.ops(),
+            txn.bytes()
+        )))
+    }
+
+    pub(super) async fn read_history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
+        let doing = format!("read the history of {}", self.environment);
+        let prefix = self.paths.history();
+        let names = self.server.http.read_names(&prefix, &doing).await?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect();
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        numbers.truncate(at_most);
+        let keys: Vec<String> = numbers.iter().map(|number| format!("{prefix}{number}")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut lines = Vec::with_capacity(keys.len());
+        for found in self.server.http.read_some(&self.server.limits, &keys, &doing).await? {
+            match wire::history_from_json(&found.value.unwrap_or_default()) {
+                Ok(line) => lines.push(line),
+                // One bad line must not hide the others.
+                Err(problem) => tracing::warn!(key = found.key, %problem, "a line of history cannot be read"),
+            }
+        }
+        lines.sort_by_key(|line| std::cmp::Reverse(line.generation));
+        Ok(lines)
+    }
+
+    pub(super) async fn open_requests(&self) -> Result<Vec<Request>, EdgeError> {
+        let doing = format!("read the requests to {}", self.environment);
+        let mut open: Vec<(u64, Request)> = Vec::new();
+        self.server
+            .http
+            .read_tree(&self.paths.requests(), &doing, &mut |read| match wire::request_from_json(&read.value) {
+                Ok(request) if read.key == self.paths.request(&request.id) => open.push((read.created, request)),
+                Ok(_) => tracing::warn!(key = read.key, "a request lies under another's id"),
+                Err(_) if wire::answer_from_json(&read.value).is_ok() => {}
+                Err(problem) => tracing::warn!(key = read.key, %problem, "a request cannot be read"),
+            })
+            .await?;
+        // By the askers' clocks, as on every target; Consul's own order decides between equals.
+        open.sort_by_key(|(created, request)| (request.at, *created));
+        Ok(open.into_iter().map(|(_, request)| request).collect())
+    }
+
+    pub(super) async fn put_request(&self, request: &Request) -> Result<(), EdgeError> {
+        let doing = format!("put a request to {} down", self.environment);
+        let mut txn = Transaction::new();
+        txn.cas(&self.paths.request(&request.id), &wire::request_to_json(request), 0, 0);
+        self.transact(txn, &doing).await.map(|_| ())
+    }
+
+    pub(super) async fn read_answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
+        let doing = format!("read the answer to request {id} to {}", self.environment);
+        let read = self.server.http.read_key(&self.paths.request(id), &doing).await?;
+        Ok(read.and_then(|read| wire::answer_from_json(&read.value).ok()))
+    }
+}
+
+/// The line to add to the configuration.
+pub(super) fn pin(target: &TargetId) -> String {
+    format!("pin it beside the environment's address in the controller's configuration: target_id: {target}")
+}
