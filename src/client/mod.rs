@@ -3,3 +3,4 @@
 pub mod wire;
 pub mod git;
 pub mod consul;
+pub mod directory;
