@@ -4,3 +4,4 @@ pub mod wire;
 pub mod git;
 pub mod consul;
 pub mod directory;
+pub mod probe;
