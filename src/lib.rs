@@ -8,3 +8,4 @@ pub mod config;
 pub mod port;
 pub mod telemetry;
 pub mod client;
+pub mod runtime;

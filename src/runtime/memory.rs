@@ -1,0 +1,126 @@
+//! What one process remembers of one environment between passes. All of it can be lost: the next leader starts without.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reading::{Fit, Readings};
+use crate::domain::desired::DesiredState;
+use crate::domain::health::{Finding, HealthLog, Sample};
+use crate::domain::live::{Fence, LiveState};
+use crate::domain::name::{EnvironmentName, RepositoryName};
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::rollout::{Phase, Reached, Request, Stored, Trouble};
+use crate::domain::time::Timestamp;
+
+/// Caches, samples and the last failure of one environment.
+#[derive(Debug)]
+pub struct Memory {
+    pub(super) readings: Readings,
+    pub(super) stored: Option<Stored>,
+    pub(super) live: Option<LiveState>,
+    pub(super) requests: Option<Vec<Request>>,
+    pub(super) kept: Vec<Revision>,
+    pub(super) health: HealthLog,
+    /// Which attempt the samples are of, when it was applied, and since when this process leads.
+    pub(super) health_of: Option<(Generation, Option<Timestamp>, Timestamp)>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) failures: u32,
+    /// The highest generation and record fence ever seen: both only grow, unless the target was restored (rule A6).
+    pub(super) remembered: Generation,
+    pub(super) highest: Fence,
+    pub(super) restored: bool,
+}
+
+impl Memory {
+    /// Nothing remembered.
+    #[must_use]
+    pub fn new(environment: EnvironmentName, repository: RepositoryName, fit: Fit) -> Self {
+        Self {
+            readings: Readings::new(environment, repository, fit),
+            stored: None,
+            live: None,
+            requests: None,
+            kept: Vec::new(),
+            health: HealthLog::default(),
+            health_of: None,
+            trouble: None,
+            failures: 0,
+            remembered: Generation::default(),
+            highest: Fence::default(),
+            restored: false,
+        }
+    }
+
+    /// A managed key may have changed: it is read again.
+    pub fn live_changed(&mut self) {
+        self.live = None;
+    }
+
+    /// The record or a request may have changed: both are read again.
+    pub fn state_changed(&mut self) {
+        self.stored = None;
+        self.requests = None;
+    }
+
+    /// The lease was lost or is new: nothing that was read before counts. Samples start again (rule L3).
+    pub fn led_anew(&mut self) {
+        self.state_changed();
+        self.live_changed();
+        self.health_of = None;
+        self.trouble = None;
+        self.failures = 0;
+    }
+
+    /// A sample was taken. True when it may change a decision: while nothing is judged, that the check passes as before is
+    /// no news.
+    pub fn take(&mut self, sample: &Sample) -> bool {
+        let word = |finding: &Finding| match finding {
+            Finding::Pass => 0,
+            Finding::Fail { .. } => 1,
+            Finding::Unknown { .. } => 2,
+        };
+        let before = self.health.track(&sample.check).and_then(|track| track.last.as_ref()).map(|(_, finding)| word(finding));
+        self.health.take(sample);
+        let judged = self
+            .stored
+            .as_ref()
+            .is_none_or(|stored| matches!(stored.record.phase, Phase::Applying | Phase::Verifying | Phase::HeldUnproven));
+        judged || before != Some(0) || word(&sample.finding) != 0
+    }
+
+    /// The record as it was last seen.
+    #[must_use]
+    pub fn stored(&self) -> Option<&Stored> {
+        self.stored.as_ref()
+    }
+
+    /// What a reached revision says, as far as it was read for the last decision.
+    #[must_use]
+    pub fn desired(&self, reached: &Reached) -> Option<Arc<DesiredState>> {
+        self.readings.valid(reached)
+    }
+
+    /// The samples so far.
+    #[must_use]
+    pub fn health(&self) -> &HealthLog {
+        &self.health
+    }
+
+    /// The world could not be looked at, or not be written to: it is read again, after this wait.
+    pub(super) fn after_a_failure(&mut self) -> Duration {
+        self.state_changed();
+        self.live_changed();
+        self.failures = self.failures.saturating_add(1);
+        self.back_off()
+    }
+
+    /// Whether so many writes in a row were refused that it can't be chance.
+    pub(super) fn keeps_losing(&self) -> bool {
+        self.failures >= 3
+    }
+
+    /// The wait before the next try: doubles from 250 ms up to 30 s.
+    pub(super) fn back_off(&self) -> Duration {
+        Duration::from_millis(250 << self.failures.min(7)).min(Duration::from_secs(30))
+    }
+}

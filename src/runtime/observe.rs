@@ -1,0 +1,124 @@
+//! Looking at the world: everything that one decision needs, from the mirror, the target and memory.
+
+use std::collections::BTreeSet;
+
+use super::memory::Memory;
+use super::reading::Reading;
+use crate::domain::live::Fence;
+use crate::domain::revision::Revision;
+use crate::domain::rollout::{Books, HeadView, Rollout, Stored};
+use crate::port::{EdgeError, EdgeKind, Head, Source, Target, Tip};
+
+/// The record, read again where memory does not have it.
+///
+/// # Errors
+/// When it can't be read; `Refused` when there is none (rule O6).
+pub(super) async fn record<T: Target>(memory: &mut Memory, target: &T) -> Result<Stored, EdgeError> {
+    if let Some(stored) = &memory.stored {
+        return Ok(stored.clone());
+    }
+    let stored = target.load().await?.ok_or_else(|| no_record(target))?;
+    // Both only grow; less means that the target was restored from a snapshot (rule A6).
+    if stored.fence < memory.highest || stored.record.generation < memory.remembered {
+        memory.restored = true;
+        memory.live = None;
+        memory.requests = None;
+        memory.highest = Fence::default();
+    }
+    memory.highest = memory.highest.max(stored.fence);
+    memory.remembered = memory.remembered.max(stored.record.generation);
+    memory.stored = Some(stored.clone());
+    Ok(stored)
+}
+
+/// A target without a record: nothing at all may be written there, not even a lease (rule O6).
+pub(super) fn no_record<T: Target>(target: &T) -> EdgeError {
+    let operation = format!("read the record of this environment at {}", target.character().name);
+    EdgeError::new("lockstep", EdgeKind::Refused, operation)
+        .because("there is none: this target was never initialised for it, its record was lost, or the address is wrong")
+        .hint("for a new target run `lockstep init ENVIRONMENT` and pin the target_id that it prints")
+}
+
+/// The head as far as it may be believed, and the books for deciding about it.
+///
+/// # Errors
+/// When the mirror can't be read.
+pub(super) async fn repository<S: Source>(
+    record: &Rollout,
+    memory: &mut Memory,
+    source: &S,
+) -> Result<(HeadView, Books, bool), EdgeError> {
+    let head = source.head().await?;
+    let mut books = Books::default();
+    let mut missing = false;
+    let mut needed: BTreeSet<Revision> =
+        record.revisions_needed(memory.requests.as_deref().unwrap_or_default()).into_iter().collect();
+    let view = view(record, &head, memory, source).await?;
+    if let HeadView::At(tip) = view {
+        needed.insert(tip);
+        for after in record.ranges_needed() {
+            if after != tip {
+                books.commits.insert((after, tip), source.commits(Some(after), tip).await?);
+            }
+        }
+        books.head = source.commits(None, tip).await?.into_iter().next();
+    }
+    for revision in &needed {
+        match memory.readings.of(*revision, source).await? {
+            Reading::Valid(desired) => {
+                books.desired.insert(*revision, desired);
+            }
+            Reading::Missing => missing = true,
+            Reading::Invalid(_) | Reading::Retired => {}
+        }
+    }
+    memory.readings.keep_only(&needed);
+    Ok((view, books, missing))
+}
+
+async fn view<S: Source>(record: &Rollout, head: &Head, memory: &mut Memory, source: &S) -> Result<HeadView, EdgeError> {
+    let tip = match head.tip {
+        Tip::At(tip) => tip,
+        Tip::NoBranch => {
+            return Ok(HeadView::None("the branch does not exist any more; nothing is written or deleted".to_owned()));
+        }
+        Tip::Empty => return Ok(HeadView::None("the repository has no commit yet".to_owned())),
+        Tip::Unfetched => return Ok(HeadView::None("the repository was not fetched yet".to_owned())),
+    };
+    if let Some(goal) = &record.goal
+        && goal.tip != tip
+        && !head.confirmed
+        && !source.descends(tip, goal.tip).await?
+    {
+        return Ok(HeadView::Rewound(tip));
+    }
+    Ok(match memory.readings.of(tip, source).await? {
+        Reading::Valid(_) => HeadView::At(tip),
+        Reading::Invalid(text) => HeadView::Invalid(tip, text),
+        Reading::Retired => HeadView::Retired(tip),
+        Reading::Missing => HeadView::None(format!("the commit {} is not in the mirror yet", tip.short())),
+    })
+}
+
+/// Whether the mirror has every commit that deciding about this environment needs; a controller without them leaves the
+/// lease to another one as long as it can (rule S2).
+///
+/// # Errors
+/// When the record or the mirror can't be read.
+pub async fn equipped<S: Source, T: Target>(memory: &mut Memory, source: &S, target: &T) -> Result<bool, EdgeError> {
+    let Some(stored) = target.load().await? else { return Ok(true) };
+    for revision in stored.record.revisions_needed(&[]) {
+        if matches!(memory.readings.of(revision, source).await?, Reading::Missing) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The record's commits that must stay in the mirror whatever happens to the branch (rule S2).
+pub(super) fn to_keep(record: &Rollout) -> Vec<Revision> {
+    let mut keep = record.revisions_needed(&[]);
+    keep.extend([&record.goal, &record.complete, &record.last_good].into_iter().flatten().map(|reached| reached.tip));
+    keep.extend(record.proven.iter().map(|proof| proof.revision));
+    keep
+}

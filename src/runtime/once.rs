@@ -1,0 +1,181 @@
+//! One environment in the foreground, as far as it goes now: what the command line runs where no controller does.
+//!
+//! It makes the same passes as the controller, one after the other, and takes the samples that they wait for. Whoever drops
+//! the future leaves the environment as a crash would, and the next pass of anybody goes on from there; a limit on time is
+//! the caller's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::clock::SystemClock;
+use super::memory::Memory;
+use super::pass::{Passed, World, pass};
+use super::sampling::Sampling;
+use crate::domain::rollout::{Answer, HeadVerdict, HistoryLine, Phase, RequestId, Rollout, TroubleKind};
+use crate::domain::time::Timestamp;
+use crate::port::{Clock, EdgeError, EdgeKind, Probe, Source, Target};
+
+/// So often in a row somebody else may have moved first before this gives up: two controllers don't share an environment.
+const STALE: u32 = 20;
+/// The world is looked at this often at least: nobody watches it here.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What an environment is taken somewhere with.
+pub struct Once<'a, S, T, P> {
+    /// The config repository.
+    pub source: &'a S,
+    /// The place that holds the environment.
+    pub target: &'a T,
+    /// Takes the samples.
+    pub probe: Arc<P>,
+    /// How long to wait before a rewound branch is fetched again, to be believed (rule S1).
+    pub poll: Duration,
+}
+
+/// What is going on, for whoever watches.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// The record moved.
+    Moved(&'a Rollout),
+    /// Nothing can be done yet, and why.
+    Waiting(&'a str),
+    /// A call failed; it is tried again.
+    Trouble(&'a EdgeError),
+}
+
+/// One stretch of passes under one lease.
+struct Term {
+    clock: SystemClock,
+    led_since: Timestamp,
+    /// How often in a row somebody else moved first.
+    stale: u32,
+}
+
+impl Term {
+    fn begin(memory: &mut Memory) -> Self {
+        memory.led_anew();
+        let clock = SystemClock::start();
+        Self { clock, led_since: clock.now(), stale: 0 }
+    }
+}
+
+impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
+    /// Makes passes until nothing more is to be done now: the phase is one of rest, and the last write did not fail.
+    ///
+    /// # Errors
+    /// When the world can't be looked at, or somebody else keeps moving the record.
+    pub async fn until_rest(
+        &self,
+        memory: &mut Memory,
+        lease: &T::Lease,
+        tell: &mut (dyn FnMut(News<'_>) + Send),
+    ) -> Result<Rollout, EdgeError> {
+        let mut term = Term::begin(memory);
+        let mut sampling = Sampling::new(Arc::clone(&self.probe), term.clock);
+        let (mut has_moved, mut fetched_again) = (false, false);
+        loop {
+            match self.pass(memory, lease, &term).await {
+                Ok(Passed::Moved(step)) => {
+                    (term.stale, has_moved) = (0, true);
+                    tell(News::Moved(&step.to));
+                }
+                Ok(Passed::Stale) => self.stale(&mut term).await?,
+                Ok(Passed::Troubled(error)) => {
+                    tell(News::Trouble(&error));
+                    sleep(memory.after_a_failure()).await;
+                }
+                Ok(Passed::Waiting { waiting, fetch }) => {
+                    term.stale = 0;
+                    tell(News::Waiting(&waiting.reason));
+                    if fetch && let Err(error) = self.source.fetch().await {
+                        tell(News::Trouble(&error));
+                    }
+                    let Some(record) = memory.stored().map(|stored| stored.record.clone()) else { continue };
+                    if !rests(&record, memory, term.clock.now()) {
+                        sampling.follow(&record, memory);
+                        let until = waiting.until.map_or(IDLE, |until| until.since(term.clock.now()));
+                        wait(until.clamp(Duration::from_millis(1), IDLE), &mut sampling, memory).await;
+                    } else if is_rewound(&record) && !fetched_again {
+                        fetched_again = true;
+                        sleep(self.poll).await;
+                        self.source.fetch().await?;
+                    } else {
+                        return Ok(record);
+                    }
+                }
+                // Once something was written, an outage is waited for rather than left half-way.
+                Err(error) if has_moved && error.kind == EdgeKind::Transient => {
+                    tell(News::Trouble(&error));
+                    sleep(memory.after_a_failure()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes passes until a request has its answer.
+    ///
+    /// # Errors
+    /// When the world can't be looked at, or the record can't be moved.
+    pub async fn until_answered(&self, memory: &mut Memory, lease: &T::Lease, id: &RequestId) -> Result<Answer, EdgeError> {
+        let mut term = Term::begin(memory);
+        loop {
+            // Whoever led before may have answered already; a pass would then do something that nobody asked for.
+            if let Some(answer) = self.target.answer(id).await? {
+                return Ok(answer);
+            }
+            match self.pass(memory, lease, &term).await? {
+                Passed::Troubled(error) => return Err(error),
+                Passed::Stale => self.stale(&mut term).await?,
+                Passed::Moved(_) => term.stale = 0,
+                Passed::Waiting { .. } => sleep(IDLE).await,
+            }
+        }
+    }
+
+    async fn pass(&self, memory: &mut Memory, lease: &T::Lease, term: &Term) -> Result<Passed, EdgeError> {
+        let Self { source, target, .. } = *self;
+        let announce = |_: &Rollout, _: &HistoryLine| {};
+        let Term { clock, led_since, .. } = term;
+        let world = World { source, target, clock, led_since: *led_since, go_on: &|| true, announce: &announce };
+        pass(&world, memory, lease).await
+    }
+
+    async fn stale(&self, term: &mut Term) -> Result<(), EdgeError> {
+        term.stale += 1;
+        if term.stale > STALE {
+            let name = self.target.character().name;
+            return Err(EdgeError::new("lockstep", EdgeKind::Conflict, format!("move the record at {name}"))
+                .because("somebody else moved it first each time, or the lease is lost")
+                .hint("does a controller lead this environment? Then leave the work to it"));
+        }
+        sleep(Duration::from_millis(u64::from(term.stale) * 10)).await;
+        Ok(())
+    }
+}
+
+/// Takes samples until the time is over, or until one may change a decision.
+async fn wait<P: Probe + 'static>(time: Duration, sampling: &mut Sampling<P>, memory: &mut Memory) {
+    let news = async {
+        loop {
+            let sample = sampling.next().await;
+            if memory.take(&sample) {
+                return;
+            }
+        }
+    };
+    // Over in time or not: the next pass looks.
+    let _ = tokio::time::timeout(time, news).await;
+}
+
+fn rests(record: &Rollout, memory: &Memory, now: Timestamp) -> bool {
+    let under_way = matches!(record.phase, Phase::Applying | Phase::Verifying);
+    let retries = memory.trouble.as_ref().is_some_and(|trouble| trouble.kind != TroubleKind::Denied);
+    record.is_suspended(now) || !under_way && !retries
+}
+
+fn is_rewound(record: &Rollout) -> bool {
+    record.note.as_ref().is_some_and(|note| note.verdict == HeadVerdict::NotBelieved && note.revision.is_some())
+}

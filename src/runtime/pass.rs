@@ -1,0 +1,278 @@
+//! One pass: look at the world, decide exactly one step, do it (rule R12).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::memory::Memory;
+use super::observe;
+use crate::domain::health::HealthLog;
+use crate::domain::live::LiveState;
+use crate::domain::name::KeyPath;
+use crate::domain::plan::Intent;
+use crate::domain::revision::Revision;
+use crate::domain::rollout::{
+    Answer, Apply, Books, HistoryLine, Observation, Request, Rollout, Save, Step, Stored, Trouble, TroubleKind, Waiting,
+};
+use crate::domain::time::Timestamp;
+use crate::port::{Clock, EdgeError, EdgeKind, Source, Target, Written};
+
+/// What a pass runs on.
+pub struct World<'a, S, T, C> {
+    /// The config repository.
+    pub source: &'a S,
+    /// The place that holds the environment.
+    pub target: &'a T,
+    /// The time.
+    pub clock: &'a C,
+    /// Since when this process leads.
+    pub led_since: Timestamp,
+    /// Asked at each batch boundary of a long write: false stops there, because something newer wants a look (rule R7).
+    pub go_on: &'a (dyn Fn() -> bool + Sync),
+    /// Told of each attempt just before its first write.
+    pub announce: &'a (dyn Fn(&Rollout, &HistoryLine) + Sync),
+}
+
+/// What a pass wrote.
+#[derive(Debug)]
+pub struct Move {
+    /// The record before.
+    pub from: Rollout,
+    /// The record now.
+    pub to: Rollout,
+    /// The lines of history that were opened or closed.
+    pub lines: Vec<HistoryLine>,
+    /// Requests that were carried out or refused.
+    pub answered: Vec<(Request, Answer)>,
+}
+
+/// What came of a pass.
+#[derive(Debug)]
+pub enum Passed {
+    /// Something was written: look again at once.
+    Moved(Box<Move>),
+    /// Somebody else moved first: look again at once.
+    Stale,
+    /// Nothing to do until something wakes the loop, or until the moment it names.
+    Waiting {
+        /// Why.
+        waiting: Waiting,
+        /// The mirror lacks a commit that the record names: fetch.
+        fetch: bool,
+    },
+    /// A write failed; the decision after the next look takes it into account.
+    Troubled(EdgeError),
+}
+
+/// Denials are taken for settled so long; then another try is worth it.
+const DENIAL_HOLDS: Duration = Duration::from_mins(1);
+
+/// Looks, decides, does.
+///
+/// A pass may be dropped at any await: whatever it had written by then, the next pass of any controller goes on from there.
+///
+/// # Errors
+/// When the world can't be looked at: nothing was decided or written then.
+pub async fn pass<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    lease: &T::Lease,
+) -> Result<Passed, EdgeError> {
+    pass_with(world, memory, lease, Rollout::decide).await
+}
+
+/// The same with another decision: the simulation plants bugs here and must notice each.
+///
+/// # Errors
+/// As [`pass`].
+pub async fn pass_with<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    lease: &T::Lease,
+    decide: impl FnOnce(&Rollout, &Observation<'_>) -> Step,
+) -> Result<Passed, EdgeError> {
+    let stored = observe::record(memory, world.target).await?;
+    if memory.requests.is_none() {
+        memory.requests = Some(world.target.requests().await?);
+    }
+    let (head, books, missing) = observe::repository(&stored.record, memory, world.source).await?;
+    if memory.live.is_none() {
+        memory.live = Some(world.target.live().await?);
+    }
+    let character = world.target.character();
+    let now = world.clock.now();
+    judge_by_the_right_samples(memory, &stored.record, &books, character.settle, world.led_since, now);
+    let empty = LiveState::default();
+    let seen = Observation {
+        now,
+        led_since: world.led_since,
+        settle: character.settle,
+        rights: character.rights,
+        head,
+        books: &books,
+        live: memory.live.as_ref().unwrap_or(&empty),
+        health: &memory.health,
+        requests: memory.requests.as_deref().unwrap_or_default(),
+        trouble: memory.trouble.as_ref(),
+        remembered: memory.remembered,
+        restored: memory.restored,
+    };
+    match decide(&stored.record, &seen) {
+        Step::Wait(waiting) => Ok(Passed::Waiting { waiting, fetch: missing }),
+        Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
+        Step::Apply(apply) => Ok(write(world, memory, lease, stored, &apply, &books).await),
+    }
+}
+
+/// Starts the log of samples anew when it is about another attempt, or another term (rules H2, L3).
+fn judge_by_the_right_samples(
+    memory: &mut Memory,
+    record: &Rollout,
+    books: &Books,
+    settle: Duration,
+    led_since: Timestamp,
+    now: Timestamp,
+) {
+    let Some((attempt, goal)) = record.attempt.as_ref().zip(record.goal.as_ref()) else { return };
+    let about = (attempt.line.generation, attempt.applied, led_since);
+    if memory.health_of == Some(about) {
+        return;
+    }
+    let Some(desired) = books.of(goal) else { return };
+    memory.health = HealthLog::counting_from(record.samples_count_from(desired, settle, led_since, now));
+    memory.health_of = Some(about);
+}
+
+async fn record<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    lease: &T::Lease,
+    stored: Stored,
+    save: &Save,
+) -> Passed {
+    if let Err(error) = keep(world, memory, &[&stored.record, &save.record]).await {
+        return failed(world, memory, error, None);
+    }
+    announce(world, save);
+    match world.target.save(lease, stored.fence, save).await {
+        Ok(fence) => {
+            memory.restored = false;
+            moved(memory, stored.record, Stored { record: save.record.clone(), fence }, save)
+        }
+        Err(error) => failed(world, memory, error, None),
+    }
+}
+
+async fn write<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    lease: &T::Lease,
+    stored: Stored,
+    apply: &Apply,
+    books: &Books,
+) -> Passed {
+    let about = Some((apply.plan.intent, apply.plan.revision));
+    let Some(desired) = apply.closing.record.goal.as_ref().and_then(|goal| books.of(goal)) else {
+        // The decision was made from these books, so this can't be; if it is, looking again is harmless.
+        return Passed::Stale;
+    };
+    // Interrupted, the attempt still rests on what the record names now; finished, on what the closing one names.
+    let opening = apply.opening.as_ref().map_or(&stored.record, |opening| &opening.record);
+    if let Err(error) = keep(world, memory, &[&stored.record, opening, &apply.closing.record]).await {
+        return failed(world, memory, error, about);
+    }
+    if let Some(opening) = &apply.opening {
+        announce(world, opening);
+    }
+    match world.target.apply(lease, stored.fence, apply, desired, world.go_on).await {
+        Ok(Written { record: fence, complete, keys }) => {
+            if let Some(live) = &mut memory.live {
+                for (key, entry) in keys {
+                    match entry {
+                        Some(entry) => live.entries.insert(key, entry),
+                        None => live.entries.remove(&key),
+                    };
+                }
+            }
+            let save = match (&apply.opening, complete) {
+                (_, true) => apply.at_once(),
+                (Some(opening), false) => opening.clone(),
+                (None, false) => Save { record: stored.record.clone(), history: Vec::new(), answers: Vec::new() },
+            };
+            moved(memory, stored.record, Stored { record: save.record.clone(), fence }, &save)
+        }
+        Err(error) => failed(world, memory, error, about),
+    }
+}
+
+fn announce<S, T, C>(world: &World<'_, S, T, C>, save: &Save) {
+    for line in save.history.iter().filter(|line| line.closed.is_none()) {
+        (world.announce)(&save.record, line);
+    }
+}
+
+fn moved(memory: &mut Memory, from: Rollout, to: Stored, save: &Save) -> Passed {
+    let requests = if save.answers.is_empty() { Vec::new() } else { memory.requests.take().unwrap_or_default() };
+    let answered = requests
+        .into_iter()
+        .filter_map(|request| {
+            let answer = save.answers.iter().find(|answer| answer.id == request.id)?.clone();
+            Some((request, answer))
+        })
+        .collect();
+    memory.trouble = None;
+    memory.failures = 0;
+    memory.highest = memory.highest.max(to.fence);
+    memory.remembered = memory.remembered.max(to.record.generation);
+    let record = to.record.clone();
+    memory.stored = Some(to);
+    Passed::Moved(Box::new(Move { from, to: record, lines: save.history.clone(), answered }))
+}
+
+/// After a failed write nothing that was read before it counts any more.
+fn failed<S, T, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    error: EdgeError,
+    about: Option<(Intent, Revision)>,
+) -> Passed {
+    memory.stored = None;
+    memory.live = None;
+    memory.requests = None;
+    memory.failures = memory.failures.saturating_add(1);
+    let Some((intent, revision)) = about else {
+        return if error.kind == EdgeKind::Conflict { Passed::Stale } else { Passed::Troubled(error) };
+    };
+    let kind = match error.kind {
+        EdgeKind::Transient | EdgeKind::NotFound => TroubleKind::Transient,
+        EdgeKind::Conflict => TroubleKind::Conflict,
+        EdgeKind::Refused | EdgeKind::Denied => TroubleKind::Denied,
+    };
+    let now = world.clock.now();
+    let before =
+        memory.trouble.as_ref().filter(|trouble| (trouble.kind, trouble.intent, trouble.revision) == (kind, intent, revision));
+    let since = before.map_or(now, |trouble| trouble.since);
+    // The first conflict is ordinary news: somebody wrote between look and write.
+    let first = before.is_none() && kind == TroubleKind::Conflict;
+    let retry = match kind {
+        TroubleKind::Denied => now + DENIAL_HOLDS,
+        TroubleKind::Conflict if first => now,
+        TroubleKind::Conflict | TroubleKind::Transient => now + memory.back_off(),
+    };
+    let keys = error.about.iter().filter_map(|key| KeyPath::parse(key).ok()).collect();
+    memory.trouble = Some(Trouble { kind, text: error.chain(), keys, intent, revision, since, retry });
+    if first { Passed::Stale } else { Passed::Troubled(error) }
+}
+
+/// Names the records' commits in the mirror before anything is written that rests on them (rule S2).
+async fn keep<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    records: &[&Rollout],
+) -> Result<(), EdgeError> {
+    let keep: BTreeSet<Revision> = records.iter().flat_map(|record| observe::to_keep(record)).collect();
+    let keep: Vec<Revision> = keep.into_iter().collect();
+    let Some(record) = records.first().filter(|_| memory.kept != keep) else { return Ok(()) };
+    world.source.keep(&record.identity.environment, &keep).await?;
+    memory.kept = keep;
+    Ok(())
+}

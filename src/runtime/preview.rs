@@ -1,0 +1,117 @@
+//! Looking at what a revision would do to an environment now, without a lease and without a write.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::memory::Memory;
+use super::reading::{Fit, Reading};
+use crate::domain::desired::DesiredState;
+use crate::domain::health::HealthLog;
+use crate::domain::live::LiveState;
+use crate::domain::name::{EnvironmentName, RepositoryName};
+use crate::domain::resource::{OwnerId, Ownership};
+use crate::domain::revision::Revision;
+use crate::domain::rollout::{Books, HeadView, Identity, Observation, Preview, Rollout, TargetId};
+use crate::domain::time::Timestamp;
+use crate::port::{EdgeError, EdgeKind, Source, Target};
+
+/// What was found.
+#[derive(Debug)]
+pub enum Previewed {
+    /// What the revision would do.
+    Look(Box<Look>),
+    /// It can't be read for this environment; the text counts and names the problems.
+    Invalid(String),
+    /// It is valid and has no such environment (rule O9).
+    Retired,
+    /// The mirror does not have the commit.
+    Missing,
+}
+
+/// A revision beside an environment.
+#[derive(Debug)]
+pub struct Look {
+    /// The record; none when the target was never initialised for the environment.
+    pub record: Option<Rollout>,
+    /// What was found in the target.
+    pub live: LiveState,
+    /// What the revision says.
+    pub desired: Arc<DesiredState>,
+    /// What the revisions say that the environment reached before: they know which values are sensitive.
+    pub before: Vec<Arc<DesiredState>>,
+    /// What would be done.
+    pub preview: Preview,
+}
+
+/// Looks at what `at` would do to the environment if it were the branch head.
+///
+/// # Errors
+/// When the mirror or the target can't be read.
+pub async fn preview<S: Source, T: Target>(
+    environment: &EnvironmentName,
+    repository: &RepositoryName,
+    fit: Fit,
+    source: &S,
+    target: &T,
+    at: Revision,
+    now: Timestamp,
+) -> Result<Previewed, EdgeError> {
+    let mut memory = Memory::new(environment.clone(), repository.clone(), fit);
+    let desired = match memory.readings.of(at, source).await? {
+        Reading::Valid(desired) => desired,
+        Reading::Invalid(text) => return Ok(Previewed::Invalid(text)),
+        Reading::Retired => return Ok(Previewed::Retired),
+        Reading::Missing => return Ok(Previewed::Missing),
+    };
+    let stored = target.load().await?.map(|stored| stored.record);
+    let live = match target.live().await {
+        // Before its first use a directory need not even exist.
+        Err(error) if error.kind == EdgeKind::NotFound && stored.is_none() => LiveState::default(),
+        other => other?,
+    };
+    let record = stored.clone().unwrap_or_else(|| Rollout::new(before_init(environment, repository, &live)));
+    let mut books = Books::default();
+    for revision in record.revisions_needed(&[]).into_iter().chain([at]).collect::<BTreeSet<_>>() {
+        if let Reading::Valid(desired) = memory.readings.of(revision, source).await? {
+            books.desired.insert(revision, desired);
+        }
+    }
+    for after in record.ranges_needed().into_iter().filter(|after| *after != at) {
+        books.commits.insert((after, at), source.commits(Some(after), at).await?);
+    }
+    let character = target.character();
+    let seen = Observation {
+        now,
+        led_since: now,
+        settle: character.settle,
+        rights: character.rights,
+        head: HeadView::At(at),
+        books: &books,
+        live: &live,
+        health: &HealthLog::default(),
+        requests: &[],
+        trouble: None,
+        remembered: record.generation,
+        restored: false,
+    };
+    let preview = record.preview(at, &desired, &seen);
+    let before = books.desired.into_values().collect();
+    Ok(Previewed::Look(Box::new(Look { record: stored, live, desired, before, preview })))
+}
+
+/// The identity of an environment that has none yet, with an owner that no key of the target names: nothing there is ours.
+fn before_init(environment: &EnvironmentName, repository: &RepositoryName, live: &LiveState) -> Identity {
+    let owners: BTreeSet<OwnerId> = live
+        .entries
+        .values()
+        .filter_map(|entry| match entry.flags.ownership() {
+            Ownership::Marked(mark) => Some(mark.owner),
+            Ownership::Unmarked | Ownership::Foreign => None,
+        })
+        .collect();
+    let owner = (1..=u16::MAX).filter_map(OwnerId::new).find(|owner| !owners.contains(owner)).or(OwnerId::new(1));
+    let (Some(owner), Some(target)) = (owner, TargetId::parse("not-initialised")) else {
+        unreachable!("1 is an owner, and the id is well-formed")
+    };
+    Identity { repository: repository.clone(), environment: environment.clone(), target, owner }
+}

@@ -1,0 +1,64 @@
+//! What wakes an environment's loop. Wakes carry no work and coalesce: however many come, the next pass looks once (rule R12).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::port::Wake;
+
+/// News for one environment since the loop last looked.
+#[derive(Debug, Default)]
+pub struct Wakes {
+    live: AtomicBool,
+    state: AtomicBool,
+    head: AtomicBool,
+    bell: Notify,
+}
+
+/// What was new.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct News {
+    /// A managed key may have changed.
+    pub live: bool,
+    /// The record, the lease or a request may have changed.
+    pub state: bool,
+    /// The branch may have moved.
+    pub head: bool,
+}
+
+impl Wakes {
+    /// The branch may have moved.
+    pub fn head(&self) {
+        self.head.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    /// Waits until something is new; at once if something was since the last [`Self::take`].
+    pub async fn next(&self) {
+        self.bell.notified().await;
+    }
+
+    /// What is new; from now on it is not new any more.
+    pub fn take(&self) -> News {
+        let take = |flag: &AtomicBool| flag.swap(false, Ordering::AcqRel);
+        News { live: take(&self.live), state: take(&self.state), head: take(&self.head) }
+    }
+
+    /// Whether the branch may have moved since the last [`Self::take`]: a long write stops for that (rule R7).
+    #[must_use]
+    pub fn head_is_new(&self) -> bool {
+        self.head.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Wakes {
+    fn live(&self) {
+        self.live.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    fn state(&self) {
+        self.state.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+}

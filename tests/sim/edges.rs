@@ -1,0 +1,360 @@
+//! The ports of the simulation: each call crosses two borders, one before its effect and one before its answer arrives.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use lockstep::domain::commit::Commit;
+use lockstep::domain::desired::{DesiredState, FileTree};
+use lockstep::domain::live::{Fence, LiveState};
+use lockstep::domain::name::{EnvironmentName, KeyPath};
+use lockstep::domain::plan::Change;
+use lockstep::domain::revision::Revision;
+use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use lockstep::domain::time::Timestamp;
+use lockstep::port::{Character, Clock, EdgeError, EdgeKind, Head, Leading, Source, Target, Tip, Wake, Written};
+
+use crate::executor::border;
+use crate::planted::Bug;
+use crate::world::{POLL, REPLICAS, Refused, SESSION, Session, Unfenced, World};
+
+/// How many changes one transaction of the simulated target takes.
+const BATCH: usize = 2;
+
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+/// One replica's view of the world.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    pub(crate) world: Shared,
+    pub(crate) replica: usize,
+    pub(crate) bug: Option<Bug>,
+    /// The wall clock's error when the term began.
+    pub(crate) skew: i64,
+}
+
+impl Edge {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// Before the effect: the call may fail.
+    async fn call(&self, what: &str) -> Result<(), EdgeError> {
+        border().await;
+        let mut world = self.world();
+        let percent = world.faults.fails;
+        if world.random.percent(percent) {
+            world.reached("a call failed");
+            return Err(EdgeError::new("sim", EdgeKind::Transient, what).because("it failed"));
+        }
+        Ok(())
+    }
+
+    /// After the effect: the answer may be lost.
+    async fn answer(&self, what: &str) -> Result<(), EdgeError> {
+        border().await;
+        let mut world = self.world();
+        let percent = world.faults.answer_lost;
+        if world.random.percent(percent) {
+            world.reached("an answer was lost");
+            return Err(EdgeError::new("sim", EdgeKind::Transient, what).because("its answer was lost"));
+        }
+        Ok(())
+    }
+}
+
+impl Clock for Edge {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.world().now + self.skew)
+    }
+}
+
+impl Source for Edge {
+    async fn head(&self) -> Result<Head, EdgeError> {
+        border().await;
+        let world = self.world();
+        let mirror = &world.mirrors[self.replica];
+        let tip = match (mirror.fetched, mirror.tip) {
+            (false, _) => Tip::Unfetched,
+            (true, None) => Tip::NoBranch,
+            (true, Some(tip)) => Tip::At(tip),
+        };
+        Ok(Head { tip, confirmed: mirror.confirmed || self.has(Bug::BelievesEveryHead), trouble: None })
+    }
+
+    async fn fetch(&self) -> Result<(), EdgeError> {
+        let started = self.call("fetch").await;
+        let mut world = self.world();
+        let now = world.now;
+        let mut tip = world.origin.tip;
+        // A git server that lags shows the commit before, once.
+        let lagged = world.mirrors[self.replica].lagged;
+        let lags = world.stormy && !lagged && world.random.percent(8);
+        if lags {
+            tip = tip.and_then(|tip| world.origin.commits[&tip].parent).or(tip);
+            world.reached("a git server that lags");
+        }
+        world.mirrors[self.replica].lagged = lags;
+        let known: Vec<Revision> = tip.map(|tip| world.origin.ancestry(tip).collect()).unwrap_or_default();
+        let kept: Vec<Revision> = world.mirrors[self.replica]
+            .kept
+            .iter()
+            .copied()
+            .filter(|revision| world.mirrors[self.replica].known.contains(revision))
+            .collect();
+        let kept: Vec<Revision> =
+            kept.iter().flat_map(|revision| world.origin.ancestry(*revision).collect::<Vec<_>>()).collect();
+        let mirror = &mut world.mirrors[self.replica];
+        if started.is_err() {
+            mirror.confirmed = false;
+            mirror.seen_at = now;
+            return started;
+        }
+        let same = mirror.fetched && mirror.tip == tip;
+        mirror.confirmed = same && (mirror.confirmed || now - mirror.seen_at >= POLL);
+        if !same {
+            mirror.seen_at = now;
+        }
+        mirror.fetched = true;
+        mirror.tip = tip;
+        // What nothing names any more is gone with the next fetch.
+        mirror.known = known.into_iter().chain(kept).collect();
+        Ok(())
+    }
+
+    async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+        border().await;
+        let world = self.world();
+        if world.mirrors[self.replica].known.contains(&revision) {
+            Ok(world.origin.content(revision).tree())
+        } else {
+            Err(EdgeError::new("sim", EdgeKind::NotFound, "read a commit"))
+        }
+    }
+
+    async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
+        border().await;
+        let world = self.world();
+        Ok(world.mirrors[self.replica].known.contains(&of) && world.origin.descends(revision, of))
+    }
+
+    async fn commits(&self, after: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
+        border().await;
+        let world = self.world();
+        let known = after.filter(|after| world.mirrors[self.replica].known.contains(after));
+        let Some(after) = known else { return Ok(vec![world.origin.describe(upto)]) };
+        let old: Vec<Revision> = world.origin.ancestry(after).collect();
+        Ok(world
+            .origin
+            .ancestry(upto)
+            .take_while(|revision| !old.contains(revision))
+            .map(|revision| world.origin.describe(revision))
+            .collect())
+    }
+
+    async fn watch(&self, _wake: &(dyn Fn() + Sync)) {}
+
+    async fn keep(&self, _environment: &EnvironmentName, revisions: &[Revision]) -> Result<(), EdgeError> {
+        self.call("keep").await?;
+        if !self.has(Bug::KeepsNothing) {
+            self.world().mirrors[self.replica].kept = revisions.iter().copied().collect();
+        }
+        Ok(())
+    }
+}
+
+/// The session of one term.
+pub(crate) struct Lease(pub(crate) u64);
+
+impl Edge {
+    fn refused(refused: Refused) -> EdgeError {
+        let (kind, about) = match refused {
+            Refused::Session | Refused::Record | Refused::History(_) => (EdgeKind::Conflict, Vec::new()),
+            Refused::Keys(keys) => (EdgeKind::Conflict, keys),
+            Refused::Denied(keys) => (EdgeKind::Denied, keys),
+        };
+        EdgeError::new("sim", kind, "write a transaction").because("it was refused").about(about)
+    }
+
+    /// Somebody writes a key just before we do.
+    fn race(&self, changes: &[Change]) {
+        let mut world = self.world();
+        if world.stormy && !changes.is_empty() && world.random.percent(4) {
+            let key = world.random.pick(changes).key.to_string();
+            world.edit(&key, Some((b"raced".to_vec(), 0)));
+        }
+    }
+
+    async fn transaction(
+        &self,
+        lease: &Lease,
+        expected: Fence,
+        save: Option<&Save>,
+        changes: &[Change],
+        desired: Option<&DesiredState>,
+    ) -> Result<Written, EdgeError> {
+        let values: Vec<(Change, Option<Vec<u8>>)> = changes
+            .iter()
+            .map(|change| {
+                let value = desired.and_then(|state| state.entries().get(&change.key)).map(|entry| entry.value.to_vec());
+                (change.clone(), value)
+            })
+            .collect();
+        self.call("write a transaction").await?;
+        let unfenced = Unfenced {
+            session: self.has(Bug::WritesWithoutTheLease),
+            record: self.has(Bug::WritesWithoutTheLease),
+            keys: self.has(Bug::OverwritesHandEdits),
+        };
+        self.race(changes);
+        let done = self.world().transact(lease.0, self.replica, expected.0, save, &values, unfenced);
+        self.answer("write a transaction").await?;
+        let (record, keys) = done.map_err(Self::refused)?;
+        Ok(Written { record: Fence(record), complete: false, keys })
+    }
+}
+
+impl Target for Edge {
+    type Lease = Lease;
+
+    fn character(&self) -> Character {
+        let rights = u64::from(self.world().denied.is_none());
+        Character { name: "the simulation".to_owned(), settle: Duration::ZERO, rights }
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, EdgeError> {
+        self.call("read the record").await?;
+        let stored = self.world().store.record.clone();
+        border().await;
+        Ok(stored.map(|(record, index)| Stored { record, fence: Fence(index) }))
+    }
+
+    async fn initialise(&self) -> Result<Identity, EdgeError> {
+        Err(EdgeError::new("sim", EdgeKind::Refused, "initialise"))
+    }
+
+    async fn live(&self) -> Result<LiveState, EdgeError> {
+        self.call("read the keys").await?;
+        let mut live = self.world().live();
+        if self.has(Bug::ReadsPartOfTheKeys) && self.world().random.percent(30) {
+            let some: BTreeMap<_, _> = live.entries.iter().take(2).map(|(key, entry)| (key.clone(), *entry)).collect();
+            live.entries = some;
+        }
+        border().await;
+        Ok(live)
+    }
+
+    async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
+        border().await;
+        let world = self.world();
+        Ok(keys
+            .iter()
+            .filter_map(|key| world.store.keys.get(key.as_str()).map(|stored| (key.clone(), stored.value.clone())))
+            .collect())
+    }
+
+    async fn lead(&self) -> Result<Leading<Lease>, EdgeError> {
+        self.call("take the lease").await?;
+        let mut world = self.world();
+        let now = world.now;
+        if let Some(session) = world.lease.as_ref().filter(|session| session.expires > now && session.replica != self.replica) {
+            return Ok(Leading::Theirs(format!("replica {}", session.replica)));
+        }
+        world.sessions += 1;
+        let id = world.sessions;
+        world.lease = Some(Session { id, replica: self.replica, expires: now + SESSION });
+        Ok(Leading::Ours(Lease(id)))
+    }
+
+    async fn leader(&self) -> Result<Option<String>, EdgeError> {
+        let world = self.world();
+        let held = world.lease.as_ref().filter(|session| session.expires > world.now);
+        Ok(held.map(|session| format!("replica {}", session.replica)))
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        self.world().lease.as_ref().is_some_and(|session| session.id == lease.0)
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), EdgeError> {
+        border().await;
+        let mut world = self.world();
+        if world.lease.as_ref().is_some_and(|session| session.id == lease.0) {
+            world.lease = None;
+        }
+        Ok(())
+    }
+
+    async fn save(&self, lease: &Lease, expected: Fence, save: &Save) -> Result<Fence, EdgeError> {
+        Ok(self.transaction(lease, expected, Some(save), &[], None).await?.record)
+    }
+
+    async fn apply(
+        &self,
+        lease: &Lease,
+        expected: Fence,
+        apply: &Apply,
+        desired: &DesiredState,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Written, EdgeError> {
+        let changes = &apply.plan.changes;
+        if changes.len() <= BATCH {
+            let whole = self.transaction(lease, expected, Some(&apply.at_once()), changes, Some(desired)).await?;
+            return Ok(Written { complete: true, ..whole });
+        }
+        let mut written = Written { record: expected, complete: false, keys: Vec::new() };
+        let batches: Vec<&[Change]> = changes.chunks(BATCH).collect();
+        for (number, batch) in batches.iter().enumerate() {
+            let last = number + 1 == batches.len();
+            if number > 0 && !go_on() {
+                self.world().reached("stopped at a batch boundary");
+                return Ok(written);
+            }
+            let early = self.has(Bug::SaysCompleteTooEarly) && number == 0;
+            let save = match (number, last || early) {
+                (_, true) => Some(&apply.closing),
+                (0, false) => apply.opening.as_ref(),
+                _ => None,
+            };
+            let done = self.transaction(lease, written.record, save, batch, Some(desired)).await?;
+            written.record = done.record;
+            written.keys.extend(done.keys);
+            written.complete = last;
+        }
+        Ok(written)
+    }
+
+    async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
+        border().await;
+        Ok(self.world().store.history.values().rev().take(at_most).cloned().collect())
+    }
+
+    async fn requests(&self) -> Result<Vec<Request>, EdgeError> {
+        self.call("read the requests").await?;
+        let mut open: Vec<Request> = {
+            let world = self.world();
+            world.store.requests.values().filter(|(_, answer)| answer.is_none()).map(|(request, _)| request.clone()).collect()
+        };
+        open.sort_by_key(|request| request.at);
+        border().await;
+        Ok(open)
+    }
+
+    async fn submit(&self, request: &Request) -> Result<(), EdgeError> {
+        self.world().store.requests.insert(request.id.clone(), (request.clone(), None));
+        Ok(())
+    }
+
+    async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
+        Ok(self.world().store.requests.get(id).and_then(|(_, answer)| answer.clone()))
+    }
+
+    async fn watch(&self, _wake: &dyn Wake) {
+        // The scenario wakes replicas itself.
+        assert!(self.replica < REPLICAS);
+    }
+}

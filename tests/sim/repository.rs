@@ -1,0 +1,154 @@
+//! The config repository of the simulation: small commits whose health is part of their content.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use lockstep::domain::commit::Commit;
+use lockstep::domain::desired::FileTree;
+use lockstep::domain::revision::Revision;
+use lockstep::domain::time::Timestamp;
+
+use crate::random::Random;
+
+/// What a revision makes of the service, as soon as its keys are live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Good,
+    Bad,
+    /// Passes and fails in turn.
+    Flapping,
+    /// Can't be told.
+    Unknown,
+}
+
+impl Health {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Flapping => "flapping",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The content of one commit.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a commit may say, and they combine freely")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) keys: BTreeMap<String, String>,
+    pub(crate) health: Health,
+    pub(crate) checked: bool,
+    /// The environment's file has an error.
+    pub(crate) broken: bool,
+    /// The environment is not in the repository.
+    pub(crate) retired: bool,
+    pub(crate) report_drift: bool,
+    pub(crate) readme: u32,
+}
+
+impl Content {
+    pub(crate) fn first(random: &mut Random) -> Self {
+        let mut content = Self {
+            keys: BTreeMap::new(),
+            health: Health::Good,
+            checked: true,
+            broken: false,
+            retired: false,
+            report_drift: random.percent(10),
+            readme: 0,
+        };
+        for name in ["a", "b", "c", "d", "e"] {
+            content.keys.insert(format!("config/{name}"), "1".to_owned());
+        }
+        content
+    }
+
+    pub(crate) fn tree(&self) -> FileTree {
+        let mut files: Vec<(String, String)> = vec![
+            ("lockstep.yaml".into(), "name: sim\nlockstep: \"^1\"\n".into()),
+            ("README.md".into(), format!("{}\n", self.readme)),
+            ("environments/other/environment.yaml".into(), "layers: []\n".into()),
+        ];
+        if !self.retired {
+            let drift = if self.report_drift { "report" } else { "correct" };
+            let mut environment = format!(
+                "rollout:\n  settle: 2s\n  min_healthy_time: 4s\n  healthy_deadline: 20s\n  apply_deadline: 60s\ndrift: {drift}\n"
+            );
+            if self.broken {
+                environment.push_str("interval: 1d\n");
+            }
+            files.push(("environments/test/environment.yaml".into(), environment));
+            for (key, value) in &self.keys {
+                files.push((format!("environments/test/files/{key}"), value.clone()));
+            }
+            let mut health = String::new();
+            write!(health, "{}", self.health.word()).unwrap();
+            if !self.keys.is_empty() {
+                files.push(("environments/test/files/config/health".into(), health));
+            }
+            if self.checked {
+                let check = "kind: tcp\nservice: build\ninterval: 1s\ntimeout: 500ms\n";
+                files.push(("environments/test/checks/build.yaml".into(), check.into()));
+            }
+        }
+        FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))
+    }
+}
+
+/// One commit of the simulated history.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) parent: Option<Revision>,
+    pub(crate) content: Content,
+    pub(crate) trailers: Vec<(String, String)>,
+    /// When it was made, in the world's time.
+    pub(crate) at: i64,
+}
+
+/// The origin: every commit ever made, and the branch.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) commits: BTreeMap<Revision, Node>,
+    pub(crate) tip: Option<Revision>,
+    /// The world's time, for the commits made now.
+    pub(crate) now: i64,
+    counter: u32,
+}
+
+impl Origin {
+    pub(crate) fn commit(&mut self, parent: Option<Revision>, content: Content, trailers: Vec<(String, String)>) -> Revision {
+        self.counter += 1;
+        let mut id = [0; 20];
+        // Readable in a log: the counter is in the digits that people see.
+        id[..4].copy_from_slice(&(self.counter << 4).to_be_bytes());
+        id[19] = 1;
+        let revision = Revision::from_bytes(id);
+        self.commits.insert(revision, Node { parent, content, trailers, at: self.now });
+        self.tip = Some(revision);
+        revision
+    }
+
+    pub(crate) fn content(&self, revision: Revision) -> &Content {
+        &self.commits[&revision].content
+    }
+
+    pub(crate) fn descends(&self, revision: Revision, of: Revision) -> bool {
+        self.ancestry(revision).any(|ancestor| ancestor == of)
+    }
+
+    /// The commit and its ancestors, newest first.
+    pub(crate) fn ancestry(&self, from: Revision) -> impl Iterator<Item = Revision> {
+        std::iter::successors(Some(from), |revision| self.commits.get(revision).and_then(|node| node.parent))
+    }
+
+    pub(crate) fn describe(&self, revision: Revision) -> Commit {
+        Commit {
+            revision,
+            author: "Ada".to_owned(),
+            subject: format!("commit {}", revision.short()),
+            trailers: self.commits[&revision].trailers.clone(),
+            at: Timestamp::from_millis(0),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Whole histories, the count of what they reached, and the planted bugs.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use lockstep::domain::name::RepositoryName;
+use lockstep::domain::resource::OwnerId;
+use lockstep::domain::rollout::{HeadVerdict, Identity, Phase, Rollout, TargetId, Unproven};
+
+use crate::edges::{Edge, Shared};
+use crate::executor::{self, Task};
+use crate::invariants::{self, environment};
+use crate::planted::Bug;
+use crate::random::Random;
+use crate::repository::Content;
+use crate::scenario::{self, Event};
+use crate::world::{REPLICAS, SESSION, World};
+
+/// Seeds of the ordinary run; `LOCKSTEP_SIM_SEEDS` asks for more.
+const SEEDS: u64 = 400;
+/// How long faults go on, and how long the world is watched afterwards.
+const STORM: i64 = 240_000;
+const CALM: i64 = 400_000;
+const QUIET: i64 = 60_000;
+
+/// Every situation that some seed must reach, or the run proves less than it says.
+const SITUATIONS: &[&str] = &[
+    "a baseline failure",
+    "a call failed",
+    "a clock jump",
+    "a commit that the mirror lost",
+    "a commit of several transactions",
+    "a conflict on a key",
+    "a contested key",
+    "a copied mark",
+    "a deleted branch",
+    "a forced push",
+    "a git server that lags",
+    "a hand edit",
+    "a mirror without the commits it needs",
+    "a paused process",
+    "a repair was superseded",
+    "a restored snapshot",
+    "a restored target was noticed",
+    "a revert",
+    "a rollback stayed unproven",
+    "a rollback was frozen",
+    "a rollback was proven",
+    "a rollback was superseded",
+    "a service that is sick by itself",
+    "a stale leader's write was refused",
+    "a write was denied",
+    "an advance was proven",
+    "an advance was refused part-way",
+    "an advance was rolled back",
+    "an advance was superseded",
+    "an advance stayed unproven",
+    "an answer was lost",
+    "applying over several steps",
+    "checks that can't be made",
+    "drift was repaired",
+    "frozen",
+    "held after a rollback",
+    "held refused",
+    "held unproven",
+    "pinned by a person",
+    "somebody else's key",
+    "steady",
+    "stopped at a batch boundary",
+    "superseded while applying",
+    "suspended by a person",
+    "verifying",
+];
+
+/// What one history came to.
+struct Report {
+    violations: Vec<String>,
+    situations: BTreeSet<&'static str>,
+    log: Vec<String>,
+}
+
+fn history(seed: u64, bug: Option<Bug>) -> Report {
+    let world: Shared = Arc::new(Mutex::new(World::new(seed)));
+    {
+        let mut world = world.lock().unwrap();
+        let mut random = Random::new(seed ^ 0xF00D);
+        let content = Content::first(&mut random);
+        world.origin.commit(None, content, Vec::new());
+        let identity = Identity {
+            repository: RepositoryName::parse("sim").unwrap(),
+            environment: environment(),
+            target: TargetId::parse("0123456789abcdef").unwrap(),
+            owner: OwnerId::new(7).unwrap(),
+        };
+        world.store.index = 1;
+        world.store.record = Some((Rollout::new(identity), 1));
+        world.edit("config/of-others", Some((b"foreign".to_vec(), 0)));
+    }
+    let edge = |replica| Edge { world: Arc::clone(&world), replica, bug, skew: 0 };
+    let mut tasks: Vec<Option<Task>> =
+        (0..REPLICAS).map(|replica| Some(Box::pin(crate::replica::run(edge(replica))) as Task)).collect();
+    let started = world.lock().unwrap().now;
+    let mut next_event = started + 3_000;
+    let mut calmed = false;
+    loop {
+        let now = {
+            let mut world = world.lock().unwrap();
+            let now = world.now;
+            if now >= started + STORM && !calmed {
+                calmed = true;
+                if world.origin.tip.is_none() {
+                    world.origin.tip = world.truth.deleted.take();
+                    world.truth.rewound_at = now;
+                }
+                scenario::calm(&mut world);
+            }
+            if now >= started + STORM + CALM || world.violations.len() > 3 {
+                break;
+            }
+            if now >= next_event && !calmed {
+                next_event = now + 500 + i64::try_from(world.random.below(15_000)).unwrap();
+                if let Event::Crash(replica) = scenario::happen(&mut world) {
+                    world.note(format!("replica {replica} dies"));
+                    world.wake_at[replica] = now + 2_000;
+                    world.truth.given_out[replica] = lockstep::domain::revision::Generation::default();
+                    drop(world);
+                    tasks[replica] = Some(Box::pin(crate::replica::run(edge(replica))));
+                }
+            }
+            now
+        };
+        step(&world, &mut tasks, now);
+    }
+    let mut world = world.lock().unwrap();
+    if world.violations.is_empty() {
+        came_to_rest(&mut world);
+    }
+    Report {
+        violations: std::mem::take(&mut world.violations),
+        situations: std::mem::take(&mut world.situations),
+        log: std::mem::take(&mut world.log),
+    }
+}
+
+/// Lets one replica that can go on cross one border, or time pass when none can.
+fn step(world: &Shared, tasks: &mut [Option<Task>], now: i64) {
+    let chosen = {
+        let mut world = world.lock().unwrap();
+        // A replica that is not paused renews its session in time.
+        if let Some(replica) = world.lease.as_ref().map(|session| session.replica) {
+            if world.paused_until[replica] <= now {
+                if let Some(session) = &mut world.lease {
+                    session.expires = session.expires.max(now + SESSION);
+                }
+            } else if world.lease.as_ref().is_some_and(|session| session.expires <= now) {
+                world.lease = None;
+            }
+        }
+        let ready: Vec<usize> =
+            (0..tasks.len()).filter(|replica| world.wake_at[*replica] <= now && world.paused_until[*replica] <= now).collect();
+        if ready.is_empty() {
+            let next = (0..tasks.len()).map(|replica| world.wake_at[replica].max(world.paused_until[replica])).min();
+            world.now = next.unwrap_or(now + 100).clamp(now + 1, now + 500);
+            return;
+        }
+        // Awaits take time: a little mostly, much at times.
+        world.now += i64::from(world.random.percent(30)) * i64::try_from(1 + world.random.below(40)).unwrap();
+        *world.random.pick(&ready)
+    };
+    if let Some(task) = &mut tasks[chosen] {
+        assert!(!executor::poll(task), "a replica never ends by itself");
+    }
+}
+
+/// Liveness: once the faults stop, the environment is where it should be, and nothing is written any more.
+fn came_to_rest(world: &mut World) {
+    let Some(record) = world.record().cloned() else { return };
+    if world.now - world.last_write < QUIET {
+        let since = world.now - world.last_write;
+        world.violated(format!("liveness: written {since} ms ago, and no end in sight"));
+    }
+    if matches!(record.phase, Phase::Applying | Phase::Verifying) {
+        world.violated(format!("liveness: still {}", record.phase.word()));
+    }
+    if record.repair.is_some() {
+        world.violated("liveness: a repair was never finished");
+    }
+    let open: Vec<u32> =
+        world.store.history.values().filter(|line| line.closed.is_none()).map(|line| line.generation.number()).collect();
+    if !open.is_empty() && record.phase != Phase::HeldRefused && world.restored_at == 0 {
+        world.violated(format!("liveness: history lines {open:?} were never closed"));
+    }
+    if world.store.requests.values().any(|(_, answer)| answer.is_none()) {
+        world.violated("liveness: a request was never answered");
+    }
+    let Some(tip) = world.origin.tip else { return };
+    let content = world.origin.content(tip).clone();
+    let state = invariants::desired(world, tip);
+    match (&record.note, record.phase) {
+        (Some(note), _) if note.verdict == HeadVerdict::Invalid && !content.broken => {
+            let text = note.text.clone();
+            world.violated(format!("liveness: a valid head is called invalid: {text}"));
+        }
+        (Some(note), _) if note.verdict == HeadVerdict::Retired && !content.retired => {
+            world.violated("liveness: a head with the environment is called retired");
+        }
+        (Some(note), _) if matches!(note.verdict, HeadVerdict::NotBelieved | HeadVerdict::Pinned | HeadVerdict::Frozen) => {
+            let verdict = note.verdict;
+            if record.phase != Phase::Frozen {
+                world.violated(format!("liveness: the head is {} although nothing is wrong with it", verdict.word()));
+            }
+        }
+        (None, Phase::Steady) => {
+            let Some(state) = state else { return };
+            let goal = record.goal.as_ref().map(|goal| goal.digest);
+            if goal != Some(state.revision_digest()) {
+                world.violated("liveness: steady on something else than the head");
+            }
+            if content.report_drift {
+                return;
+            }
+            let wrong: Vec<String> = state
+                .entries()
+                .iter()
+                .filter(|(key, entry)| {
+                    world.store.keys.get(key.as_str()).map(|stored| stored.value.as_slice()) != Some(&*entry.value)
+                })
+                .map(|(key, _)| key.to_string())
+                .filter(|key| !record.repairs.contested.keys().any(|contested| contested.as_str() == key))
+                .collect();
+            let held: Vec<&String> = wrong
+                .iter()
+                .filter(|key| {
+                    let flags = world.store.keys.get(key.as_str()).map_or(0, |stored| stored.flags);
+                    lockstep::domain::resource::Flags(flags).ownership() != lockstep::domain::resource::Ownership::Foreign
+                        && flags != 0
+                })
+                .collect();
+            if wrong.len() > held.len() {
+                world.violated(format!("liveness: steady, and {wrong:?} are not as the head says"));
+            }
+        }
+        (None, Phase::HeldUnproven) if content.health == crate::repository::Health::Good && content.checked => {
+            // Under `drift: report` the service may follow a value that somebody wrote.
+            let lives = world.store.keys.get("config/health").is_some_and(|stored| stored.value == b"good");
+            if lives && matches!(record.unproven, Some(Unproven::Unknown | Unproven::NothingToGoBackTo | Unproven::Released)) {
+                world.violated(format!("liveness: healthy and never proven: {}", record.reason));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn asked(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a test's own knobs, read nowhere else")]
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// `LOCKSTEP_SIM_SEEDS` asks for more histories.
+fn seeds() -> u64 {
+    asked("LOCKSTEP_SIM_SEEDS").unwrap_or(SEEDS)
+}
+
+fn explain(seed: u64, report: &Report) -> String {
+    format!("seed {seed}: {:#?}\n{}", report.violations, report.log.join("\n"))
+}
+
+#[test]
+fn no_history_breaks_a_rule_and_every_situation_is_reached() {
+    let mut reached = BTreeSet::new();
+    let mut broken = Vec::new();
+    for seed in 0..seeds() {
+        let report = history(seed, None);
+        if !report.violations.is_empty() {
+            broken.push(format!("seed {seed}: {}", report.violations.join("; ")));
+        }
+        reached.extend(report.situations);
+    }
+    assert!(broken.is_empty(), "{} histories broke a rule:\n{}", broken.len(), broken.join("\n"));
+    let missed: Vec<&&str> = SITUATIONS.iter().filter(|situation| !reached.contains(*situation)).collect();
+    assert!(missed.is_empty(), "no seed reached {missed:?}");
+    println!("{} histories, {} situations reached", seeds(), reached.len());
+}
+
+/// `LOCKSTEP_SIM_SEED=n cargo test --test sim same -- --nocapture` shows one history in full.
+#[test]
+fn the_same_seed_is_the_same_history() {
+    let seed = asked("LOCKSTEP_SIM_SEED");
+    let report = history(seed.unwrap_or(3), None);
+    if let Some(seed) = seed {
+        println!("{}", explain(seed, &report));
+    }
+    assert_eq!(report.log, history(seed.unwrap_or(3), None).log);
+}
+
+#[test]
+fn every_planted_bug_is_noticed() {
+    let mut slept_through = Vec::new();
+    for bug in Bug::ALL {
+        // The rarest situation that a bug needs may be some hundred histories away.
+        let noticed = (0..3 * seeds()).find(|seed| !history(*seed, Some(bug)).violations.is_empty());
+        match noticed {
+            Some(seed) => println!("{bug:?}: noticed by seed {seed}"),
+            None => slept_through.push(bug),
+        }
+    }
+    assert!(slept_through.is_empty(), "not noticed: {slept_through:?}");
+}

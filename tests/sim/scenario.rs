@@ -1,0 +1,282 @@
+//! What people, machines and bad luck do to the world: one event after the other, chosen by the seed.
+
+use lockstep::domain::resource::{Flags, KeyMark};
+use lockstep::domain::revision::Revision;
+use lockstep::domain::rollout::{Request, RequestId, Verb};
+use lockstep::domain::time::Timestamp;
+
+use crate::repository::{Content, Health};
+use crate::world::{Store, World};
+
+/// What happened, as far as the run must act on it.
+pub(crate) enum Event {
+    Nothing,
+    /// This replica dies between two awaits.
+    Crash(usize),
+}
+
+const KEYS: [&str; 8] = ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/g"];
+
+/// One event.
+pub(crate) fn happen(world: &mut World) -> Event {
+    world.origin.now = world.now;
+    match world.random.below(100) {
+        0..=29 => commit(world),
+        30..=34 => revert(world),
+        35..=37 => rewind(world),
+        38..=52 => by_hand(world),
+        53..=56 => outage(world),
+        57..=63 => return Event::Crash(world.random.below(crate::world::REPLICAS)),
+        64..=68 => pause(world),
+        69..=71 => jump(world),
+        72..=86 => ask(world),
+        87..=89 => snapshot(world),
+        90..=91 => deny(world),
+        92..=93 => branch(world),
+        _ => faults(world),
+    }
+    Event::Nothing
+}
+
+/// From now on only what repairs itself happens.
+pub(crate) fn calm(world: &mut World) {
+    world.stormy = false;
+    world.faults = crate::world::Faults::NONE;
+    world.blind_until = 0;
+    world.sick_until = 0;
+    world.denied = None;
+    world.paused_until.fill(0);
+    world.note("calm from here on");
+    for verb in [Verb::Resume, Verb::Release { revision: None, allow_deletes: None, overriding: false }] {
+        submit(world, verb);
+        world.now += 1;
+    }
+}
+
+fn commit(world: &mut World) {
+    let Some(tip) = world.origin.tip else { return };
+    let mut content = world.origin.content(tip).clone();
+    let mut trailers = Vec::new();
+    match world.random.below(20) {
+        0..=5 => change(world, &mut content, 1),
+        6..=8 => {
+            change(world, &mut content, 4);
+            world.reached("a commit of several transactions");
+        }
+        9..=11 => content.health = *world.random.pick(&[Health::Bad, Health::Bad, Health::Flapping, Health::Unknown]),
+        12..=14 => content.health = Health::Good,
+        15 => content.readme += 1,
+        16 => content.broken = !content.broken,
+        17 => {
+            content.checked = !content.checked;
+            trailers.push(("Lockstep-Allow-No-Checks".to_owned(), "true".to_owned()));
+        }
+        18 => {
+            let retired = !content.retired;
+            content.retired = retired;
+        }
+        _ => {
+            let emptied = world.random.percent(30);
+            if emptied {
+                content.keys.clear();
+            } else {
+                content.keys.insert("config/a".to_owned(), "1".to_owned());
+            }
+        }
+    }
+    for (trailer, chance) in [("Lockstep-Retry", 10), ("Lockstep-Release", 15)] {
+        if world.random.percent(chance) {
+            trailers.push((trailer.to_owned(), "test".to_owned()));
+            world.truth.pardoned_at = world.now;
+        }
+    }
+    let revision = world.origin.commit(Some(tip), content.clone(), trailers);
+    world.note(format!("commit {} on {}: {content:?}", revision.short(), tip.short()));
+}
+
+fn change(world: &mut World, content: &mut Content, times: usize) {
+    for _ in 0..times {
+        let key = (*world.random.pick(&KEYS)).to_owned();
+        if key == "config/health" {
+            continue;
+        }
+        if world.random.percent(25) {
+            content.keys.remove(&key);
+        } else {
+            let value = world.random.below(4).to_string();
+            content.keys.insert(key, value);
+        }
+    }
+    // A good change is mostly healthy; otherwise the environment would rest on its first rejection for ever.
+    if world.random.percent(70) {
+        content.health = Health::Good;
+    }
+}
+
+fn revert(world: &mut World) {
+    let Some(tip) = world.origin.tip else { return };
+    let Some(parent) = world.origin.commits[&tip].parent else { return };
+    let content = world.origin.content(parent).clone();
+    let revision = world.origin.commit(Some(tip), content, Vec::new());
+    world.reached("a revert");
+    world.note(format!("revert {} of {}", revision.short(), tip.short()));
+}
+
+/// A forced push to an older commit, or to a new one beside the branch.
+fn rewind(world: &mut World) {
+    let Some(tip) = world.origin.tip else { return };
+    let ancestors: Vec<Revision> = world.origin.ancestry(tip).take(4).collect();
+    let base = *world.random.pick(&ancestors);
+    world.truth.rewound_at = world.now;
+    world.reached("a forced push");
+    if world.random.percent(50) {
+        world.origin.tip = Some(base);
+    } else {
+        let mut content = world.origin.content(base).clone();
+        change(world, &mut content, 2);
+        world.origin.commit(Some(base), content, Vec::new());
+    }
+    world.note(format!("forced push to {:?}", world.origin.tip));
+}
+
+fn by_hand(world: &mut World) {
+    let key = *world.random.pick(&KEYS);
+    match world.random.below(6) {
+        0 => world.edit(key, None),
+        1 | 2 => {
+            let value = world.random.below(9).to_string().into_bytes();
+            world.edit(key, Some((value, 0)));
+            world.reached("a hand edit");
+        }
+        3 => {
+            for key in KEYS {
+                world.edit(key, Some((b"all of them".to_vec(), 0)));
+            }
+            commit(world);
+        }
+        4 => {
+            // A copy carries the mark to wherever it goes.
+            let Some(stored) = world.store.keys.get(key).cloned() else { return };
+            let to = format!("config/copy-{}", world.random.below(3));
+            world.edit(&to, Some((stored.value, stored.flags)));
+            world.reached("a copied mark");
+        }
+        _ => {
+            let other = KeyMark {
+                adopted: false,
+                owner: lockstep::domain::resource::OwnerId::new(99).unwrap(),
+                generation: lockstep::domain::revision::Generation::new(1).unwrap(),
+            };
+            let flags = if world.random.percent(50) { other.flags() } else { Flags(42) };
+            let free = !world.store.keys.contains_key(key);
+            if free {
+                world.edit(key, Some((b"theirs".to_vec(), flags.0)));
+                world.reached("somebody else's key");
+            }
+        }
+    }
+}
+
+fn outage(world: &mut World) {
+    let lasts = 1_000 * i64::try_from(5 + world.random.below(60)).unwrap();
+    if world.random.percent(50) {
+        world.blind_until = world.now + lasts;
+        world.reached("checks that can't be made");
+    } else {
+        world.sick_until = world.now + lasts;
+        world.reached("a service that is sick by itself");
+    }
+}
+
+fn pause(world: &mut World) {
+    let replica = world.random.below(crate::world::REPLICAS);
+    let lasts = 1_000 * i64::try_from(5 + world.random.below(30)).unwrap();
+    world.paused_until[replica] = world.now + lasts;
+    world.reached("a paused process");
+    world.note(format!("replica {replica} is paused for {lasts} ms"));
+}
+
+fn jump(world: &mut World) {
+    let replica = world.random.below(crate::world::REPLICAS);
+    let by = 1_000 * (i64::try_from(world.random.below(14_400)).unwrap() - 7_200);
+    world.skew[replica] = by;
+    world.reached("a clock jump");
+    world.note(format!("clock of replica {replica} is off by {by} ms"));
+}
+
+fn ask(world: &mut World) {
+    let verb = match world.random.below(10) {
+        0..=1 => {
+            submit(world, Verb::RollBack { to: None });
+            world.now += 1;
+            // A release drops the rejection; the pin stays.
+            if world.random.percent(50) {
+                return;
+            }
+            Verb::Release { revision: None, allow_deletes: None, overriding: false }
+        }
+        2..=3 => Verb::Release { revision: None, allow_deletes: None, overriding: world.random.percent(20) },
+        4 => return,
+        5..=6 => {
+            let until = if world.random.percent(50) { None } else { Some(Timestamp::from_millis(world.now + 20_000)) };
+            Verb::Suspend { until }
+        }
+        7..=8 => Verb::Resume,
+        _ => Verb::OverwriteDrift,
+    };
+    submit(world, verb);
+}
+
+fn submit(world: &mut World, verb: Verb) {
+    let id = RequestId::parse(&format!("{:016x}", world.random.next())).unwrap();
+    world.note(format!("asked: {verb:?}"));
+    let at = Timestamp::from_millis(world.now);
+    let request = Request { id: id.clone(), by: "Grace".to_owned(), at, reason: "to see".to_owned(), verb };
+    world.store.index += 1;
+    world.store.requests.insert(id, (request, None));
+}
+
+/// A snapshot is taken, or the last one is restored: indexes go on, keys and record go back.
+fn snapshot(world: &mut World) {
+    let Some(old) = world.snapshot.take() else {
+        world.snapshot = Some(world.store.clone());
+        return;
+    };
+    if old.record.is_none() {
+        return;
+    }
+    world.reached("a restored snapshot");
+    world.note("the target is restored from a snapshot");
+    world.store = Store { index: old.index, ..old };
+    world.restored_at = world.now;
+    world.lease = None;
+    world.truth.forget_the_future(&world.store);
+}
+
+fn deny(world: &mut World) {
+    let key = *world.random.pick(&KEYS);
+    world.denied = if world.denied.is_some() { None } else { Some(key.to_owned()) };
+    world.note(format!("denied: {:?}", world.denied));
+}
+
+fn branch(world: &mut World) {
+    if let Some(tip) = world.origin.tip {
+        // Deleted, and back a little later with the next event of this kind.
+        world.truth.deleted = Some(tip);
+        world.origin.tip = None;
+        world.reached("a deleted branch");
+    } else {
+        world.origin.tip = world.truth.deleted.take();
+        // What was pushed while nobody could see it shows only now.
+        world.truth.rewound_at = world.now;
+    }
+}
+
+fn faults(world: &mut World) {
+    world.faults = *world.random.pick(&[
+        crate::world::Faults { fails: 0, answer_lost: 0 },
+        crate::world::Faults { fails: 10, answer_lost: 10 },
+        crate::world::Faults { fails: 40, answer_lost: 5 },
+        crate::world::Faults { fails: 0, answer_lost: 40 },
+    ]);
+}
