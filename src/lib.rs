@@ -9,3 +9,4 @@ pub mod port;
 pub mod telemetry;
 pub mod client;
 pub mod runtime;
+pub mod cli;

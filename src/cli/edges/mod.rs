@@ -1,0 +1,318 @@
+//! The edges that the configuration names: source, targets and probes, built once for a command.
+
+mod target;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::error::{Exit, Failure};
+use super::options::Options;
+use crate::client::consul::{self, Catalog, ConsulTarget, Server};
+use crate::client::directory::DirectoryTarget;
+use crate::client::git::{GitOptions, GitSource};
+use crate::client::probe::{Prober, Services};
+use crate::config::{self, Config, ConsulVariables, TargetConfig};
+use crate::domain::desired::read_for;
+use crate::domain::name::{EnvironmentName, RepositoryName};
+use crate::domain::revision::Revision;
+use crate::port::{Clock as _, Commit, EdgeKind, Source as _, Tip};
+use crate::runtime::clock::SystemClock;
+use crate::runtime::reading::Fit;
+
+pub(super) use target::AnyTarget;
+
+/// How fresh the mirror must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// Fetched now; what an earlier fetch brought serves, with a note, while the origin is away.
+    Fetched,
+    /// As an earlier fetch left it, if there was one.
+    AsItIs,
+}
+
+/// How long a controller waits for the repository before its second look.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// A probe of any environment.
+pub(super) type AnyProbe = Prober<Catalog>;
+
+/// Everything that a command talks to.
+pub(super) struct Edges {
+    /// The controller's own file.
+    pub(super) config: Config,
+    /// The config repository.
+    pub(super) source: GitSource,
+    /// Its name.
+    pub(super) repository: RepositoryName,
+    /// Where the branch stands.
+    pub(super) tip: Tip,
+    /// Why the mirror may be behind.
+    pub(super) behind: Option<String>,
+    /// The time.
+    pub(super) clock: Arc<SystemClock>,
+    servers: Mutex<Vec<(Connection, Arc<Server>)>>,
+}
+
+/// What makes two environments share one connection to Consul (rule A10).
+#[derive(PartialEq, Eq)]
+struct Connection {
+    address: String,
+    datacenter: Option<String>,
+    token: Option<config::Credential>,
+    files: Vec<Option<std::path::PathBuf>>,
+}
+
+impl Connection {
+    fn of(consul: &config::Consul) -> Self {
+        let config::Consul {
+            address,
+            datacenter,
+            ca,
+            client_certificate,
+            token,
+            dns: _,
+            target_id: _,
+            keys: _,
+            connections: _,
+        } = consul;
+        let (certificate, key) = client_certificate.clone().unzip();
+        Self {
+            address: address.clone(),
+            datacenter: datacenter.clone(),
+            token: token.clone(),
+            files: vec![ca.clone(), certificate, key],
+        }
+    }
+}
+
+/// What the configuration alone gives.
+struct Ground {
+    config: Config,
+    source: GitSource,
+    clock: Arc<SystemClock>,
+}
+
+/// What the repository says.
+struct Sighting {
+    repository: RepositoryName,
+    tip: Tip,
+    behind: Option<String>,
+}
+
+impl Ground {
+    fn lay(options: &Options) -> Result<Self, Failure> {
+        let config = config::read(options.config(), &ConsulVariables::of_process())?;
+        if config.environments.is_empty() {
+            return Err(Failure::new("the configuration has no environment"));
+        }
+        let clock = Arc::new(SystemClock::start());
+        let source =
+            GitSource::open(&config.repository, &config.data_dir, Arc::clone(&clock) as Arc<_>, GitOptions::default())?;
+        Ok(Self { config, source, clock })
+    }
+
+    async fn look(&self, freshness: Freshness) -> Result<Sighting, Failure> {
+        let before = self.source.head().await?.tip;
+        let mut behind = None;
+        if freshness == Freshness::Fetched || before == Tip::Unfetched {
+            match self.source.fetch().await {
+                Err(error) if before == Tip::Unfetched => {
+                    return Err(error.into());
+                }
+                Err(error) => behind = Some(error.chain()),
+                Ok(()) => {}
+            }
+        }
+        let tip = self.source.head().await?.tip;
+        let repository = repository_name(&self.config, &self.source, &tip).await?;
+        Ok(Sighting { repository, tip, behind })
+    }
+
+    fn with(self, sighting: Sighting) -> Edges {
+        let Self { config, source, clock } = self;
+        let Sighting { repository, tip, behind } = sighting;
+        Edges { config, source, repository, tip, behind, clock, servers: Mutex::default() }
+    }
+}
+
+impl Edges {
+    /// Reads the configuration and opens what it names.
+    pub(super) async fn open(options: &Options, freshness: Freshness) -> Result<Self, Failure> {
+        let ground = Ground::lay(options)?;
+        let look = ground.look(freshness).await?;
+        Ok(ground.with(look))
+    }
+
+    /// The same for a controller: only a wrong configuration ends it. Until a first commit can be read it says once what it
+    /// waits for, and tries again after a second, then ever later, up to the poll interval.
+    pub(super) async fn open_patiently(options: &Options) -> Result<Self, Failure> {
+        let ground = Ground::lay(options)?;
+        // A mirror of an earlier run serves at once; the controller fetches by itself.
+        let mut freshness = Freshness::AsItIs;
+        let mut wait = FIRST_WAIT;
+        let mut said = String::new();
+        loop {
+            match ground.look(freshness).await {
+                Ok(look) => return Ok(ground.with(look)),
+                Err(failure) => failure.warn_once("waiting for the repository", &mut said),
+            }
+            tokio::time::sleep(wait).await;
+            freshness = Freshness::Fetched;
+            wait = (wait * 2).min(ground.config.repository.poll);
+        }
+    }
+
+    /// The environments that a command is about: those that were named, or all.
+    pub(super) fn environments(&self, named: &[String]) -> Result<Vec<EnvironmentName>, Failure> {
+        if named.is_empty() {
+            return Ok(self.config.environments.keys().cloned().collect());
+        }
+        named.iter().map(|name| self.environment(name)).collect()
+    }
+
+    /// One environment by its name.
+    pub(super) fn environment(&self, name: &str) -> Result<EnvironmentName, Failure> {
+        let known = self.config.environments.keys().find(|known| known.as_str() == name);
+        known.cloned().ok_or_else(|| {
+            let known: Vec<&str> = self.config.environments.keys().map(EnvironmentName::as_str).collect();
+            Failure::usage(format!("the configuration has no environment {name:?}"))
+                .hint(format!("it has {}", known.join(", ")))
+        })
+    }
+
+    /// How an environment is reached.
+    pub(super) fn target_config(&self, environment: &EnvironmentName) -> Result<&TargetConfig, Failure> {
+        let missing = || Failure::usage(format!("the configuration has no environment {environment}"));
+        self.config.environments.get(environment).ok_or_else(missing)
+    }
+
+    /// What an environment's target takes.
+    pub(super) fn fit(&self, environment: &EnvironmentName) -> Result<Fit, Failure> {
+        Ok(fit(self.target_config(environment)?))
+    }
+
+    /// The place that holds an environment.
+    pub(super) fn target(&self, environment: &EnvironmentName) -> Result<AnyTarget, Failure> {
+        let (repository, name) = (self.repository.clone(), environment.clone());
+        Ok(match self.target_config(environment)? {
+            TargetConfig::Consul(consul) => {
+                let server = self.server(consul)?;
+                let (keys, id) = (consul.keys.clone(), consul.target_id.clone());
+                AnyTarget::Consul(Box::new(ConsulTarget::new(server, repository, name, keys, id)))
+            }
+            TargetConfig::Directory(directory) => {
+                AnyTarget::Directory(DirectoryTarget::new(directory, repository, name, Arc::clone(&self.clock) as Arc<_>))
+            }
+        })
+    }
+
+    /// What takes an environment's samples.
+    pub(super) fn probe(&self, environment: &EnvironmentName) -> Result<AnyProbe, Failure> {
+        let (services, dns) = match self.target_config(environment)? {
+            TargetConfig::Consul(consul) => (Services::Catalog(Catalog::new(self.server(consul)?)), consul.dns),
+            TargetConfig::Directory(directory) => (Services::Named(directory.services.clone()), None),
+        };
+        Ok(Prober::new(environment.clone(), services, self.config.checks.clone(), dns)?)
+    }
+
+    /// The branch head, where there is one.
+    pub(super) fn head(&self) -> Result<Revision, Failure> {
+        let branch = &self.config.repository.branch;
+        match self.tip {
+            Tip::At(tip) => Ok(tip),
+            Tip::NoBranch => Err(Failure::new(format!("the repository has no branch {branch}"))),
+            Tip::Empty => Err(Failure::new("the repository has no commit yet")),
+            Tip::Unfetched => Err(Failure::new("the repository was not fetched yet")),
+        }
+    }
+
+    /// The commit that a person named.
+    pub(super) async fn resolve(&self, text: &str) -> Result<Revision, Failure> {
+        // A wrong name is the caller's mistake, not an outage.
+        self.source.resolve(text).await.map_err(|error| match error.kind {
+            EdgeKind::NotFound => Failure { exit: Exit::Usage, ..Failure::from(error) },
+            EdgeKind::Transient | EdgeKind::Conflict | EdgeKind::Refused | EdgeKind::Denied => error.into(),
+        })
+    }
+
+    /// The commit itself, if the mirror has it.
+    pub(super) async fn commit(&self, revision: Revision) -> Option<Commit> {
+        self.source.commits(None, revision).await.ok()?.into_iter().next()
+    }
+
+    /// Ends the sessions that were opened, so that the next one can lead at once. A failure only delays that.
+    pub(super) async fn close(&self) {
+        let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
+        for (_, server) in servers {
+            if let Err(error) = server.close().await {
+                tracing::warn!(error = %error.chain(), "the session runs out by itself");
+            }
+        }
+    }
+
+    fn server(&self, consul: &config::Consul) -> Result<Arc<Server>, Failure> {
+        let connection = Connection::of(consul);
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, server)) = servers.iter().find(|(known, _)| *known == connection) {
+            return Ok(Arc::clone(server));
+        }
+        let server = Server::connect(consul)?;
+        servers.push((connection, Arc::clone(&server)));
+        Ok(server)
+    }
+
+    /// Milliseconds since 1970, for what people read.
+    pub(super) fn now(&self) -> crate::domain::time::Timestamp {
+        self.clock.now()
+    }
+}
+
+/// What a target takes, beyond what the format allows.
+pub(super) fn fit(target: &TargetConfig) -> Fit {
+    match target {
+        TargetConfig::Consul(consul) => Fit { roots: consul.keys.clone(), files: false, settle: consul::SETTLE },
+        TargetConfig::Directory(directory) => Fit { roots: directory.keys.clone(), files: true, settle: Duration::ZERO },
+    }
+}
+
+/// The name that the branch head gives the repository. While the head can't be read, a commit that the mirror keeps for an
+/// environment says it: a broken commit must not take `status` and `rollback` away.
+async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Result<RepositoryName, Failure> {
+    let Some(any) = config.environments.keys().next() else {
+        return Err(Failure::new("the configuration has no environment"));
+    };
+    let mut candidates = Vec::new();
+    if let Tip::At(tip) = tip {
+        candidates.push(*tip);
+    }
+    let mut problems = Vec::new();
+    let mut kept = config.environments.keys();
+    loop {
+        for revision in std::mem::take(&mut candidates) {
+            let tree = source.tree(revision).await?;
+            let read = read_for(&tree, any);
+            if let Some(name) = read.name() {
+                return Ok(name.clone());
+            }
+            if problems.is_empty() {
+                problems = read
+                    .problems()
+                    .iter()
+                    .filter(|problem| problem.file == "lockstep.yaml" || problem.file == ".")
+                    .cloned()
+                    .collect();
+            }
+        }
+        let Some(environment) = kept.next() else { break };
+        candidates = source.kept(environment).await.unwrap_or_default();
+    }
+    let branch = &config.repository.branch;
+    let message = match tip {
+        Tip::At(tip) => format!("lockstep.yaml at {} does not name the repository", tip.short()),
+        Tip::NoBranch => format!("the repository has no branch {branch}"),
+        Tip::Empty => "the repository has no commit yet".to_owned(),
+        Tip::Unfetched => "the repository was not fetched yet".to_owned(),
+    };
+    let hint = "commit a lockstep.yaml with `name: …`; `lockstep validate` shows what else is missing";
+    Err(Failure { problems, ..Failure::new(message).hint(hint) })
+}

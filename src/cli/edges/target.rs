@@ -1,0 +1,138 @@
+//! A target of either kind, so that a command reads the same for both.
+
+use std::collections::BTreeMap;
+
+use crate::client::consul::{ConsulTarget, Lease};
+use crate::client::directory::{DirectoryLease, DirectoryTarget};
+use crate::domain::desired::DesiredState;
+use crate::domain::live::{Fence, LiveState};
+use crate::domain::name::KeyPath;
+use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use crate::port::{Character, EdgeError, EdgeKind, Leading, Target, Wake, Written};
+
+/// A target of either kind.
+pub(in crate::cli) enum AnyTarget {
+    /// A Consul datacenter.
+    Consul(Box<ConsulTarget>),
+    /// A directory.
+    Directory(DirectoryTarget),
+}
+
+/// The lease of either kind.
+pub(in crate::cli) enum AnyLease {
+    /// Of a Consul datacenter.
+    Consul(Lease),
+    /// Of a directory.
+    Directory(DirectoryLease),
+}
+
+/// Hands a call to whichever target it is.
+macro_rules! either {
+    ($self:ident, $target:ident => $call:expr) => {
+        match $self {
+            AnyTarget::Consul($target) => $call,
+            AnyTarget::Directory($target) => $call,
+        }
+    };
+}
+
+/// The same, with the lease of the same kind.
+macro_rules! either_with {
+    ($self:ident, $given:expr, $target:ident, $lease:ident => $call:expr) => {
+        match ($self, $given) {
+            (AnyTarget::Consul($target), AnyLease::Consul($lease)) => $call,
+            (AnyTarget::Directory($target), AnyLease::Directory($lease)) => $call,
+            (AnyTarget::Consul(_) | AnyTarget::Directory(_), AnyLease::Consul(_) | AnyLease::Directory(_)) => {
+                Err(EdgeError::new("lockstep", EdgeKind::Refused, "use the lease of another kind of target"))
+            }
+        }
+    };
+}
+
+impl Target for AnyTarget {
+    type Lease = AnyLease;
+
+    fn character(&self) -> Character {
+        either!(self, target => target.character())
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, EdgeError> {
+        either!(self, target => target.load().await)
+    }
+
+    async fn initialise(&self) -> Result<Identity, EdgeError> {
+        either!(self, target => target.initialise().await)
+    }
+
+    async fn live(&self) -> Result<LiveState, EdgeError> {
+        either!(self, target => target.live().await)
+    }
+
+    async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
+        either!(self, target => target.values(keys).await)
+    }
+
+    async fn lead(&self) -> Result<Leading<AnyLease>, EdgeError> {
+        Ok(match self {
+            Self::Consul(target) => match target.lead().await? {
+                Leading::Ours(lease) => Leading::Ours(AnyLease::Consul(lease)),
+                Leading::Theirs(who) => Leading::Theirs(who),
+            },
+            Self::Directory(target) => match target.lead().await? {
+                Leading::Ours(lease) => Leading::Ours(AnyLease::Directory(lease)),
+                Leading::Theirs(who) => Leading::Theirs(who),
+            },
+        })
+    }
+
+    async fn leader(&self) -> Result<Option<String>, EdgeError> {
+        either!(self, target => target.leader().await)
+    }
+
+    fn holds(&self, lease: &AnyLease) -> bool {
+        match (self, lease) {
+            (Self::Consul(target), AnyLease::Consul(lease)) => target.holds(lease),
+            (Self::Directory(target), AnyLease::Directory(lease)) => target.holds(lease),
+            (Self::Consul(_), AnyLease::Directory(_)) | (Self::Directory(_), AnyLease::Consul(_)) => false,
+        }
+    }
+
+    async fn release(&self, lease: AnyLease) -> Result<(), EdgeError> {
+        either_with!(self, lease, target, lease => target.release(lease).await)
+    }
+
+    async fn save(&self, lease: &AnyLease, expected: Fence, save: &Save) -> Result<Fence, EdgeError> {
+        either_with!(self, lease, target, lease => target.save(lease, expected, save).await)
+    }
+
+    async fn apply(
+        &self,
+        lease: &AnyLease,
+        expected: Fence,
+        apply: &Apply,
+        desired: &DesiredState,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Written, EdgeError> {
+        either_with!(self, lease, target, lease => target.apply(lease, expected, apply, desired, go_on).await)
+    }
+
+    async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
+        either!(self, target => target.history(at_most).await)
+    }
+
+    async fn requests(&self) -> Result<Vec<Request>, EdgeError> {
+        either!(self, target => target.requests().await)
+    }
+
+    async fn submit(&self, request: &Request) -> Result<(), EdgeError> {
+        either!(self, target => target.submit(request).await)
+    }
+
+    async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
+        either!(self, target => target.answer(id).await)
+    }
+
+    async fn watch(&self, wake: &dyn Wake) {
+        either!(self, target => target.watch(wake).await);
+    }
+}

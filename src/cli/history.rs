@@ -1,0 +1,130 @@
+//! `history`: what was done to an environment, by whom, why, and how it ended.
+
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::{Output, Page, VERSION, View};
+use super::text::{clean, moment, when};
+use crate::domain::plan::Counts;
+use crate::domain::rollout::HistoryLine;
+use crate::domain::time::Timestamp;
+use crate::port::{EdgeKind, Target as _};
+
+/// Show every attempt on an environment, with its cause and its end
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep history production
+  lockstep history production --limit 100 --output json")]
+pub(super) struct Args {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// At most so many attempts, the newest first
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::AsItIs).await?;
+    let environment = edges.environment(&args.environment)?;
+    let found = edges.target(&environment)?.history(usize::from(args.limit)).await;
+    edges.close().await;
+    let lines = match found {
+        Err(error) if error.kind == EdgeKind::NotFound => Vec::new(),
+        other => other?,
+    };
+    let lines = lines.iter().map(Line::of).collect();
+    output.show(&History { version: VERSION, environment: environment.to_string(), lines, now: edges.now() })?;
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct History {
+    version: u32,
+    environment: String,
+    lines: Vec<Line>,
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Line {
+    generation: u32,
+    intent: &'static str,
+    revision: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    by: String,
+    because: String,
+    created: u32,
+    updated: u32,
+    deleted: u32,
+    released: u32,
+    started: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<String>,
+    #[serde(skip)]
+    short: String,
+    #[serde(skip)]
+    at: Timestamp,
+}
+
+impl Line {
+    fn of(line: &HistoryLine) -> Self {
+        let HistoryLine { generation, intent, revision, from, by, because, counts, started, closed } = line;
+        let Counts { created, updated, deleted, released } = *counts;
+        Self {
+            generation: generation.number(),
+            intent: intent.word(),
+            revision: revision.to_string(),
+            from: from.map(|from| from.to_string()),
+            by: clean(by),
+            because: clean(because),
+            created,
+            updated,
+            deleted,
+            released,
+            started: moment(*started),
+            ended: closed.as_ref().map(|closed| moment(closed.at)),
+            outcome: closed.as_ref().map(|closed| closed.outcome.word()),
+            evidence: closed.as_ref().map(|closed| clean(&closed.text)).filter(|text| !text.is_empty()),
+            short: revision.short(),
+            at: *started,
+        }
+    }
+}
+
+impl View for History {
+    fn human(&self, page: &mut Page) {
+        if self.lines.is_empty() {
+            page.line(format_args!("nothing was ever done to {}", self.environment));
+        }
+        for line in &self.lines {
+            let outcome = line.outcome.unwrap_or("under way");
+            let style = match outcome {
+                "proven" | "repaired" => Style::new().green(),
+                "rolled-back" | "frozen" => Style::new().red(),
+                "under way" => Style::new().cyan(),
+                _ => Style::new().yellow(),
+            };
+            let Line { generation, intent, short, by, because, created, updated, deleted, released, at, .. } = line;
+            let written = [("+", created), ("~", updated), ("-", deleted), ("o", released)];
+            let written: Vec<String> =
+                written.iter().filter(|(_, count)| **count > 0).map(|(sign, count)| format!("{sign}{count}")).collect();
+            let written = written.join(" ");
+            let number = format!("{generation:>5}").style(Style::new().bold()).to_string();
+            page.line(format_args!("{number}  {intent:<8} {short}  {written}  {}", outcome.style(style)));
+            page.line(format_args!("       {} by {by}: {because}", when(*at, self.now)));
+            if let Some(evidence) = line.evidence.as_ref().filter(|evidence| *evidence != because) {
+                page.line(format_args!("       {}", evidence.style(Style::new().dimmed())));
+            }
+        }
+    }
+}

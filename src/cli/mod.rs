@@ -1,0 +1,134 @@
+//! The command line: one file per verb, over the same passes and decisions as the controller.
+//!
+//! Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 `plan` found differences, 4 something was not reachable.
+
+mod text;
+mod error;
+mod options;
+mod output;
+mod edges;
+mod completions;
+mod validate;
+mod init;
+mod plan;
+mod status;
+mod history;
+mod ask;
+mod apply;
+mod rollback;
+mod release;
+mod suspend;
+mod resume;
+mod run;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use self::error::{Exit, Failure};
+use self::options::Options;
+use self::output::Output;
+
+const EXAMPLES: &str = "\
+Examples:
+  lockstep validate .                     check a config repository before it is merged
+  lockstep plan                           show what the branch head would change, and exit 3 if anything
+  lockstep apply --once test              take one environment to the branch head and judge it
+  lockstep status --output json           where every environment stands, for a program
+  lockstep rollback production --reason 'checkout is slow'
+
+Exit codes:
+  0 ok   1 failed   2 wrong usage   3 differences found (plan)   4 not reachable";
+
+/// Keeps environments in step with a git repository.
+#[derive(Debug, Parser)]
+#[command(name = "lockstep", version, after_help = EXAMPLES, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Args),
+    Validate(validate::Args),
+    Init(init::Args),
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Status(status::Args),
+    History(history::Args),
+    Rollback(rollback::Args),
+    Release(release::Args),
+    Suspend(suspend::Args),
+    Resume(resume::Args),
+    Completions(completions::Args),
+}
+
+/// Runs one command line, writing to standard output and standard error.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = match Cli::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Whoever reads the help through `head` is served all the same.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return Exit::Usage.into();
+        }
+    };
+    let output = Output::new(&cli.options);
+    let outcome = start(cli, &output);
+    output.settle(outcome).into()
+}
+
+fn start(cli: Cli, output: &Output) -> Result<Exit, Failure> {
+    if let Verb::Completions(args) = &cli.verb {
+        return completions::run(args, &mut Cli::command(), output);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("start the runtime").because(&error))?;
+    let outcome = runtime.block_on(carry_out(cli, output));
+    // A file system that hangs must not keep a finished command from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn carry_out(cli: Cli, output: &Output) -> Result<Exit, Failure> {
+    let Cli { options, verb } = cli;
+    options.log(matches!(verb, Verb::Run(_)))?;
+    match verb {
+        Verb::Run(args) => run::run(&args, &options).await,
+        Verb::Validate(args) => validate::run(&args, &options, output).await,
+        Verb::Init(args) => init::run(&args, &options, output).await,
+        Verb::Plan(args) => plan::run(&args, &options, output).await,
+        Verb::Apply(args) => apply::run(&args, &options, output).await,
+        Verb::Status(args) => status::run(&args, &options, output).await,
+        Verb::History(args) => history::run(&args, &options, output).await,
+        Verb::Rollback(args) => rollback::run(args, &options, output).await,
+        Verb::Release(args) => release::run(args, &options, output).await,
+        Verb::Suspend(args) => suspend::run(args, &options, output).await,
+        Verb::Resume(args) => resume::run(args, &options, output).await,
+        Verb::Completions(_) => Ok(Exit::Ok),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

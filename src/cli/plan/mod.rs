@@ -1,0 +1,166 @@
+//! `plan`: what a revision would change in each environment, decided as the controller would decide.
+
+mod value;
+mod view;
+
+use std::collections::BTreeMap;
+
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::{Output, Told, VERSION};
+use super::text::clean;
+use crate::domain::desired::DesiredState;
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::plan::Action;
+use crate::domain::revision::Revision;
+use crate::domain::rollout::Preview;
+use crate::port::Target as _;
+use crate::runtime::preview::{Look, Previewed, preview};
+use crate::runtime::together::together;
+
+use value::Value;
+use view::{ChangeView, Environment, Obstacle, Plans, State};
+
+/// Show what a revision would change in each environment; exit 3 if anything
+///
+/// Fetches the branch, reads record and live state, and makes the same plan under the same guard as an apply would now.
+/// Needs read rights only and writes nothing. Values tagged `!sensitive` are never shown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep plan                           every environment, for the branch head
+  lockstep plan production --rev 1a2b3c4  one environment, for a commit
+  lockstep plan --output json | jq '.environments[].counts'
+
+Exits with 0 when nothing would change, 3 when something would, 1 when a revision or an environment can't be used,
+4 when a target or the repository is not reachable; the other environments are shown all the same.")]
+pub(super) struct Args {
+    /// The environments; all of the configuration when none is named
+    #[arg(value_name = "ENV")]
+    environments: Vec<String>,
+    /// A commit instead of the branch head: an id, its first digits, HEAD~1
+    #[arg(long, value_name = "REV")]
+    rev: Option<String>,
+    /// Show long values whole
+    #[arg(long)]
+    full: bool,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::Fetched).await?;
+    let environments = edges.environments(&args.environments)?;
+    let revision = match &args.rev {
+        Some(text) => edges.resolve(text).await?,
+        None => edges.head()?,
+    };
+    if let Some(trouble) = &edges.behind {
+        output.note(&format!("the mirror may be behind: {trouble}"));
+    }
+    let subject = edges.commit(revision).await.map(|commit| commit.subject);
+    let plans = together(environments.iter().map(|environment| one(&edges, environment, revision))).await;
+    edges.close().await;
+    let mut exit = Exit::Ok;
+    let environments = environments
+        .iter()
+        .zip(plans)
+        .map(|(environment, plan)| {
+            plan.unwrap_or_else(|failure| {
+                exit = exit.worst(failure.exit);
+                Environment::failed(environment, Told::of(&failure), failure.exit == Exit::Unreachable)
+            })
+        })
+        .collect::<Vec<_>>();
+    exit = environments.iter().fold(exit, |exit, environment| {
+        exit.worst(match environment.state {
+            State::InStep | State::Retired => Exit::Ok,
+            State::Changes => Exit::Differences,
+            State::Invalid | State::Failed => Exit::Failed,
+            State::Unreachable => Exit::Unreachable,
+        })
+    });
+    let plans = Plans {
+        version: VERSION,
+        repository: edges.repository.to_string(),
+        revision: revision.to_string(),
+        subject: subject.map(|subject| clean(&subject)),
+        environments,
+        full: args.full,
+    };
+    output.show(&plans)?;
+    Ok(exit)
+}
+
+async fn one(edges: &Edges, environment: &EnvironmentName, revision: Revision) -> Result<Environment, Failure> {
+    let target = edges.target(environment)?;
+    let fit = edges.fit(environment)?;
+    let previewed = preview(environment, &edges.repository, fit, &edges.source, &target, revision, edges.now()).await?;
+    let named = Environment::new(environment, &target.character().name);
+    let look = match previewed {
+        Previewed::Look(look) => look,
+        Previewed::Invalid(text) => return Ok(Environment { state: State::Invalid, note: Some(text), ..named }),
+        Previewed::Retired => {
+            let text = "the revision has no such environment; nothing is written or deleted".to_owned();
+            return Ok(Environment { state: State::Retired, note: Some(text), ..named });
+        }
+        Previewed::Missing => {
+            let text = "the mirror does not have the commit".to_owned();
+            return Ok(Environment { state: State::Failed, note: Some(text), ..named });
+        }
+    };
+    let keys: Vec<KeyPath> = look
+        .preview
+        .plan
+        .changes
+        .iter()
+        .filter(|change| change.action != Action::Create)
+        .map(|change| change.key.clone())
+        .collect();
+    // Values that nobody may see are not even asked for.
+    let visible: Vec<KeyPath> = keys.into_iter().filter(|key| !is_sensitive(&look, key)).collect();
+    let found = if visible.is_empty() { BTreeMap::new() } else { target.values(&visible).await? };
+    Ok(described(named, &look, &found))
+}
+
+/// Whether some revision that this environment reached, or is to reach, hides the key's value.
+fn is_sensitive(look: &Look, key: &KeyPath) -> bool {
+    let hides = |state: &DesiredState| state.entries().get(key).is_some_and(|entry| entry.sensitive);
+    hides(&look.desired) || look.before.iter().any(|state| hides(state))
+}
+
+fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
+    let Look { record, live, desired, before: _, preview: Preview { plan, hindrance, in_step } } = look;
+    let changes = plan.changes.iter().map(|change| {
+        let key = &change.key;
+        let sensitive = is_sensitive(look, key);
+        let before = live.entries.get(key).map(|entry| {
+            if sensitive {
+                Value::hidden(&entry.digest)
+            } else {
+                found.get(key).map_or_else(|| Value::digest_only(&entry.digest), |bytes| Value::of(bytes))
+            }
+        });
+        let wanted = desired.entries().get(key).filter(|_| matches!(change.action, Action::Create | Action::Update));
+        let after = wanted.map(|entry| if sensitive { Value::hidden(&entry.digest) } else { Value::of(&entry.value) });
+        ChangeView { key: key.to_string(), action: change.action.into(), why: clean(&change.why), before, after }
+    });
+    let obstacles =
+        plan.obstacles.iter().map(|obstacle| Obstacle { key: obstacle.key.to_string(), why: clean(&obstacle.why) }).collect();
+    let texts = |keys: &[KeyPath]| keys.iter().map(ToString::to_string).collect();
+    let differs = !plan.is_empty() || !plan.obstacles.is_empty() || !plan.drifted.is_empty() || !in_step;
+    Environment {
+        state: if differs { State::Changes } else { State::InStep },
+        initialised: record.is_some(),
+        first_deploy: record.as_ref().is_none_or(|record| record.complete.is_none()),
+        from: record.as_ref().and_then(|record| record.goal.as_ref()).map(|goal| goal.revision.to_string()),
+        counts: plan.counts().into(),
+        changes: changes.collect(),
+        obstacles,
+        strays: texts(&plan.strays),
+        drifted: texts(&plan.drifted),
+        unmanageable: live.unmanageable.iter().map(|key| clean(key)).collect(),
+        checks: Some(desired.checks().len()),
+        refusal: hindrance.as_ref().map(|note| view::Refusal { verdict: note.verdict.word(), text: clean(&note.text) }),
+        in_step: *in_step,
+        ..named
+    }
+}

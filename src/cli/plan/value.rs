@@ -1,0 +1,103 @@
+//! A value as a plan shows it: text, or size and digest where it is no text, or nothing where it is sensitive.
+
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+
+use crate::cli::output::Page;
+use crate::cli::text::clean;
+use crate::domain::revision::ValueDigest;
+
+/// So many lines of one change are shown.
+const LINES: usize = 24;
+/// So many characters of a line are shown.
+const WIDTH: usize = 160;
+/// Unchanged lines around a changed one.
+const CONTEXT: usize = 2;
+
+/// A value.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Value {
+    /// UTF-8.
+    Text(String),
+    /// Anything else.
+    Bytes {
+        /// How many.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<usize>,
+        /// Their digest.
+        sha256: String,
+    },
+    /// Tagged `!sensitive`: the digest is cut, so that a short value can't be guessed from it with certainty.
+    Sensitive {
+        /// The digest's first digits: enough to see that a value changed.
+        sha256: String,
+    },
+}
+
+impl Value {
+    /// A value that may be shown.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !text.contains('\0') => Self::Text(text.to_owned()),
+            _ => Self::Bytes { size: Some(bytes.len()), sha256: ValueDigest::of(bytes).to_string() },
+        }
+    }
+
+    /// A value that was gone again when it was to be shown.
+    pub(super) fn digest_only(digest: &ValueDigest) -> Self {
+        Self::Bytes { size: None, sha256: digest.to_string() }
+    }
+
+    /// A value that may not be shown.
+    pub(super) fn hidden(digest: &ValueDigest) -> Self {
+        Self::Sensitive { sha256: short(&digest.to_string()) }
+    }
+
+    fn told(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Bytes { size: Some(size), sha256 } => format!("({size} bytes, sha256 {})", short(sha256)),
+            Self::Bytes { size: None, sha256 } => format!("(sha256 {})", short(sha256)),
+            Self::Sensitive { sha256 } => format!("(sensitive, sha256 {sha256})"),
+        }
+    }
+}
+
+fn short(digest: &str) -> String {
+    format!("{}…", digest.get(..8).unwrap_or(digest))
+}
+
+/// The difference of two values, line by line; long ones are folded unless `full`.
+pub(super) fn difference(before: Option<&Value>, after: Option<&Value>, full: bool, page: &mut Page) {
+    let (old, new) = (before.map_or_else(String::new, Value::told), after.map_or_else(String::new, Value::told));
+    if before.is_some() && after.is_some() && old == new {
+        return; // Only the mark is written.
+    }
+    let diff = TextDiff::from_lines(&old, &new);
+    let mut lines = Vec::new();
+    for (at, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
+        if at > 0 {
+            lines.push((ChangeTag::Equal, "…".to_owned()));
+        }
+        lines.extend(group.iter().flat_map(|op| diff.iter_changes(op)).map(|change| (change.tag(), change.value().to_owned())));
+    }
+    let shown = if full { lines.len() } else { LINES };
+    for (tag, line) in lines.iter().take(shown) {
+        let text = clean(line.trim_end_matches(['\n', '\r']));
+        let text = if full || text.chars().count() <= WIDTH {
+            text
+        } else {
+            format!("{}…", text.chars().take(WIDTH).collect::<String>())
+        };
+        match tag {
+            ChangeTag::Delete => page.line(format_args!("      {}", format!("- {text}").style(Style::new().red()))),
+            ChangeTag::Insert => page.line(format_args!("      {}", format!("+ {text}").style(Style::new().green()))),
+            ChangeTag::Equal => page.line(format_args!("        {}", text.style(Style::new().dimmed()))),
+        }
+    }
+    if let Some(more) = lines.len().checked_sub(shown).filter(|more| *more > 0) {
+        page.line(format_args!("        {}", format!("… {more} more lines; --full shows them").style(Style::new().dimmed())));
+    }
+}

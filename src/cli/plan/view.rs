@@ -1,0 +1,275 @@
+//! Plans as they are printed; the structured form is version 1 and stable.
+
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+
+use super::value::{Value, difference};
+use crate::cli::output::{Page, Told, View};
+use crate::cli::text::{clean, count};
+use crate::domain::name::EnvironmentName;
+use crate::domain::plan;
+
+/// The plans of one revision.
+#[derive(Serialize)]
+pub(super) struct Plans {
+    pub(super) version: u32,
+    pub(super) repository: String,
+    pub(super) revision: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) subject: Option<String>,
+    pub(super) environments: Vec<Environment>,
+    #[serde(skip)]
+    pub(super) full: bool,
+}
+
+/// What became of the plan of one environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum State {
+    /// Nothing to do.
+    InStep,
+    /// Something differs.
+    Changes,
+    /// The revision does not have the environment.
+    Retired,
+    /// The revision can't be read for it.
+    Invalid,
+    /// It could not be planned.
+    Failed,
+    /// Its target could not be reached.
+    Unreachable,
+}
+
+/// The plan of one environment.
+#[derive(Serialize)]
+pub(super) struct Environment {
+    #[serde(rename = "environment")]
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<String>,
+    pub(super) state: State,
+    pub(super) initialised: bool,
+    pub(super) first_deploy: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<String>,
+    pub(super) counts: Counts,
+    pub(super) changes: Vec<ChangeView>,
+    pub(super) obstacles: Vec<Obstacle>,
+    pub(super) strays: Vec<String>,
+    pub(super) drifted: Vec<String>,
+    pub(super) unmanageable: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) checks: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refusal: Option<Refusal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<Told>,
+    #[serde(skip)]
+    pub(super) in_step: bool,
+}
+
+/// Why the plan would not be carried out.
+#[derive(Serialize)]
+pub(super) struct Refusal {
+    pub(super) verdict: &'static str,
+    pub(super) text: String,
+}
+
+/// How many changes of each kind.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Counts {
+    created: u32,
+    updated: u32,
+    deleted: u32,
+    released: u32,
+}
+
+impl From<plan::Counts> for Counts {
+    fn from(counts: plan::Counts) -> Self {
+        let plan::Counts { created, updated, deleted, released } = counts;
+        Self { created, updated, deleted, released }
+    }
+}
+
+/// One change.
+#[derive(Serialize)]
+pub(super) struct ChangeView {
+    pub(super) key: String,
+    pub(super) action: ActionWord,
+    pub(super) why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<Value>,
+}
+
+/// What is done to a key.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ActionWord {
+    Create,
+    Update,
+    Delete,
+    Release,
+}
+
+impl From<plan::Action> for ActionWord {
+    fn from(action: plan::Action) -> Self {
+        match action {
+            plan::Action::Create => Self::Create,
+            plan::Action::Update => Self::Update,
+            plan::Action::Delete => Self::Delete,
+            plan::Action::Release => Self::Release,
+        }
+    }
+}
+
+/// A key that is in the way.
+#[derive(Serialize)]
+pub(super) struct Obstacle {
+    pub(super) key: String,
+    pub(super) why: String,
+}
+
+impl Environment {
+    /// Nothing known yet.
+    pub(super) fn new(environment: &EnvironmentName, target: &str) -> Self {
+        Self { target: Some(target.to_owned()), ..Self::empty(environment, State::InStep) }
+    }
+
+    /// It could not be planned.
+    pub(super) fn failed(environment: &EnvironmentName, error: Told, unreachable: bool) -> Self {
+        let state = if unreachable { State::Unreachable } else { State::Failed };
+        Self { error: Some(error), ..Self::empty(environment, state) }
+    }
+
+    fn empty(environment: &EnvironmentName, state: State) -> Self {
+        Self {
+            name: environment.to_string(),
+            target: None,
+            state,
+            initialised: false,
+            first_deploy: false,
+            from: None,
+            counts: Counts::default(),
+            changes: Vec::new(),
+            obstacles: Vec::new(),
+            strays: Vec::new(),
+            drifted: Vec::new(),
+            unmanageable: Vec::new(),
+            checks: None,
+            refusal: None,
+            note: None,
+            error: None,
+            in_step: false,
+        }
+    }
+}
+
+impl View for Plans {
+    fn human(&self, page: &mut Page) {
+        let short = self.revision.get(..7).unwrap_or(&self.revision);
+        page.line(format_args!("{} at {short} {}", self.repository, self.subject.as_deref().unwrap_or_default()));
+        for environment in &self.environments {
+            page.line("");
+            environment.human(self.full, page);
+        }
+    }
+}
+
+impl Environment {
+    fn human(&self, full: bool, page: &mut Page) {
+        let name = self.name.style(Style::new().bold());
+        page.line(format_args!("{name}  {}", self.headline()));
+        if let Some(error) = &self.error {
+            error.human(page);
+        }
+        if let Some(note) = &self.note {
+            page.line(format_args!("  {}", clean(note)));
+        }
+        if let Some(Refusal { verdict, text }) = &self.refusal {
+            page.line(format_args!("  {} {text}", format!("not applied ({verdict}):").style(Style::new().red().bold())));
+        }
+        if self.state == State::Changes && !self.initialised {
+            page.line(
+                "  the target has no record of this environment yet: `lockstep init` makes it, a directory makes its own",
+            );
+        } else if self.state == State::Changes && self.first_deploy {
+            page.line("  first deploy: there is nothing to roll back to until it is proven");
+        }
+        if self.state == State::Changes && self.checks == Some(0) {
+            page.line("  no checks: proven when it was live for min_healthy_time");
+        }
+        for change in &self.changes {
+            change.human(full, page);
+        }
+        keys(
+            "in the way",
+            Style::new().red(),
+            self.obstacles.iter().map(|obstacle| format!("{} ({})", obstacle.key, obstacle.why)),
+            page,
+        );
+        keys("drifted, reported only", Style::new().yellow(), self.drifted.iter().cloned(), page);
+        keys("strays, left alone", Style::new().yellow(), self.strays.iter().cloned(), page);
+        keys("not manageable, left alone", Style::new().yellow(), self.unmanageable.iter().cloned(), page);
+    }
+
+    fn headline(&self) -> String {
+        match self.state {
+            State::InStep => format!("{}", "in step".style(Style::new().green())),
+            State::Retired => "not in this revision".to_owned(),
+            State::Invalid => format!("{}", "invalid".style(Style::new().red())),
+            State::Failed => format!("{}", "could not be planned".style(Style::new().red())),
+            State::Unreachable => format!("{}", "not reachable".style(Style::new().red())),
+            State::Changes => {
+                let Counts { created, updated, deleted, released } = self.counts;
+                let parts = [("to create", created), ("to update", updated), ("to delete", deleted), ("to release", released)];
+                let parts: Vec<String> =
+                    parts.iter().filter(|(_, number)| *number > 0).map(|(what, number)| format!("{number} {what}")).collect();
+                match (parts.is_empty(), self.in_step) {
+                    (false, false) => parts.join(", "),
+                    (false, true) => format!("{} (drift)", parts.join(", ")),
+                    (true, true) => "drift".to_owned(),
+                    // Checks or policy alone are a new revision too (rule R3).
+                    (true, false) => "no key changes; checks or health policy do".to_owned(),
+                }
+            }
+        }
+    }
+}
+
+impl ChangeView {
+    fn human(&self, full: bool, page: &mut Page) {
+        let (sign, style) = match self.action {
+            ActionWord::Create => ("+", Style::new().green()),
+            ActionWord::Update => ("~", Style::new().yellow()),
+            ActionWord::Delete => ("-", Style::new().red()),
+            ActionWord::Release => ("o", Style::new().cyan()),
+        };
+        let why = format!("({})", self.why);
+        page.line(format_args!("  {} {}", format!("{sign} {}", self.key).style(style), why.style(Style::new().dimmed())));
+        match self.action {
+            ActionWord::Create | ActionWord::Update => difference(self.before.as_ref(), self.after.as_ref(), full, page),
+            ActionWord::Delete => difference(self.before.as_ref(), None, full, page),
+            ActionWord::Release => {}
+        }
+    }
+}
+
+/// A list of keys under a word, cut where it gets long.
+fn keys(what: &str, style: Style, keys: impl ExactSizeIterator<Item = String>, page: &mut Page) {
+    const SHOWN: usize = 20;
+    let number = keys.len();
+    if number == 0 {
+        return;
+    }
+    page.line(format_args!("  {}", format!("{what}: {}", count(number, "key")).style(style)));
+    for key in keys.take(SHOWN) {
+        page.line(format_args!("    {key}"));
+    }
+    if number > SHOWN {
+        page.line(format_args!("    … and {} more", number - SHOWN));
+    }
+}

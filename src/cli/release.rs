@@ -1,0 +1,50 @@
+//! `release`: drop a rejection or the freeze, or let the next change pass a gate.
+
+use super::ask::{Asking, Question, ask};
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::Output;
+use super::rollback::reason;
+use crate::domain::rollout::Verb;
+
+/// Drop rejections or a freeze, or let the next change pass the guard
+///
+/// The branch head is tried again afterwards.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep release production                        all rejections, and the freeze
+  lockstep release production 1a2b3c4                one rejected revision
+  lockstep release production --allow-deletes 200    the next change may delete 200 keys more
+  lockstep release production --override --reason 'agreed with ops'")]
+pub(super) struct Args {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Only the rejection of this revision
+    #[arg(value_name = "REV")]
+    revision: Option<String>,
+    /// The next change may delete so many keys beyond the limits
+    #[arg(long, value_name = "N")]
+    allow_deletes: Option<u32>,
+    /// The next change passes every gate
+    #[arg(long = "override", requires = "reason")]
+    overriding: bool,
+    /// Why: shown in status and history; needed with --override
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::Fetched).await?;
+    let environment = edges.environment(&args.environment)?;
+    let revision = match &args.revision {
+        Some(text) => Some(edges.resolve(text).await?),
+        None => None,
+    };
+    let verb = Verb::Release { revision, allow_deletes: args.allow_deletes, overriding: args.overriding };
+    let question = Question { environment, verb, reason: args.reason.unwrap_or_default() };
+    ask(&edges, question, &args.asking, output).await
+}

@@ -1,0 +1,29 @@
+//! `resume`: undo a suspension and a pin.
+
+use super::ask::{Asking, Question, ask};
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::Output;
+use crate::domain::rollout::Verb;
+
+/// Follow the branch again: undo a suspension and the pin of a rollback
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  lockstep resume production")]
+pub(super) struct Args {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::AsItIs).await?;
+    let environment = edges.environment(&args.environment)?;
+    ask(&edges, Question { environment, verb: Verb::Resume, reason: args.reason }, &args.asking, output).await
+}

@@ -1,0 +1,46 @@
+//! `rollback`: back to a proven revision, and stay there.
+
+use super::ask::{Asking, Question, ask};
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::Output;
+use crate::domain::rollout::Verb;
+
+/// Take an environment back to a proven revision, and keep it there
+///
+/// Rejects what is live and goes to the last good revision, or to one that was named. The environment stays there until a
+/// newer change is committed or somebody says `resume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep rollback production --reason 'checkout is slow'
+  lockstep rollback production --to 1a2b3c4 --reason 'known to work'")]
+pub(super) struct Args {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Where to [default: last good, or the proven one before it]
+    #[arg(long, value_name = "REV")]
+    to: Option<String>,
+    /// Why: shown in status and history
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// A reason says something.
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("say why".to_owned()) } else { Ok(text.trim().to_owned()) }
+}
+
+pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::Fetched).await?;
+    let environment = edges.environment(&args.environment)?;
+    let to = match &args.to {
+        Some(text) => Some(edges.resolve(text).await?),
+        None => None,
+    };
+    let question = Question { environment, verb: Verb::RollBack { to }, reason: args.reason };
+    ask(&edges, question, &args.asking, output).await
+}

@@ -1,0 +1,94 @@
+//! `status`: where every environment stands, at a glance.
+
+mod view;
+
+use std::collections::BTreeMap;
+
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::{Output, Told, VERSION};
+use super::text::clean;
+use crate::domain::name::EnvironmentName;
+use crate::domain::revision::Revision;
+use crate::domain::rollout::Phase;
+use crate::port::{Source as _, Target as _};
+use crate::runtime::together::together;
+
+use view::{Environment, Statuses, Subjects};
+
+/// Show where environments stand: phase, revision, whether it is proven, and what to do
+///
+/// Reads records only. The mirror is used as an earlier fetch left it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep status                       every environment
+  lockstep status production --output json
+  lockstep status --exit-code           1 when any environment is not steady, for scripts
+
+Exits with 0, or with 4 when a target is not reachable; --exit-code adds 1 for any phase but steady.")]
+pub(super) struct Args {
+    /// The environments; all of the configuration when none is named
+    #[arg(value_name = "ENV")]
+    environments: Vec<String>,
+    /// Exit with 1 when any environment is not steady
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::AsItIs).await?;
+    let environments = edges.environments(&args.environments)?;
+    let found = together(environments.iter().map(|environment| one(&edges, environment))).await;
+    edges.close().await;
+    let mut exit = Exit::Ok;
+    let environments = environments
+        .iter()
+        .zip(found)
+        .map(|(environment, status)| {
+            status.unwrap_or_else(|failure| {
+                exit = exit.worst(failure.exit);
+                Environment::failed(environment, Told::of(&failure), failure.exit == Exit::Unreachable)
+            })
+        })
+        .collect::<Vec<_>>();
+    if args.exit_code && environments.iter().any(|environment| environment.phase != Phase::Steady.word()) {
+        exit = exit.worst(Exit::Failed);
+    }
+    output.show(&Statuses { version: VERSION, repository: edges.repository.to_string(), environments, now: edges.now() })?;
+    Ok(exit)
+}
+
+async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment, Failure> {
+    let target = edges.target(environment)?;
+    let name = target.character().name;
+    let Some(stored) = target.load().await? else { return Ok(Environment::uninitialised(environment, name)) };
+    let waiting = target.requests().await.map_or(0, |requests| requests.len());
+    let record = stored.record;
+    let named = [&record.goal, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
+    let note = record.note.as_ref().and_then(|note| note.revision);
+    let mut subjects = Subjects(BTreeMap::new());
+    for revision in named.chain(note) {
+        if let Some(subject) = subject(edges, revision).await {
+            subjects.0.insert(revision, subject);
+        }
+    }
+    let checks = match &record.goal {
+        Some(goal) => checks(edges, environment, goal.revision).await,
+        None => None,
+    };
+    let mut status = Environment::of(environment, name, &record, &subjects, checks, waiting);
+    status.leader = target.leader().await?.map(|leader| clean(&leader));
+    Ok(status)
+}
+
+async fn subject(edges: &Edges, revision: Revision) -> Option<String> {
+    Some(edges.commit(revision).await?.subject)
+}
+
+/// How many checks judge the environment's goal, if the mirror has it.
+async fn checks(edges: &Edges, environment: &EnvironmentName, revision: Revision) -> Option<usize> {
+    let tree = edges.source.tree(revision).await.ok()?;
+    let desired = crate::domain::desired::read_environment(&tree, environment).ok()??;
+    Some(desired.checks().len())
+}

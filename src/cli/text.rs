@@ -1,0 +1,73 @@
+//! Texts of others, moments and revisions as a terminal shows them.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
+
+/// A text that somebody else wrote, unable to move the cursor or to turn the reading direction. Line ends stay out too.
+pub(super) fn clean(text: &str) -> String {
+    let plain = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if plain(c) { out.push(c) } else { out.extend(c.escape_debug()) }
+    }
+    out
+}
+
+/// The first seven digits of a revision, and its subject if that is known.
+pub(super) fn revision(revision: Revision, subject: Option<&str>) -> String {
+    subject.map_or_else(|| revision.short(), |subject| format!("{} {}", revision.short(), clean(subject)))
+}
+
+/// A moment in UTC, as structured output has it.
+pub(super) fn moment(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.as_millis().to_string(), |at| at.to_string())
+}
+
+/// A moment in local time and how long ago it was, or how long it will be.
+pub(super) fn when(at: Timestamp, now: Timestamp) -> String {
+    let Ok(moment) = jiff::Timestamp::from_millisecond(at.as_millis()) else { return at.as_millis().to_string() };
+    let local = moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string();
+    if at > now { format!("{local} (in {})", rough(at.since(now))) } else { format!("{local} ({} ago)", rough(now.since(at))) }
+}
+
+/// The two largest units.
+pub(super) fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [("d", seconds / 86_400), ("h", seconds / 3_600 % 24), ("m", seconds / 60 % 60), ("s", seconds % 60)];
+    let first = units.iter().position(|(_, count)| *count > 0).unwrap_or(3);
+    units[first..].iter().take(2).enumerate().filter(|(at, (_, count))| *at == 0 || *count > 0).fold(
+        String::new(),
+        |mut text, (_, (unit, count))| {
+            let _ = write!(text, "{count}{unit}");
+            text
+        },
+    )
+}
+
+/// `1 key`, `2 keys`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_do_not_move_the_cursor() {
+        assert_eq!(clean("fix: ü\u{1b}[2J\n\u{202e}x"), "fix: ü\\u{1b}[2J\\n\\u{202e}x");
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        for (seconds, expected) in [(0, "0s"), (59, "59s"), (60, "1m"), (61, "1m1s"), (90_061, "1d1h"), (86_400, "1d")] {
+            assert_eq!(rough(Duration::from_secs(seconds)), expected);
+        }
+    }
+}
