@@ -1,0 +1,110 @@
+//! Verbs that act, with and without a controller.
+
+use std::net::TcpListener;
+
+use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, until};
+
+#[test]
+fn init_prints_the_line_to_pin_and_works_once() {
+    let stage = Stage::new();
+    let said = stage.run(&["init", "test"]).exits(0).out;
+    let id = said.lines().find_map(|line| line.strip_prefix("target_id: ")).unwrap();
+    assert!(id.len() >= 8, "{said}");
+    let again = stage.run(&["init", "test"]).exits(1).err;
+    assert!(again.contains("error:") && again.contains("hint:"), "{again}");
+    assert_eq!(stage.phase(), "idle");
+}
+
+#[test]
+fn a_commit_whose_check_fails_is_taken_back_and_apply_says_why() {
+    let good = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let check = |service: &str| format!("kind: tcp\nservice: {service}\ninterval: 200ms\ntimeout: 200ms\n");
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS, ("base/checks/web.yaml", &check("good"))]);
+    stage.configure(&format!(
+        "  test: {{directory: {{path: ./test, services: {{good: {}, dead: {dead}}}}}}}\n",
+        good.local_addr().unwrap()
+    ));
+    stage.run(&["apply", "--once"]).exits(0);
+    let first = stage.live();
+    let bad = stage.repo.commit("Bad", &[("base/checks/web.yaml", &check("dead")), (KEYS.0, "app: {port: 1}\n")]);
+    let ended = stage.run(&["apply", "--once", "--output", "json"]).exits(1).json();
+    assert_eq!(ended["environments"][0]["phase"], "held-after-rollback", "{ended}");
+    assert_eq!(stage.live(), first);
+    let status = stage.run(&["status"]).exits(0).out;
+    assert!(status.contains("is not followed (rejected)") && status.contains("web"), "{status}");
+    stage.run(&["plan"]).exits(3);
+    // Released, it is tried again, and fails again.
+    assert!(stage.run(&["release", "test", &bad.short()]).exits(0).out.contains("released"));
+    stage.run(&["apply", "--once"]).exits(1);
+    stage.repo.revert(bad);
+    stage.run(&["apply", "--once"]).exits(0);
+    let history = stage.run(&["history", "test", "--output", "json"]).exits(0).json();
+    let outcomes: Vec<_> =
+        history["lines"].as_array().unwrap().iter().rev().map(|line| line["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["proven", "rolled-back", "proven", "rolled-back", "proven"], "{history}");
+}
+
+#[test]
+fn people_act_without_a_controller() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let (first, before) = (stage.repo.tip(), stage.live());
+    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+
+    let back = stage.run(&["rollback", "test", "--to", &first.short(), "--reason", "slow", "--output", "json"]).exits(0).json();
+    assert_eq!((back["accepted"].as_bool(), back["phase"].as_str()), (Some(true), Some("held-after-rollback")), "{back}");
+    assert_eq!(stage.live(), before);
+    let status = stage.run(&["status"]).exits(0).out;
+    assert!(status.contains("pinned") && status.contains("ann@") && status.contains("slow"), "{status}");
+    let again = stage.run(&["rollback", "test", "--to", &first.short(), "--reason", "twice"]).exits(1).out;
+    assert!(again.contains("refused: "), "{again}");
+
+    stage.run(&["suspend", "test", "--until", "2h", "--reason", "migration"]).exits(0);
+    assert!(stage.run(&["status"]).exits(0).out.contains("suspended"));
+    stage.repo.commit("Third", &[(KEYS.0, "app: {port: 3}\n")]);
+    stage.run(&["apply", "--once"]).exits(1);
+    assert_eq!(stage.live(), before, "nothing is written while it is suspended");
+    stage.run(&["resume", "test"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.phase(), "steady");
+    assert!(stage.run(&["release", "test", "--override"]).exits(2).err.contains("--reason"));
+}
+
+#[test]
+fn drift_that_is_only_reported_can_be_overwritten_once() {
+    let environment = format!("{}drift: report\n", ENVIRONMENT.1);
+    let stage = Stage::with(&[MANIFEST, (ENVIRONMENT.0, &environment), KEYS]);
+    stage.run(&["apply", "--once"]).exits(0);
+    let before = stage.live();
+    let key = stage.home.path().join("test/current/config/app/port");
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(&key, "1").unwrap();
+    assert!(stage.run(&["plan"]).exits(3).out.contains("drifted, reported only: 1 key"));
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_ne!(stage.live(), before);
+    stage.run(&["apply", "--once", "--overwrite-drift"]).exits(0);
+    assert_eq!(stage.live(), before);
+}
+
+#[test]
+fn a_controller_follows_the_branch_carries_requests_out_and_stops_in_good_order() {
+    let mut stage = Stage::new();
+    let daemon = Daemon::start(&stage);
+    until("the first commit is proven", || stage.phase() == "steady");
+    let (first, before) = (stage.repo.tip(), stage.live());
+    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
+    until("the second commit is live", || stage.live().len() == 1);
+    until("it is proven", || stage.phase() == "steady");
+    // Somebody else leads, so this only asks.
+    let said = stage.run(&["apply", "--once"]).exits(0);
+    assert!(said.err.contains("which does the work"), "{}", said.err);
+    stage.run(&["rollback", "test", "--to", &first.short(), "--reason", "slow"]).exits(0);
+    until("it is back", || stage.live() == before && stage.phase() == "held-after-rollback");
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "{log}");
+    // The lease is free again.
+    stage.run(&["resume", "test"]).exits(0);
+    assert!(stage.run(&["apply", "--once"]).err.is_empty());
+}

@@ -1,0 +1,368 @@
+//! Verbs that look: `plan`, `status`, `history`, help and completions; and how every verb fails on bad input.
+
+use std::process::Stdio;
+
+use expect_test::{Expect, expect};
+
+use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage, finish};
+
+/// So many keys with this value.
+fn lines(number: usize, value: &str) -> String {
+    (0..number).map(|number| format!("k{number}: {value}")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_help_lists_every_verb_with_what_it_is_for() {
+    let help = Stage::new().run(&["--help"]).exits(0).out;
+    let verbs: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(str::trim)
+        .collect();
+    expect![[r"
+        run          Keep every environment in step with the repository, until told to stop
+        validate     Check a config repository, offline: every problem with file, line and column
+        init         Prepare a target for an environment, once, and print the `target_id` to pin
+        plan         Show what a revision would change in each environment; exit 3 if anything
+        apply        Take environments to the branch head now and judge them, then stop
+        status       Show where environments stand: phase, revision, whether it is proven, and what to do
+        history      Show every attempt on an environment, with its cause and its end
+        rollback     Take an environment back to a proven revision, and keep it there
+        release      Drop rejections or a freeze, or let the next change pass the guard
+        suspend      Write nothing to an environment until it is resumed
+        resume       Follow the branch again: undo a suspension and the pin of a rollback
+        completions  Print what a shell needs to complete lockstep's command line
+        help         Print this message or the help of the given subcommand(s)"]]
+    .assert_eq(&verbs.join("\n"));
+}
+
+#[test]
+fn every_verb_explains_itself_with_an_example() {
+    let stage = Stage::new();
+    for verb in [
+        "run",
+        "validate",
+        "init",
+        "plan",
+        "apply",
+        "status",
+        "history",
+        "rollback",
+        "release",
+        "suspend",
+        "resume",
+        "completions",
+    ] {
+        let help = stage.run(&[verb, "--help"]).exits(0).out;
+        assert!(help.contains("Example") && help.contains(&format!("lockstep {verb}")), "{help}");
+    }
+    assert!(stage.run(&["completions", "bash"]).exits(0).out.contains("rollback"));
+}
+
+#[test]
+fn apply_writes_exactly_what_the_plan_says_and_then_there_is_nothing_left() {
+    let stage = Stage::new();
+    let plan = stage.run(&["plan", "--output", "json"]).exits(3).json();
+    expect![[r#"
+        {
+          "environments": [
+            {
+              "changes": [
+                {
+                  "action": "create",
+                  "after": {
+                    "text": "one\ntwo\n"
+                  },
+                  "key": "config/app/motd",
+                  "why": "new in base/kv/config.yaml:3"
+                },
+                {
+                  "action": "create",
+                  "after": {
+                    "sensitive": {
+                      "sha256": "b6cf97d2…"
+                    }
+                  },
+                  "key": "config/app/password",
+                  "why": "new in base/kv/config.yaml:6"
+                },
+                {
+                  "action": "create",
+                  "after": {
+                    "text": "8080"
+                  },
+                  "key": "config/app/port",
+                  "why": "new in base/kv/config.yaml:2"
+                }
+              ],
+              "checks": 0,
+              "counts": {
+                "created": 3,
+                "deleted": 0,
+                "released": 0,
+                "updated": 0
+              },
+              "drifted": [],
+              "environment": "test",
+              "first_deploy": true,
+              "initialised": false,
+              "obstacles": [],
+              "state": "changes",
+              "strays": [],
+              "target": "directory HOME/test",
+              "unmanageable": []
+            }
+          ],
+          "repository": "demo",
+          "revision": "16e0d4f3910a914321a407f992b3863740f9624c",
+          "subject": "first",
+          "version": 1
+        }"#]]
+    .assert_eq(&stage.steady(&serde_json::to_string_pretty(&plan).unwrap()));
+    let planned: Vec<&str> =
+        plan["environments"][0]["changes"].as_array().unwrap().iter().map(|change| change["key"].as_str().unwrap()).collect();
+    stage.run(&["apply", "--once"]).exits(0);
+    let live = stage.live();
+    assert_eq!(live.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), planned);
+    let plan = stage.run(&["plan", "--output", "json"]).exits(0).json();
+    assert_eq!(plan["environments"][0]["state"], "in-step");
+    let history = stage.run(&["history", "test", "--output", "json"]).exits(0).json();
+    assert_eq!((history["lines"][0]["created"].as_u64(), history["lines"].as_array().unwrap().len()), (Some(3), 1));
+    assert_eq!(history["lines"][0]["outcome"], "proven");
+}
+
+#[test]
+fn a_plan_shows_values_line_by_line_and_hides_the_sensitive() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let changed = "app:\n  port: 9090\n  motd: |\n    one\n    three\n  password: !sensitive hunter2canary2\n";
+    stage.repo.change(
+        "Other values",
+        &[
+            (KEYS.0, crate::support::repo::Change::File(changed.as_bytes())),
+            ("base/files/logo.bin", crate::support::repo::Change::File(b"\xff\x00\x01")),
+        ],
+    );
+    let said = stage.run(&["plan", "--full"]).exits(3);
+    expect![[r"
+        demo at 7d9bed0 Other values
+
+        test  1 to create, 3 to update
+          no checks: proven when it was live for min_healthy_time
+          ~ config/app/motd (changed in base/kv/config.yaml:3)
+                one
+              - two
+              + three
+          ~ config/app/password (changed in base/kv/config.yaml:6)
+              - (sensitive, sha256 b6cf97d2…)
+              + (sensitive, sha256 9b219916…)
+          ~ config/app/port (changed in base/kv/config.yaml:2)
+              - 8080
+              + 9090
+          + logo.bin (new in base/files/logo.bin)
+              + (3 bytes, sha256 942e1e2a…)
+    "]]
+    .assert_eq(&said.out);
+    for arguments in [["plan", "--output", "json"], ["plan", "--output", "yaml"]] {
+        stage.run(&arguments).exits(3);
+    }
+    // A key that is hidden no longer is still hidden where it was.
+    stage.repo.commit("Open", &[(KEYS.0, "app:\n  password: open\n")]);
+    stage.run(&["plan", "--full"]).exits(3);
+}
+
+#[test]
+fn drift_and_what_is_in_the_way_are_shown() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let key = stage.home.path().join("test/current/config/app/port");
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(&key, "1").unwrap();
+    let shown = stage.run(&["plan"]).exits(3).out;
+    assert!(shown.contains("1 to update (drift)") && shown.contains("- 1") && shown.contains("+ 8080"), "{shown}");
+    std::fs::write(stage.home.path().join("test/current/config/other"), "theirs").unwrap();
+    stage.repo.commit("Want it", &[("base/kv/config/other.yaml", "x: 1\n"), ("base/files/config/other", "ours")]);
+    stage.repo.remove("Only the file", &["base/kv/config/other.yaml"]);
+    let blocked = stage.run(&["plan"]).exits(3).out;
+    assert!(blocked.contains("in the way: 1 key") && blocked.contains("not applied (refused)"), "{blocked}");
+    let refused = stage.run(&["apply", "--once"]).exits(1).out;
+    assert!(refused.contains("config/other"), "{refused}");
+}
+
+#[test]
+fn the_guard_speaks_in_the_plan() {
+    let many = lines(80, "x");
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, ("base/kv/config.yaml", &many)]);
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Lose most", &[("base/kv/config.yaml", "k1: x\n")]);
+    let plan = stage.run(&["plan", "--output", "json"]).exits(3).json();
+    let environment = &plan["environments"][0];
+    assert_eq!(environment["counts"]["deleted"], 79);
+    assert!(environment["refusal"]["text"].as_str().unwrap().contains("79 of 80 keys"), "{environment}");
+    assert!(stage.run(&["apply", "--once"]).exits(1).out.contains("79 of 80 keys"));
+    stage.run(&["release", "test", "--allow-deletes", "79"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.live().len(), 1);
+}
+
+#[test]
+fn status_is_one_document_with_the_phase_as_a_word() {
+    let stage = Stage::new();
+    assert_eq!(stage.phase(), "uninitialised");
+    stage.run(&["status", "--exit-code"]).exits(1);
+    stage.run(&["apply", "--once"]).exits(0);
+    let status = stage.run(&["status", "--output", "json", "--exit-code"]).exits(0).json();
+    let environment = &status["environments"][0];
+    assert_eq!(status["version"], 1);
+    assert_eq!(environment["phase"], "steady");
+    assert_eq!(environment["proven"], true);
+    assert_eq!(environment["checks"], 0);
+    assert_eq!(environment["goal"]["revision"], stage.repo.tip().to_string());
+    assert_eq!(environment["goal"]["subject"], "first");
+    assert!(stage.run(&["status"]).exits(0).out.contains("proven (no checks)"));
+}
+
+#[test]
+fn a_broken_head_does_not_take_status_and_rollback_away() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Two", &[("base/kv/other.yaml", "a: 1\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Break it", &[("lockstep.yaml", "name: [\n")]);
+    let plan = stage.run(&["plan"]).exits(1).out;
+    assert!(plan.contains("lockstep.yaml:"), "{plan}");
+    assert!(stage.run(&["apply", "--once"]).exits(1).out.contains("held-refused"));
+    assert!(stage.run(&["status"]).exits(0).out.contains("is not followed (invalid)"));
+    stage.run(&["rollback", "test", "--reason", "head is broken"]).exits(0);
+}
+
+#[track_caller]
+fn check_failure(prepare: impl FnOnce(&Stage), arguments: &[&str], code: i32, expected: &Expect) {
+    let stage = Stage::new();
+    prepare(&stage);
+    let said = stage.run(arguments).exits(code);
+    expected.assert_eq(&stage.steady(&said.err).replace(&stage.repo.path().display().to_string(), "REPO"));
+}
+
+#[test]
+fn bad_input_is_told_with_its_cause_and_what_to_do() {
+    check_failure(
+        |stage| std::fs::remove_file(stage.config()).unwrap(),
+        &["status"],
+        1,
+        &expect![[r"
+        error: read the controller's configuration HOME/lockstep-controller.yaml
+          because: No such file or directory (os error 2)
+          hint: name it with --config FILE or LOCKSTEP_CONFIG; SECURITY.md says what belongs in it
+    "]],
+    );
+    check_failure(
+        |_| {},
+        &["status", "tset"],
+        2,
+        &expect![[r#"
+        error: the configuration has no environment "tset"
+          hint: it has test
+    "#]],
+    );
+    check_failure(
+        |_| {},
+        &["plan", "--rev", "deadbeef"],
+        2,
+        &expect![[r"
+        error: git: find the revision deadbeef
+          because: there is no such commit
+    "]],
+    );
+    check_failure(
+        |_| {},
+        &["plan", "--rev", "--upload-pack=x"],
+        2,
+        &expect![[r"
+        error: unexpected argument '--upload-pack' found
+
+          tip: to pass '--upload-pack' as a value, use '-- --upload-pack'
+
+        Usage: lockstep plan [OPTIONS] [ENV]...
+
+        For more information, try '--help'.
+    "]],
+    );
+    check_failure(
+        |stage| std::fs::write(stage.config(), "repository: {url: [\n").unwrap(),
+        &["plan"],
+        1,
+        &expect![[r"
+        error: the controller's configuration is invalid
+          HOME/lockstep-controller.yaml:1:19: unclosed bracket '['
+    "]],
+    );
+    check_failure(
+        |_| {},
+        &["rollback", "test", "--reason", " "],
+        2,
+        &expect![[r"
+        error: invalid value ' ' for '--reason <TEXT>': say why
+
+        For more information, try '--help'.
+    "]],
+    );
+    check_failure(
+        |_| {},
+        &["rollback", "test", "--reason", "x"],
+        1,
+        &expect![[r"
+        error: the target of test has no record of it
+          hint: for a new target run `lockstep init test`; else its address is wrong, or the record was lost
+    "]],
+    );
+    check_failure(|stage| stage.configure("  test: {directory: {path: ./missing/test}}\n"), &["status"], 4, &expect![[r""]]);
+}
+
+#[test]
+fn an_absent_repository_or_consul_is_not_reachable_and_the_others_are_shown() {
+    let stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS, ("environments/away/environment.yaml", "layers: [base]\n")]);
+    std::fs::write(
+        stage.config(),
+        "repository: {url: ./none}\ndata_dir: ./data\nenvironments: {test: {directory: {path: ./test}}}",
+    )
+    .unwrap();
+    stage.run(&["plan"]).exits(4);
+    // A port that was free a moment ago refuses.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    stage.configure(&format!(
+        "  away: {{consul: {{address: 'http://127.0.0.1:{port}'}}, keys: [config/]}}\n  test: {{directory: {{path: ./test}}}}\n"
+    ));
+    let plan = stage.run(&["plan", "--output", "json"]).exits(4).json();
+    let found: Vec<_> = plan["environments"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
+    assert_eq!(found, ["unreachable", "changes"]);
+    let status = stage.run(&["status", "--output", "json"]).exits(4).json();
+    assert_eq!(status["environments"][0]["phase"], "unreachable");
+    assert_eq!(status["environments"][1]["phase"], "uninitialised");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let many = lines(5_000, "some value to fill a pipe with");
+    let stage = Stage::with(&[MANIFEST, ENVIRONMENT, ("base/kv/config.yaml", &many)]);
+    let mut child = stage.command(&["plan", "--full"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), err.as_str()), (Some(3), ""));
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let stage = Stage::new();
+    let has_colour = |text: &str| text.contains('\u{1b}');
+    assert!(!has_colour(&stage.run(&["plan"]).out), "into a pipe");
+    assert!(has_colour(&stage.run(&["plan", "--color", "always"]).out), "always");
+    let mut command = stage.command(&["plan"]);
+    command.env("NO_COLOR", "1").env("CLICOLOR_FORCE", "0");
+    assert!(!has_colour(&finish(command).out), "NO_COLOR");
+    assert!(!has_colour(&stage.run(&["plan", "--color", "never"]).out), "never");
+    assert!(!has_colour(&stage.run(&["plan", "--color", "always", "--output", "json"]).out), "in JSON");
+}

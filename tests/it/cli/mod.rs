@@ -1,0 +1,6 @@
+//! The program itself, on directory targets and scratch repositories: every verb, what it prints, and how it exits.
+
+mod acts;
+mod looks;
+mod stage;
+mod validate;

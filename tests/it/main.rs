@@ -1,0 +1,20 @@
+//! Integration tests in one binary: the edges against real files, real repositories and fake servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test that fails says so; it measures real time; its items are for this binary"
+)]
+
+#[path = "../live/suite.rs"]
+#[macro_use]
+mod suite;
+mod support;
+mod directory;
+mod source;
+mod config;
+mod probe;
+mod telemetry;
+mod cli;
+mod format;

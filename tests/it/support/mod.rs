@@ -1,0 +1,4 @@
+//! What several integration tests need.
+
+pub(crate) mod git_server;
+pub(crate) mod repo;

@@ -1,0 +1,79 @@
+//! The catalog of a real Consul: instances, their health, and what an empty answer means.
+
+use std::collections::BTreeMap;
+
+use lockstep::client::consul::{Catalog, Instance, Server, Sight};
+use lockstep::domain::name::ServiceName;
+use lockstep::port::EdgeKind;
+
+use crate::support::{Agent, MASTER, Options, config, free_ports};
+
+fn service(name: &str) -> ServiceName {
+    ServiceName::parse(name).unwrap()
+}
+
+fn register(agent: &Agent, id: &str, port: u16, tag: &str, revision: &str, status: &str) {
+    let body = serde_json::json!({
+        "ID": id, "Name": "build", "Port": port, "Tags": [tag], "Meta": { "revision": revision },
+        "Check": { "TTL": "1h", "Status": status },
+    });
+    assert_eq!(agent.curl("PUT", "/v1/agent/service/register", body.to_string().as_bytes()).0, 200);
+}
+
+fn ports(found: &[Instance]) -> Vec<(u16, bool)> {
+    let mut ports: Vec<_> = found.iter().map(|instance| (instance.port, instance.passing)).collect();
+    ports.sort_unstable();
+    ports
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_are_found_by_tag_and_metadata_with_their_health() {
+    let agent = Agent::start();
+    register(&agent, "b1", 8001, "active", "r1", "passing");
+    register(&agent, "b2", 8002, "active", "r2", "critical");
+    register(&agent, "b3", 8003, "passive", "it's \"r\\3\"", "passing");
+    let catalog = Catalog::new(Server::connect(&config(&agent.address())).unwrap());
+    let none = BTreeMap::new();
+    let build = service("build");
+
+    let all = catalog.instances(&build, None, &none).await.unwrap();
+    assert_eq!(ports(&all), [(8001, true), (8002, false), (8003, true)]);
+    assert!(all.iter().all(|instance| instance.address == "127.0.0.1"), "{all:?}");
+    let active = catalog.instances(&build, Some("active"), &none).await.unwrap();
+    assert_eq!(ports(&active), [(8001, true), (8002, false)]);
+    for (revision, expected) in
+        [("r1", vec![(8001, true)]), ("it's \"r\\3\"", vec![(8003, true)]), ("r1\" or \"\" == \"", vec![])]
+    {
+        let meta = BTreeMap::from([("revision".to_owned(), revision.to_owned())]);
+        assert_eq!(ports(&catalog.instances(&build, None, &meta).await.unwrap()), expected, "{revision}");
+    }
+    assert!(catalog.instances(&service("absent"), None, &none).await.unwrap().is_empty());
+    assert_eq!(catalog.sight(&service("absent")).await, Sight::Allowed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absent_service_says_nothing_to_a_token_that_could_not_see_it() {
+    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let blind = Catalog::new(Server::connect(&config(&agent.address())).unwrap());
+    assert!(blind.instances(&service("build"), None, &BTreeMap::new()).await.unwrap().is_empty());
+    assert_eq!(blind.sight(&service("build")).await, Sight::Unknown);
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&agent.address());
+    config.token = Some(crate::consul_faults::credential(&dir, "token", MASTER));
+    let seeing = Catalog::new(Server::connect(&config).unwrap());
+    assert_eq!(seeing.sight(&service("build")).await, Sight::Allowed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_cannot_be_asked_is_an_error_and_not_an_empty_one() {
+    let [closed] = free_ports();
+    let catalog = Catalog::new(Server::connect(&config(&format!("http://127.0.0.1:{closed}"))).unwrap());
+    let failed = catalog.instances(&service("build"), None, &BTreeMap::new()).await.unwrap_err();
+    assert_eq!(failed.kind, EdgeKind::Transient);
+    assert_eq!(catalog.sight(&service("build")).await, Sight::Unknown);
+    let busy = crate::fake::Fake::start(|_| crate::fake::Reply::refuse(500, "No cluster leader"));
+    let catalog = Catalog::new(Server::connect(&config(&busy.address())).unwrap());
+    let failed = catalog.instances(&service("build"), None, &BTreeMap::new()).await.unwrap_err();
+    assert_eq!(failed.kind, EdgeKind::Transient);
+}

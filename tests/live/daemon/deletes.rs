@@ -1,0 +1,89 @@
+//! What may be deleted, and what may not.
+
+use super::service::Service;
+use super::site::{APP, CHECK, ENVIRONMENT, MANY, Running, Site, dump, many};
+use crate::support::Agent;
+
+#[test]
+fn only_the_exact_key_goes_beside_keys_that_begin_like_it() {
+    const KEYS: &str = "base/kv/config.yaml";
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Four", &[(KEYS, "foo: 1\nfoobar: 2\nfoo_v2: 3\n")]);
+    });
+    // A folder key and a key in it, made by hand in Consul's own user interface.
+    it.agent.put("config/foo/", b"");
+    it.agent.put("config/foo/by-hand", b"4");
+    let mut wanted = it.agent.values("config/");
+    it.site.repo.commit("Without foo", &[(KEYS, "foobar: 2\nfoo_v2: 3\n")]);
+    it.site.until_steady();
+    assert!(wanted.remove("config/foo").is_some());
+    assert_eq!(it.agent.values("config/"), wanted);
+}
+
+#[test]
+fn an_empty_tree_deletes_nothing_and_dropping_every_key_needs_an_allowance() {
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Thirty", &[(MANY, &many(30, "x"))]);
+    });
+    let before = it.agent.values("config/");
+    let good = it.site.repo.tip();
+
+    let empty = it.site.repo.remove("Empty", &["lockstep.yaml", ENVIRONMENT.0, CHECK.0, APP, MANY]);
+    let status = it.site.until("a word on the empty tree", |status| status["head"]["revision"] == empty.to_string());
+    assert_eq!(status["head"]["verdict"], "invalid", "{status:#}");
+    assert_eq!(it.agent.values("config/"), before);
+
+    it.site.repo.revert(empty);
+    it.site.until("back", |status| status["head"].is_null());
+    let dropped = it.site.repo.remove("Drop all keys", &[MANY, APP]);
+    let status = it.site.until("a word on the deletes", |status| status["head"]["revision"] == dropped.to_string());
+    assert_eq!((status["phase"].as_str(), status["head"]["verdict"].as_str()), (Some("held-refused"), Some("refused")));
+    let text = status["head"]["text"].as_str().unwrap();
+    assert!(text.contains("31") && text.contains("Lockstep-Allow-Deletes"), "{text}");
+    assert_eq!(it.agent.values("config/"), before);
+    assert_eq!(status["goal"]["revision"], good.to_string(), "{status:#}");
+
+    it.site.repo.commit("Meant so\n\nLockstep-Allow-Deletes: 31\n", &[]);
+    it.site.until("the keys are gone", |_| it.agent.values("config/").is_empty());
+}
+
+#[test]
+fn of_two_repositories_that_want_a_key_the_second_refuses_names_it_and_touches_nothing() {
+    let it = Running::start();
+    let mut second = Site::named("other", &it.agent.address());
+    second.repo.commit("More", &[("base/kv/config/other.yaml", "mine: 1\n")]);
+    second.init();
+    let before = dump(&it.agent, "config/");
+    let _controller = second.start("one");
+    let status = second.until("refused", |status| status["phase"] == "held-refused");
+    assert!(status["head"]["text"].as_str().unwrap().contains("config/app/version"), "{status:#}");
+    assert_eq!(dump(&it.agent, "config/"), before);
+    assert_eq!(it.site.status()["phase"], "steady");
+}
+
+#[test]
+fn a_wrong_address_is_refused_and_nothing_is_written_there() {
+    let right = Agent::start();
+    let _service = Service::start(&right);
+    let mut site = Site::new(&right);
+    let wrong = Agent::start();
+    wrong.put("config/app/version", b"somebody else's");
+    let before = dump(&wrong, "");
+    site.readdress(&wrong);
+    let mut controller = site.start("one");
+    crate::support::eventually("it says what is wrong", || {
+        controller.log().contains("there is none: this target was never initialised")
+    });
+    assert_eq!(site.run(&["apply", "--once"]).exits(1).out.matches("lockstep init").count(), 1);
+    assert_eq!(site.status()["phase"], "uninitialised");
+    assert_eq!(dump(&wrong, ""), before, "not even a lease is written to the wrong place");
+
+    // Initialised by another repository of the same name, it is still not the one that is pinned.
+    let other = Site::named("demo", &wrong.address());
+    other.init();
+    let initialised = dump(&wrong, "");
+    assert_eq!(initialised.len(), before.len() + 2);
+    crate::support::eventually("it says what is pinned", || controller.log().contains("pins"));
+    assert_eq!(dump(&wrong, ""), initialised);
+    assert!(controller.runs());
+}

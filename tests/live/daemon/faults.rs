@@ -1,0 +1,146 @@
+//! Controllers that are killed, and a Consul that is away.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::service::Service;
+use super::site::{APP, MANY, Running, Site, app, dump, many};
+use crate::support::{Agent, Options, eventually};
+
+const KEYS: usize = 1_000;
+
+/// Ends the sessions of a killed process, as Consul does once their time to live is over.
+fn end_sessions(agent: &Agent) {
+    let (_, body) = agent.curl("GET", "/v1/session/list", b"");
+    let sessions: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    for session in sessions {
+        let id = session["ID"].as_str().unwrap();
+        assert_eq!(agent.curl("PUT", &format!("/v1/session/destroy/{id}"), b"").0, 200);
+    }
+}
+
+/// Numbers that look random and are the same on every run.
+fn draws(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    }
+}
+
+#[test]
+fn killed_at_any_moment_of_a_large_apply_it_converges_and_every_line_of_history_is_closed_once() {
+    let mut it = Running::on(Agent::start(), |_| ());
+    it.agent.put("foreign/key", b"untouched");
+    it.agent.put("config/by-hand", b"untouched");
+    let foreign = |agent: &Agent| {
+        let mut keys = dump(agent, "foreign/");
+        keys.extend(dump(agent, "config/by-hand"));
+        keys
+    };
+    let before = foreign(&it.agent);
+    let mut draw = draws(2);
+    let mut part_way = 0;
+    for round in 0..10 {
+        // The same commit once more in every third round: it goes on where the process before was killed.
+        if round % 3 != 2 {
+            let value = format!("round-{round}");
+            it.site.repo.commit(&value, &[(MANY, &many(KEYS, &value))]);
+        }
+        let wanted = format!("round-{}", if round % 3 == 2 { round - 1 } else { round });
+        let written = || it.agent.values("config/many/").values().filter(|value| **value == wanted.as_bytes()).count();
+        let at_least = draw(KEYS);
+        eventually("so much is written", || written() >= at_least);
+        it.controller.kill();
+        part_way += usize::from(written() < KEYS);
+        end_sessions(&it.agent);
+        it.controller = it.site.start("one");
+    }
+    it.site.until_steady();
+    assert!(part_way >= 3, "only {part_way} of the kills fell into an apply");
+    let values = it.agent.values("config/many/");
+    assert_eq!(values.len(), KEYS);
+    assert!(values.values().all(|value| value == b"round-9"));
+    assert_eq!(foreign(&it.agent), before);
+    let history = it.site.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
+    let lines = history["lines"].as_array().unwrap();
+    let generations: Vec<u64> = lines.iter().rev().map(|line| line["generation"].as_u64().unwrap()).collect();
+    let expected: Vec<u64> = (1..=it.site.status()["generation"].as_u64().unwrap()).collect();
+    assert_eq!(generations, expected, "{history:#}");
+    assert!(lines.iter().all(|line| line["outcome"].is_string()), "{history:#}");
+}
+
+#[test]
+fn it_waits_for_a_consul_that_is_away_and_goes_on_by_itself_after_one_dies_in_a_large_apply() {
+    const LARGE: usize = 6_000;
+    let mut agent = Agent::with(&Options { durable: true, ..Options::default() });
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    agent.kill();
+    let mut controller = site.start("one");
+    eventually("it says what it waits for", || controller.log().contains("pass failed") || !controller.runs());
+    assert!(controller.runs(), "{}", controller.log());
+    agent.start_again();
+    agent.wait();
+    site.until_steady();
+
+    site.repo.commit("Large", &[(MANY, &many(LARGE, "x"))]);
+    let written = |agent: &Agent| agent.tree("config/many/").len();
+    eventually("some of it is written", || written(&agent) > 0);
+    agent.kill();
+    agent.start_again();
+    agent.wait();
+    let after = written(&agent);
+    assert!(after < LARGE, "the apply was over before Consul was killed");
+    site.until_steady();
+    assert_eq!(written(&agent), LARGE);
+    assert!(controller.runs());
+    assert!(site.outcomes().iter().all(|outcome| outcome != "open"));
+}
+
+#[test]
+fn it_waits_for_a_repository_that_is_not_there_yet_and_a_signal_ends_the_wait() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let site = Site::new(&agent);
+    let path = site.repo.path();
+    let away = path.with_extension("away");
+    std::fs::rename(&path, &away).unwrap();
+    let mut controller = site.start("one");
+    eventually("it says what it waits for", || controller.log().contains("waiting for the repository"));
+    assert!(controller.runs());
+    controller.terminate();
+    eventually("the signal ends it", || !controller.runs());
+    assert!(controller.ended().success());
+    let mut controller = site.start("two");
+    eventually("it waits", || controller.log().contains("waiting for the repository"));
+    std::fs::rename(&away, &path).unwrap();
+    site.until_steady();
+    assert!(controller.runs());
+}
+
+#[test]
+fn a_hand_edit_is_put_right_within_two_seconds_and_nothing_is_written_while_nothing_changes() {
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Some", &[(MANY, &many(100, "x"))]);
+    });
+    let begin = std::time::Instant::now();
+    it.agent.put("config/app/version", b"by hand");
+    eventually("it is put right", || it.agent.get("config/app/version").unwrap() == b"one");
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    it.site.until("the repair is over", |status| status["phase"] == "steady");
+    eventually("its line is closed", || it.site.outcomes() == ["proven", "repaired"]);
+
+    let before = dump(&it.agent, "");
+    let tip = it.site.repo.tip();
+    // The branch is written anew, always to the same commit: each time the controller wakes, fetches and looks.
+    for _ in 0..1_000 {
+        it.site.repo.move_to(tip);
+        std::thread::sleep(Duration::from_millis(4));
+    }
+    assert_eq!(dump(&it.agent, ""), before);
+    it.site.repo.commit("Awake", &[(APP, &app("two"))]);
+    it.site.until_steady();
+}

@@ -1,0 +1,39 @@
+//! Verbs of another process while a controller leads: they go through requests, and it carries them out.
+
+use super::site::{APP, Running, app};
+
+#[test]
+fn people_act_from_another_process_and_plan_says_what_is_different() {
+    let mut it = Running::start();
+    let first = it.site.repo.tip();
+    it.site.run(&["plan"]).exits(0);
+
+    it.site.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    it.release("two");
+    it.site.run(&["plan"]).exits(3);
+    let status = it.site.status();
+    assert_eq!(status["suspension"]["reason"], "migration", "{status:#}");
+    assert!(it.controller.leads(&status), "{status:#}");
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"one");
+    it.site.run(&["resume", "test"]).exits(0);
+    it.site.until_steady();
+    it.site.run(&["plan"]).exits(0);
+
+    let back = it.site.run(&["rollback", "test", "--to", &first.short(), "--reason", "slow", "--output", "json"]);
+    let back = back.exits(0).json();
+    assert_eq!(back["accepted"], true, "{back}");
+    let status = it.site.until("rolled back", |status| status["phase"] == "held-after-rollback");
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"one");
+    assert!(status["pin"]["by"].as_str().unwrap().starts_with("ann@"), "{status:#}");
+    it.site.run(&["plan"]).exits(3);
+    it.site.run(&["release", "test"]).exits(0);
+    // The rejection is gone; the pin holds until it is taken off.
+    let status = it.site.until("only pinned", |status| status["rejected"].as_array().unwrap().is_empty());
+    assert_eq!((&status["phase"], &status["head"]["verdict"]), (&"held-after-rollback".into(), &"pinned".into()), "{status:#}");
+    it.site.run(&["resume", "test"]).exits(0);
+    it.site.until_steady();
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"two");
+    assert_eq!(it.site.status()["requests_waiting"], 0);
+    it.site.repo.commit("Three", &[(APP, &app("three"))]);
+    it.site.until_steady();
+}

@@ -1,0 +1,77 @@
+//! Commits that go live, are proven, or are taken back.
+
+use super::service::BAD;
+use super::site::{APP, CHECK, MANY, Running, app, many};
+
+#[test]
+fn a_commit_goes_live_a_bad_one_is_taken_back_with_the_reason_and_its_revert_is_steady() {
+    let mut it = Running::start();
+    it.release("two");
+    it.site.until_steady();
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"two");
+
+    let bad = it.release(BAD);
+    let status = it.site.until("taken back", |status| status["phase"] == "held-after-rollback");
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"two");
+    assert_eq!(status["head"]["revision"], bad.to_string(), "{status:#}");
+    assert_eq!(status["head"]["verdict"], "rejected", "{status:#}");
+    let told = status["rejected"][0]["reason"].as_str().unwrap();
+    assert!(told.contains("app-answers") && told.contains("503"), "{told}");
+    let history = it.site.run(&["history", "test", "--output", "json"]).exits(0).json();
+    let rolled_back = history["lines"].as_array().unwrap().iter().find(|line| line["outcome"] == "rolled-back").unwrap();
+    assert!(rolled_back["evidence"].as_str().unwrap().contains("503"), "{history:#}");
+    let for_people = it.site.run(&["status", "test"]).exits(0).out;
+    assert!(for_people.contains("503") && for_people.contains("leader"), "{for_people}");
+
+    // The revert says what is live already: nothing is written, and nothing is held any more.
+    it.site.repo.revert(bad);
+    it.site.until("in step", |status| status["phase"] == "steady" && status["head"].is_null());
+    assert_eq!(it.site.outcomes(), ["proven", "proven", "rolled-back", "proven"]);
+
+    let three = it.release("three");
+    it.site.until_steady();
+    it.site.repo.revert(three);
+    it.site.until_steady();
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"two");
+    assert_eq!(it.site.outcomes(), ["proven", "proven", "rolled-back", "proven", "proven", "proven"]);
+}
+
+#[test]
+fn a_fix_pushed_while_the_checks_fail_goes_live_without_a_rollback() {
+    let mut it = Running::start();
+    it.release(BAD);
+    it.site.until("verifying the bad commit", |status| {
+        status["phase"] == "verifying" && status["goal"]["revision"] == it.site.repo.tip().to_string()
+    });
+    it.release("fixed");
+    it.site.until_steady();
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"fixed");
+    assert_eq!(it.site.outcomes(), ["proven", "superseded", "proven"]);
+}
+
+#[test]
+fn a_bad_commit_that_deletes_its_own_checks_is_refused() {
+    let mut it = Running::start();
+    let before = it.agent.values("config/");
+    let tip = it
+        .site
+        .repo
+        .change("Hide it", &[(CHECK.0, crate::repo::Change::Gone), (APP, crate::repo::Change::File(app(BAD).as_bytes()))]);
+    let status = it.site.until("a word on the commit", |status| status["head"]["revision"] == tip.to_string());
+    assert_eq!(status["head"]["verdict"], "refused", "{status:#}");
+    assert!(status["head"]["text"].as_str().unwrap().contains("check"), "{status:#}");
+    assert_eq!(it.agent.values("config/"), before);
+    assert_eq!(it.site.outcomes(), ["proven"]);
+}
+
+#[test]
+fn a_revert_of_a_commit_that_added_five_hundred_keys_passes_the_guard() {
+    let mut it = Running::start();
+    let before = it.agent.values("config/");
+    let added = it.site.repo.commit("Many", &[(MANY, &many(500, "x"))]);
+    it.site.until_steady();
+    assert_eq!(it.agent.values("config/").len(), before.len() + 500);
+    it.site.repo.revert(added);
+    it.site.until_steady();
+    assert_eq!(it.agent.values("config/"), before);
+}

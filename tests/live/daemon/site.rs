@@ -1,0 +1,289 @@
+//! Everything around one controller: a repository, a Consul, the controller's file, and the program run on them.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::service::Service;
+use crate::repo::TestRepo;
+use crate::support::{Agent, PATIENCE};
+
+/// The environment's file: times so short that a test can wait for a verdict.
+pub(super) const ENVIRONMENT: (&str, &str) = (
+    "environments/test/environment.yaml",
+    "layers: [base]\nrollout: {settle: 0s, min_healthy_time: 1s, healthy_deadline: 5s, fail_after: 3}\n",
+);
+/// The one check: every instance of `app` answers 200.
+pub(super) const CHECK: (&str, &str) = (
+    "base/checks/app-answers.yaml",
+    "kind: http\nservice: app\npath: /health\nexpect: {status: 200}\ninterval: 500ms\ntimeout: 500ms\n",
+);
+/// Where the version is that the service reads.
+pub(super) const APP: &str = "base/kv/config/app.yaml";
+/// Where many keys are.
+pub(super) const MANY: &str = "base/kv/config/many.yaml";
+
+/// A repository with one environment, `test`, on a Consul.
+pub(super) struct Site {
+    pub(super) repo: TestRepo,
+    home: TempDir,
+    address: String,
+    target_id: RefCell<Option<String>>,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) code: i32,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl Said {
+    /// Standard output as JSON.
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Asserts the exit code.
+    #[track_caller]
+    pub(super) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// The file that gives the service its version.
+pub(super) fn app(version: &str) -> String {
+    format!("version: {version}\n")
+}
+
+/// A file with this many keys of one value below `config/many/`.
+pub(super) fn many(count: usize, value: &str) -> String {
+    let mut text = String::new();
+    for number in 0..count {
+        writeln!(text, "k{number:05}: {value}").unwrap();
+    }
+    text
+}
+
+impl Site {
+    /// The repository `demo`, initialised on this Consul and pinned, with the version `one`.
+    pub(super) fn new(agent: &Agent) -> Self {
+        let site = Self::named("demo", &agent.address());
+        site.init();
+        site
+    }
+
+    /// A repository of any name with the version `one`; its target is not initialised.
+    pub(super) fn named(name: &str, address: &str) -> Self {
+        let manifest = format!("name: {name}\nlockstep: \"^1\"\n");
+        let files = [("lockstep.yaml", manifest.as_str()), ENVIRONMENT, CHECK, (APP, &app("one"))];
+        Self {
+            repo: TestRepo::with(&files),
+            home: tempfile::tempdir().unwrap(),
+            address: address.to_owned(),
+            target_id: RefCell::default(),
+        }
+    }
+
+    /// Runs `lockstep init` and pins what it prints.
+    pub(super) fn init(&self) {
+        let said = self.run(&["init", "test"]).exits(0).out;
+        let id = said.lines().find_map(|line| line.strip_prefix("target_id: ")).unwrap();
+        *self.target_id.borrow_mut() = Some(id.to_owned());
+    }
+
+    /// The same configuration with the address of another Consul.
+    pub(super) fn readdress(&mut self, agent: &Agent) {
+        self.address = agent.address();
+    }
+
+    /// Runs the program to its end.
+    pub(super) fn run(&self, arguments: &[&str]) -> Said {
+        let output = self.command("cli", arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let said = Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
+        assert!(!said.err.contains("panicked"), "{}", said.err);
+        said
+    }
+
+    /// Starts a controller with a mirror of its own.
+    pub(super) fn start(&self, name: &str) -> Controller {
+        let log = self.home.path().join(format!("{name}.log"));
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let child = self.command(name, &["run"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Controller { child, log }
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+        command.args(arguments).current_dir(self.home.path()).stdin(Stdio::null());
+        command.env_clear().env("LOCKSTEP_CONFIG", self.configure(name)).env("USER", "ann").env("TZ", "UTC");
+        command
+    }
+
+    /// Writes the file of one controller.
+    fn configure(&self, name: &str) -> PathBuf {
+        let pin = self.target_id.borrow().as_ref().map_or_else(String::new, |id| format!("target_id: {id}, "));
+        let text = format!(
+            "repository: {{url: {}, poll: 1s}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{address: \"{}\"}}, {pin}keys: \
+             [config/]}}\n",
+            self.repo.path().display(),
+            self.address
+        );
+        let path = self.home.path().join(format!("{name}.yaml"));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// What `status` says of the environment.
+    #[track_caller]
+    pub(super) fn status(&self) -> Value {
+        self.run(&["status", "test", "--output", "json"]).json()["environments"][0].take()
+    }
+
+    /// The outcomes in history, oldest first; an open line is `open`.
+    #[track_caller]
+    pub(super) fn outcomes(&self) -> Vec<String> {
+        let history = self.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
+        let lines = history["lines"].as_array().unwrap().iter().rev();
+        lines.map(|line| line["outcome"].as_str().unwrap_or("open").to_owned()).collect()
+    }
+
+    /// Waits until the environment rests on the branch head, proven.
+    #[track_caller]
+    pub(super) fn until_steady(&self) {
+        let tip = self.repo.tip().to_string();
+        self.until("steady on the branch head", |status| {
+            status["phase"] == "steady" && status["goal"]["revision"] == tip.as_str() && status["proven"] == true
+        });
+    }
+
+    /// Waits until the status is so, and gives it.
+    #[track_caller]
+    pub(super) fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let status = self.status();
+            if holds(&status) {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{status:#}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// What every controller logged.
+    pub(super) fn logs(&self) -> String {
+        let mut logs = String::new();
+        for entry in std::fs::read_dir(self.home.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                writeln!(logs, "--- {}\n{}", path.display(), std::fs::read_to_string(&path).unwrap()).unwrap();
+            }
+        }
+        logs
+    }
+}
+
+/// Everything that a Consul's KV holds: key, value and the index of its last write.
+pub(super) fn dump(agent: &Agent, prefix: &str) -> Vec<(String, Vec<u8>, u64)> {
+    let (status, body) = agent.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
+    if status == 404 {
+        return Vec::new();
+    }
+    let pairs: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    let text = |pair: &Value, field: &str| pair[field].as_str().unwrap().to_owned();
+    pairs
+        .iter()
+        .map(|pair| (text(pair, "Key"), crate::support::decode(&pair["Value"]), pair["ModifyIndex"].as_u64().unwrap()))
+        .collect()
+}
+
+/// One environment with its Consul, its service and a running controller, proven on its first commit.
+pub(super) struct Running {
+    pub(super) site: Site,
+    pub(super) controller: Controller,
+    _service: Service,
+    pub(super) agent: Agent,
+}
+
+impl Running {
+    /// With a development server and the first commit only.
+    pub(super) fn start() -> Self {
+        Self::on(Agent::start(), |_| ())
+    }
+
+    /// With any Consul and more commits before the start.
+    pub(super) fn on(agent: Agent, before: impl FnOnce(&mut TestRepo)) -> Self {
+        let service = Service::start(&agent);
+        let mut site = Site::new(&agent);
+        before(&mut site.repo);
+        let controller = site.start("one");
+        site.until_steady();
+        Self { site, controller, _service: service, agent }
+    }
+
+    /// Commits a version of the application.
+    pub(super) fn release(&mut self, version: &str) -> lockstep::domain::revision::Revision {
+        self.site.repo.commit(&format!("Version {version}"), &[(APP, &app(version))])
+    }
+}
+
+/// A running controller, killed when dropped.
+pub(super) struct Controller {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Controller {
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether a status names it as the leader.
+    pub(super) fn leads(&self, status: &Value) -> bool {
+        status["leader"].as_str().is_some_and(|leader| leader.ends_with(&format!(":{}", self.id())))
+    }
+
+    /// `kill -9`.
+    pub(super) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop, as a service manager does.
+    pub(super) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    /// Its end, after [`Self::terminate`].
+    pub(super) fn ended(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Whether it runs still.
+    pub(super) fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it has logged.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

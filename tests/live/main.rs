@@ -1,0 +1,31 @@
+//! Tests against a real Consul. A missing Consul fails them; they never skip.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::similar_names,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking; it measures real time; its items are for this binary"
+)]
+
+#[macro_use]
+mod suite;
+
+#[path = "../it/support/repo.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest of it")]
+mod repo;
+
+mod git_ssh;
+
+mod support;
+mod stage;
+mod fake;
+mod consul_suite;
+mod consul_state;
+mod consul_apply;
+mod consul_faults;
+mod consul_watch;
+mod consul_catalog;
+mod probe;
+mod daemon;

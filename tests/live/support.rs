@@ -1,0 +1,271 @@
+//! A real Consul for a test: started on free loopback ports, ready when it has a leader, killed when dropped.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lockstep::client::consul::{ConsulTarget, Server};
+use lockstep::config;
+use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
+use lockstep::domain::rollout::TargetId;
+
+/// The longest that anything in these tests may take to become true.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The token that an agent with ACLs is started with.
+pub(crate) const MASTER: &str = "0d9c2ae8-6d3b-4a8e-8c6a-0f6c4d1c7a11";
+
+/// The Consul to test with: `LOCKSTEP_CONSUL`, or what `scripts/install-consul` finds. Without one the tests fail.
+pub(crate) fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("LOCKSTEP_CONSUL") {
+            return path.into();
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-consul");
+        let output = Command::new(&script).output().expect("scripts/install-consul runs");
+        assert!(output.status.success(), "no Consul to test with: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().into()
+    })
+}
+
+/// A running agent.
+pub(crate) struct Agent {
+    child: Child,
+    http: u16,
+    command: Vec<String>,
+    // Removed after the agent is killed.
+    _home: tempfile::TempDir,
+}
+
+/// How an agent differs from a development server.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// Keeps its data, so that it can be killed and started again.
+    pub(crate) durable: bool,
+    /// Denies what no token allows; [`MASTER`] may do everything.
+    pub(crate) acl: bool,
+    /// More of the configuration file, as JSON members.
+    pub(crate) config: &'static str,
+}
+
+impl Agent {
+    /// A development server: in memory, no ACLs.
+    pub(crate) fn start() -> Self {
+        Self::with(&Options::default())
+    }
+
+    /// Another one.
+    pub(crate) fn with(options: &Options) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let [http, gossip, gossip_wan, server, dns] = free_ports();
+        let mut config = format!(
+            r#""ports": {{"http": {http}, "serf_lan": {gossip}, "serf_wan": {gossip_wan}, "server": {server}, "dns": {dns}, "grpc": -1}},
+               "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "disable_update_check": true, "log_level": "err""#
+        );
+        if options.acl {
+            config +=
+                r#", "acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": "MASTER", "agent": "MASTER"}}"#
+                    .replace("MASTER", MASTER)
+                    .as_str();
+        }
+        if !options.config.is_empty() {
+            config += ", ";
+            config += options.config;
+        }
+        let file = home.path().join("agent.json");
+        std::fs::write(&file, format!("{{{config}}}")).unwrap();
+        let mut command = vec!["agent".to_owned(), "-config-file".to_owned(), file.display().to_string()];
+        if options.durable {
+            let data = home.path().join("data").display().to_string();
+            command.extend(["-server", "-bootstrap-expect=1", "-data-dir", &data].map(str::to_owned));
+        } else {
+            command.push("-dev".into());
+        }
+        let child = spawn(&command);
+        let agent = Self { child, http, command, _home: home };
+        agent.wait();
+        agent
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again after [`Self::kill`]; does not wait until it can be used.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(&self.command);
+    }
+
+    /// Waits for a leader and a consistent read.
+    pub(crate) fn wait(&self) {
+        let begin = Instant::now();
+        loop {
+            let ready =
+                self.try_curl("GET", "/v1/kv/ready?consistent", b"").is_some_and(|(status, _)| status == 404 || status == 200);
+            if ready {
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "Consul was not ready within {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub(crate) fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http)
+    }
+
+    /// Its HTTP port.
+    pub(crate) fn port(&self) -> u16 {
+        self.http
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// One plain request, as a person or a consumer would make it: none of lockstep's own code.
+    #[track_caller]
+    pub(crate) fn curl(&self, method: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        self.try_curl(method, path, body).expect("Consul answers")
+    }
+
+    /// Writes a key by hand.
+    #[track_caller]
+    pub(crate) fn put(&self, key: &str, value: &[u8]) {
+        let (status, body) = self.curl("PUT", &format!("/v1/kv/{key}"), value);
+        assert_eq!((status, body.trim_ascii()), (200, b"true".as_slice()), "put {key}");
+    }
+
+    /// Deletes a key by hand.
+    #[track_caller]
+    pub(crate) fn delete(&self, key: &str) {
+        assert_eq!(self.curl("DELETE", &format!("/v1/kv/{key}"), b"").0, 200, "delete {key}");
+    }
+
+    /// A key's value.
+    #[track_caller]
+    pub(crate) fn get(&self, key: &str) -> Option<Vec<u8>> {
+        match self.curl("GET", &format!("/v1/kv/{key}?raw&consistent"), b"") {
+            (200, value) => Some(value),
+            (404, _) => None,
+            other => panic!("get {key}: {other:?}"),
+        }
+    }
+
+    /// Every key below a prefix with its flags.
+    #[track_caller]
+    pub(crate) fn tree(&self, prefix: &str) -> Vec<(String, u64)> {
+        let (status, body) = self.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
+        if status == 404 {
+            return Vec::new();
+        }
+        let pairs: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
+        pairs.iter().map(|pair| (pair["Key"].as_str().unwrap().into(), pair["Flags"].as_u64().unwrap())).collect()
+    }
+
+    /// Every key below a prefix with its value.
+    #[track_caller]
+    pub(crate) fn values(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        let (status, body) = self.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
+        if status == 404 {
+            return BTreeMap::new();
+        }
+        let pairs: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
+        pairs.iter().map(|pair| (pair["Key"].as_str().unwrap().into(), decode(&pair["Value"]))).collect()
+    }
+
+    fn try_curl(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        request(self.http, method, path, body)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn spawn(command: &[String]) -> Child {
+    Command::new(binary()).args(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Ports that nobody listens on now. Held open together, so that they differ.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    std::array::from_fn(|at| listeners[at].local_addr().unwrap().port())
+}
+
+/// One HTTP/1.0 request by hand with the master token.
+pub(crate) fn request(port: u16, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = format!("{method} {path} HTTP/1.0\r\nX-Consul-Token: {MASTER}\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let status = std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()?;
+    Some((status, answer.split_off(end + 4)))
+}
+
+/// A value as Consul's JSON gives it; an empty one is `null`.
+pub(crate) fn decode(value: &serde_json::Value) -> Vec<u8> {
+    value.as_str().map(|text| STANDARD.decode(text).unwrap()).unwrap_or_default()
+}
+
+/// The configuration of a Consul at this address.
+pub(crate) fn config(address: &str) -> config::Consul {
+    config::Consul {
+        address: address.to_owned(),
+        datacenter: None,
+        ca: None,
+        client_certificate: None,
+        token: None,
+        dns: None,
+        target_id: None,
+        keys: roots(),
+        connections: 4,
+    }
+}
+
+/// The roots that the tests' environments may write.
+pub(crate) fn roots() -> KeyRoots {
+    KeyRoots::parse(&["config/"]).unwrap()
+}
+
+/// A controller's view of the environment `test`: a connection of its own.
+pub(crate) fn controller(address: &str, target_id: Option<TargetId>) -> ConsulTarget {
+    target(Server::connect(&config(address)).unwrap(), target_id)
+}
+
+/// The environment `test` over a connection.
+pub(crate) fn target(server: std::sync::Arc<Server>, target_id: Option<TargetId>) -> ConsulTarget {
+    ConsulTarget::new(
+        server,
+        RepositoryName::parse("calvin-config").unwrap(),
+        EnvironmentName::parse("test").unwrap(),
+        roots(),
+        target_id,
+    )
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
