@@ -1,0 +1,157 @@
+//! The edges of a pass with a stopwatch at each call.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use lockstep::domain::desired::{DesiredState, FileTree};
+use lockstep::domain::live::{Fence, LiveState};
+use lockstep::domain::name::{EnvironmentName, KeyPath};
+use lockstep::domain::revision::Revision;
+use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use lockstep::port::{Character, Commit, EdgeError, Head, Leading, Source, Target, Wake, Written};
+
+/// The phases of a pass, in their order.
+pub(crate) const PHASES: [&str; 6] = [GIT, PARSE, LIVE, PLAN, APPLY, REST];
+/// Reading the commit's files from the mirror.
+pub(crate) const GIT: &str = "  files from the mirror";
+/// Reading them as a desired state.
+pub(crate) const PARSE: &str = "  parse, merge, digest";
+/// Reading what is in Consul.
+pub(crate) const LIVE: &str = "  live state";
+/// Deciding: everything that is no call to the outside and no parsing.
+pub(crate) const PLAN: &str = "  plan and the loop's own work";
+/// Writing.
+pub(crate) const APPLY: &str = "  apply";
+/// The other calls to the mirror and to Consul.
+pub(crate) const REST: &str = "  record, requests, commits";
+
+/// Where the time went.
+#[derive(Default)]
+pub(crate) struct Watch(Mutex<BTreeMap<&'static str, Duration>>);
+
+impl Watch {
+    async fn during<T>(&self, phase: &'static str, work: impl Future<Output = T>) -> T {
+        let begin = Instant::now();
+        let result = work.await;
+        *self.0.lock().unwrap().entry(phase).or_default() += begin.elapsed();
+        result
+    }
+
+    /// The time of each phase that had any.
+    pub(crate) fn read(&self) -> BTreeMap<&'static str, Duration> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// An edge, timed.
+pub(crate) struct Timed<'a, E> {
+    pub(crate) edge: E,
+    pub(crate) watch: &'a Watch,
+}
+
+impl<S: Source> Source for Timed<'_, S> {
+    async fn head(&self) -> Result<Head, EdgeError> {
+        self.watch.during(REST, self.edge.head()).await
+    }
+
+    async fn fetch(&self) -> Result<(), EdgeError> {
+        self.watch.during(REST, self.edge.fetch()).await
+    }
+
+    async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+        self.watch.during(GIT, self.edge.tree(revision)).await
+    }
+
+    async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
+        self.watch.during(REST, self.edge.descends(revision, of)).await
+    }
+
+    async fn commits(&self, after: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
+        self.watch.during(REST, self.edge.commits(after, upto)).await
+    }
+
+    async fn watch(&self, wake: &(dyn Fn() + Sync)) {
+        self.edge.watch(wake).await;
+    }
+
+    async fn keep(&self, environment: &EnvironmentName, revisions: &[Revision]) -> Result<(), EdgeError> {
+        self.watch.during(REST, self.edge.keep(environment, revisions)).await
+    }
+}
+
+impl<T: Target> Target for Timed<'_, T> {
+    type Lease = T::Lease;
+
+    fn character(&self) -> Character {
+        self.edge.character()
+    }
+
+    async fn load(&self) -> Result<Option<Stored>, EdgeError> {
+        self.watch.during(REST, self.edge.load()).await
+    }
+
+    async fn initialise(&self) -> Result<Identity, EdgeError> {
+        self.edge.initialise().await
+    }
+
+    async fn live(&self) -> Result<LiveState, EdgeError> {
+        self.watch.during(LIVE, self.edge.live()).await
+    }
+
+    async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
+        self.watch.during(REST, self.edge.values(keys)).await
+    }
+
+    async fn lead(&self) -> Result<Leading<Self::Lease>, EdgeError> {
+        self.edge.lead().await
+    }
+
+    async fn leader(&self) -> Result<Option<String>, EdgeError> {
+        self.edge.leader().await
+    }
+
+    fn holds(&self, lease: &Self::Lease) -> bool {
+        self.edge.holds(lease)
+    }
+
+    async fn release(&self, lease: Self::Lease) -> Result<(), EdgeError> {
+        self.edge.release(lease).await
+    }
+
+    async fn save(&self, lease: &Self::Lease, expected: Fence, save: &Save) -> Result<Fence, EdgeError> {
+        self.watch.during(REST, self.edge.save(lease, expected, save)).await
+    }
+
+    async fn apply(
+        &self,
+        lease: &Self::Lease,
+        expected: Fence,
+        apply: &Apply,
+        desired: &DesiredState,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Written, EdgeError> {
+        self.watch.during(APPLY, self.edge.apply(lease, expected, apply, desired, go_on)).await
+    }
+
+    async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
+        self.edge.history(at_most).await
+    }
+
+    async fn requests(&self) -> Result<Vec<Request>, EdgeError> {
+        self.watch.during(REST, self.edge.requests()).await
+    }
+
+    async fn submit(&self, request: &Request) -> Result<(), EdgeError> {
+        self.edge.submit(request).await
+    }
+
+    async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
+        self.edge.answer(id).await
+    }
+
+    async fn watch(&self, wake: &dyn Wake) {
+        self.edge.watch(wake).await;
+    }
+}
