@@ -14,7 +14,7 @@ use super::pass::{Passed, World, pass};
 use super::reading::Fit;
 use super::sampling::Sampling;
 use super::wakes::Wakes;
-use crate::domain::name::{EnvironmentName, RepositoryName};
+use crate::domain::name::{EnvironmentName, RepositoryName, STATE_PREFIX};
 use crate::domain::rollout::{HeadVerdict, HistoryLine, Rollout};
 use crate::port::{Clock, EdgeError, EdgeKind, Leading, Probe, Source, Target};
 use crate::telemetry::{Event, Subject, Telemetry};
@@ -198,7 +198,8 @@ impl<S: Source, T: Target, P: Probe + 'static> Keeper<S, T, P> {
                 }
                 Ok(Passed::Troubled(error)) | Err(error) => {
                     self.report_once(&error, &mut failing);
-                    if error.kind == EdgeKind::Conflict && error.about.is_empty() {
+                    // A conflict about our own state is about the lease or the record, not about a key that somebody fights for.
+                    if error.kind == EdgeKind::Conflict && error.about.iter().all(|key| key.starts_with(STATE_PREFIX)) {
                         return End::Lost;
                     }
                     Some(memory.after_a_failure())

@@ -5,7 +5,6 @@
 
 use serde::Deserialize;
 
-use crate::domain::name::STATE_PREFIX;
 use crate::port::{EdgeError, EdgeKind};
 
 /// Characters of Consul's own text that an error repeats.
@@ -89,10 +88,8 @@ impl OpFault {
 
 /// A transaction that Consul rolled back (409), with the key of each operation (rule A3).
 pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[String]) -> EdgeError {
-    // A conflict about our own state is about the lease or the record, never about a key that somebody fights for.
-    let managed = |key: &&String| !key.starts_with(STATE_PREFIX);
     let named = |wanted: &dyn Fn(&OpFault) -> bool| -> Vec<String> {
-        faults.iter().filter(|fault| wanted(fault)).filter_map(|fault| keys.get(fault.index)).filter(managed).cloned().collect()
+        faults.iter().filter(|fault| wanted(fault)).filter_map(|fault| keys.get(fault.index).cloned()).collect()
     };
     let text = faults.first().map_or_else(|| "no reason given".to_owned(), |fault| excerpt(fault.what.as_bytes()));
     let text = match faults.len() {
