@@ -297,3 +297,20 @@ pub trait Clock: Send + Sync {
     /// Monotonic within one term of leadership: wall time at its start plus what a monotonic clock measured since (rule L3).
     fn now(&self) -> Timestamp;
 }
+
+/// Lets time pass and lets work go on beside: tokio in the program, virtual time in the simulation.
+pub trait Scheduler: Clone + Send + Sync + 'static {
+    /// The clock of one term.
+    type Clock: Clock + Clone + 'static;
+    /// Work that goes on beside, until it is over or this is dropped.
+    type Work: Send;
+
+    /// A clock that starts at the wall clock's time.
+    fn clock(&self) -> Self::Clock;
+
+    /// Is over when this time has passed.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Lets this go on beside.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Self::Work;
+}

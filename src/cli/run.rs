@@ -9,9 +9,10 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use crate::client::git::GitSource;
 use crate::domain::name::EnvironmentName;
+use crate::runtime::clock::RealTime;
 use crate::runtime::controller::Controller;
 use crate::runtime::keeper::Keeper;
-use crate::runtime::wakes::Wakes;
+use crate::runtime::wakes::{Fetches, Wakes};
 use crate::telemetry::Telemetry;
 
 /// Keep every environment in step with the repository, until told to stop
@@ -43,7 +44,7 @@ pub(super) async fn run(_: &Args, options: &Options) -> Result<Exit, Failure> {
     let telemetry = Arc::new(Telemetry::new());
     let mut controller = Controller::new(edges.source.clone(), edges.config.repository.poll, Arc::clone(&telemetry));
     for environment in edges.environments(&[])? {
-        controller.keep(keeper(&edges, environment, Arc::clone(&telemetry))?);
+        controller.keep(keeper(&edges, environment, controller.fetches(), Arc::clone(&telemetry))?);
     }
     let outcome = controller.run(end, jitter).await;
     edges.close().await;
@@ -54,8 +55,9 @@ pub(super) async fn run(_: &Args, options: &Options) -> Result<Exit, Failure> {
 fn keeper(
     edges: &Edges,
     environment: EnvironmentName,
+    fetches: Fetches,
     telemetry: Arc<Telemetry>,
-) -> Result<Keeper<GitSource, AnyTarget, AnyProbe>, Failure> {
+) -> Result<Keeper<GitSource, AnyTarget, AnyProbe, RealTime>, Failure> {
     let target = edges.target(&environment)?;
     Ok(Keeper {
         repository: edges.repository.clone(),
@@ -64,7 +66,9 @@ fn keeper(
         source: edges.source.clone(),
         target: Arc::new(target),
         probe: Arc::new(edges.probe(&environment)?),
+        scheduler: RealTime,
         wakes: Arc::new(Wakes::default()),
+        fetches,
         telemetry,
         environment,
     })

@@ -9,7 +9,7 @@ use crate::domain::health::{Finding, HealthLog, Sample};
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{Phase, Reached, Request, Stored, Trouble};
+use crate::domain::rollout::{HistoryLine, Phase, Reached, Request, Stored, Trouble};
 use crate::domain::time::Timestamp;
 
 /// Caches, samples and the last failure of one environment.
@@ -29,6 +29,8 @@ pub struct Memory {
     pub(super) remembered: Generation,
     pub(super) highest: Fence,
     pub(super) restored: bool,
+    /// The attempt that people were last told of.
+    announced: Option<(Generation, Revision)>,
 }
 
 impl Memory {
@@ -48,6 +50,7 @@ impl Memory {
             remembered: Generation::default(),
             highest: Fence::default(),
             restored: false,
+            announced: None,
         }
     }
 
@@ -106,17 +109,17 @@ impl Memory {
         &self.health
     }
 
-    /// The world could not be looked at, or not be written to: it is read again, after this wait.
-    pub(super) fn after_a_failure(&mut self) -> Duration {
+    /// The world could not be looked at, or not be written to: it is read again.
+    pub(super) fn failed(&mut self) {
         self.state_changed();
         self.live_changed();
         self.failures = self.failures.saturating_add(1);
-        self.back_off()
     }
 
-    /// Whether so many writes in a row were refused that it can't be chance.
-    pub(super) fn keeps_losing(&self) -> bool {
-        self.failures >= 3
+    /// Whether this is the first time that this process begins this attempt: a first write that failed begins it again.
+    pub(super) fn is_news(&mut self, line: &HistoryLine) -> bool {
+        let attempt = (line.generation, line.revision);
+        self.announced.replace(attempt) != Some(attempt)
     }
 
     /// The wait before the next try: doubles from 250 ms up to 30 s.

@@ -1,7 +1,7 @@
 //! The loop: look at the world, decide one step, do it.
 //!
-//! [`pass`] knows ports and decisions only, no timers and no tasks, so the simulation drives it through virtual time exactly
-//! as [`controller`] drives it through real time.
+//! Time and tasks come through [`crate::port::Scheduler`], so the simulation drives [`keeper::Keeper`] and [`polling`] through virtual
+//! time exactly as [`controller`] drives them through real time.
 
 pub mod clock;
 pub mod wakes;
@@ -9,9 +9,13 @@ pub mod reading;
 pub mod memory;
 pub mod observe;
 pub mod pass;
+mod next;
 mod events;
 pub mod sampling;
 pub mod keeper;
+mod term;
+mod terms;
+pub mod polling;
 pub mod controller;
 pub mod together;
 pub mod preview;

@@ -104,10 +104,9 @@ async fn view<S: Source>(record: &Rollout, head: &Head, memory: &mut Memory, sou
 /// lease to another one as long as it can (rule S2).
 ///
 /// # Errors
-/// When the record or the mirror can't be read.
-pub async fn equipped<S: Source, T: Target>(memory: &mut Memory, source: &S, target: &T) -> Result<bool, EdgeError> {
-    let Some(stored) = target.load().await? else { return Ok(true) };
-    for revision in stored.record.revisions_needed(&[]) {
+/// When the mirror can't be read.
+pub(super) async fn equipped<S: Source>(memory: &mut Memory, source: &S, record: &Rollout) -> Result<bool, EdgeError> {
+    for revision in record.revisions_needed(&[]) {
         if matches!(memory.readings.of(revision, source).await?, Reading::Missing) {
             return Ok(false);
         }

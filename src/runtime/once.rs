@@ -7,18 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
-use super::clock::SystemClock;
+use super::clock::{RealTime, SystemClock};
 use super::memory::Memory;
+use super::next::{Next, after};
 use super::pass::{Passed, World, pass};
 use super::sampling::Sampling;
 use crate::domain::rollout::{Answer, HeadVerdict, HistoryLine, Phase, RequestId, Rollout, TroubleKind};
 use crate::domain::time::Timestamp;
-use crate::port::{Clock, EdgeError, EdgeKind, Probe, Source, Target};
+use crate::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler, Source, Target};
 
-/// So often in a row somebody else may have moved first before this gives up: two controllers don't share an environment.
-const STALE: u32 = 20;
 /// The world is looked at this often at least: nobody watches it here.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -45,22 +42,6 @@ pub enum News<'a> {
     Trouble(&'a EdgeError),
 }
 
-/// One stretch of passes under one lease.
-struct Term {
-    clock: SystemClock,
-    led_since: Timestamp,
-    /// How often in a row somebody else moved first.
-    stale: u32,
-}
-
-impl Term {
-    fn begin(memory: &mut Memory) -> Self {
-        memory.led_anew();
-        let clock = SystemClock::start();
-        Self { clock, led_since: clock.now(), stale: 0 }
-    }
-}
-
 impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
     /// Makes passes until nothing more is to be done now: the phase is one of rest, and the last write did not fail.
     ///
@@ -72,45 +53,47 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
         lease: &T::Lease,
         tell: &mut (dyn FnMut(News<'_>) + Send),
     ) -> Result<Rollout, EdgeError> {
-        let mut term = Term::begin(memory);
-        let mut sampling = Sampling::new(Arc::clone(&self.probe), term.clock);
+        memory.led_anew();
+        let clock = RealTime.clock();
+        let led_since = clock.now();
+        let mut sampling = Sampling::new(Arc::clone(&self.probe), RealTime, clock);
         let (mut has_moved, mut fetched_again) = (false, false);
         loop {
-            match self.pass(memory, lease, &term).await {
+            let outcome = self.pass(memory, lease, clock, led_since).await;
+            let next = after(&outcome, memory);
+            match outcome {
                 Ok(Passed::Moved(step)) => {
-                    (term.stale, has_moved) = (0, true);
+                    has_moved = true;
                     tell(News::Moved(&step.to));
                 }
-                Ok(Passed::Stale) => self.stale(&mut term).await?,
-                Ok(Passed::Troubled(error)) => {
-                    tell(News::Trouble(&error));
-                    sleep(memory.after_a_failure()).await;
-                }
-                Ok(Passed::Waiting { waiting, fetch }) => {
-                    term.stale = 0;
-                    tell(News::Waiting(&waiting.reason));
+                Ok(Passed::Waiting { waiting, .. }) => tell(News::Waiting(&waiting.reason)),
+                Ok(Passed::Troubled(error)) => tell(News::Trouble(&error)),
+                Ok(Passed::Stale) => {}
+                // Once something was written, an outage is waited for rather than left half-way.
+                Err(error) if has_moved && error.kind == EdgeKind::Transient => tell(News::Trouble(&error)),
+                Err(error) => return Err(error),
+            }
+            match next {
+                Next::Again => {}
+                Next::GiveUp => return Err(self.somebody_else()),
+                Next::BackOff(wait) => RealTime.sleep(wait).await,
+                Next::Wait { until, fetch } => {
                     if fetch && let Err(error) = self.source.fetch().await {
                         tell(News::Trouble(&error));
                     }
                     let Some(record) = memory.stored().map(|stored| stored.record.clone()) else { continue };
-                    if !rests(&record, memory, term.clock.now()) {
+                    if !rests(&record, memory, clock.now()) {
                         sampling.follow(&record, memory);
-                        let until = waiting.until.map_or(IDLE, |until| until.since(term.clock.now()));
+                        let until = until.map_or(IDLE, |until| until.since(clock.now()));
                         wait(until.clamp(Duration::from_millis(1), IDLE), &mut sampling, memory).await;
                     } else if is_rewound(&record) && !fetched_again {
                         fetched_again = true;
-                        sleep(self.poll).await;
+                        RealTime.sleep(self.poll).await;
                         self.source.fetch().await?;
                     } else {
                         return Ok(record);
                     }
                 }
-                // Once something was written, an outage is waited for rather than left half-way.
-                Err(error) if has_moved && error.kind == EdgeKind::Transient => {
-                    tell(News::Trouble(&error));
-                    sleep(memory.after_a_failure()).await;
-                }
-                Err(error) => return Err(error),
             }
         }
     }
@@ -120,44 +103,49 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
     /// # Errors
     /// When the world can't be looked at, or the record can't be moved.
     pub async fn until_answered(&self, memory: &mut Memory, lease: &T::Lease, id: &RequestId) -> Result<Answer, EdgeError> {
-        let mut term = Term::begin(memory);
+        memory.led_anew();
+        let clock = RealTime.clock();
+        let led_since = clock.now();
         loop {
             // Whoever led before may have answered already; a pass would then do something that nobody asked for.
             if let Some(answer) = self.target.answer(id).await? {
                 return Ok(answer);
             }
-            match self.pass(memory, lease, &term).await? {
-                Passed::Troubled(error) => return Err(error),
-                Passed::Stale => self.stale(&mut term).await?,
-                Passed::Moved(_) => term.stale = 0,
-                Passed::Waiting { .. } => sleep(IDLE).await,
+            let outcome = self.pass(memory, lease, clock, led_since).await;
+            let next = after(&outcome, memory);
+            if let Ok(Passed::Troubled(error)) | Err(error) = outcome {
+                return Err(error);
+            }
+            match next {
+                Next::Again => {}
+                Next::GiveUp => return Err(self.somebody_else()),
+                Next::Wait { .. } | Next::BackOff(_) => RealTime.sleep(IDLE).await,
             }
         }
     }
 
-    async fn pass(&self, memory: &mut Memory, lease: &T::Lease, term: &Term) -> Result<Passed, EdgeError> {
+    async fn pass(
+        &self,
+        memory: &mut Memory,
+        lease: &T::Lease,
+        clock: SystemClock,
+        led_since: Timestamp,
+    ) -> Result<Passed, EdgeError> {
         let Self { source, target, .. } = *self;
         let announce = |_: &Rollout, _: &HistoryLine| {};
-        let Term { clock, led_since, .. } = term;
-        let world = World { source, target, clock, led_since: *led_since, go_on: &|| true, announce: &announce };
+        let world = World { source, target, clock: &clock, led_since, go_on: &|| true, announce: &announce };
         pass(&world, memory, lease).await
     }
 
-    async fn stale(&self, term: &mut Term) -> Result<(), EdgeError> {
-        term.stale += 1;
-        if term.stale > STALE {
-            let name = self.target.character().name;
-            return Err(EdgeError::new("lockstep", EdgeKind::Conflict, format!("move the record at {name}"))
-                .because("somebody else moved it first each time, or the lease is lost")
-                .hint("does a controller lead this environment? Then leave the work to it"));
-        }
-        sleep(Duration::from_millis(u64::from(term.stale) * 10)).await;
-        Ok(())
+    fn somebody_else(&self) -> EdgeError {
+        EdgeError::new("lockstep", EdgeKind::Conflict, format!("move the record at {}", self.target.character().name))
+            .because("somebody else moved it first each time, or the lease is lost")
+            .hint("does a controller lead this environment? Then leave the work to it")
     }
 }
 
 /// Takes samples until the time is over, or until one may change a decision.
-async fn wait<P: Probe + 'static>(time: Duration, sampling: &mut Sampling<P>, memory: &mut Memory) {
+async fn wait<P: Probe + 'static>(time: Duration, sampling: &mut Sampling<P, RealTime>, memory: &mut Memory) {
     let news = async {
         loop {
             let sample = sampling.next().await;

@@ -28,9 +28,12 @@ pub struct World<'a, S, T, C> {
     pub led_since: Timestamp,
     /// Asked at each batch boundary of a long write: false stops there, because something newer wants a look (rule R7).
     pub go_on: &'a (dyn Fn() -> bool + Sync),
-    /// Told of each attempt just before its first write.
+    /// Told of each attempt once, just before its first write.
     pub announce: &'a (dyn Fn(&Rollout, &HistoryLine) + Sync),
 }
+
+/// What is decided of what was seen: [`Rollout::decide`].
+pub type Decide<'a> = dyn Fn(&Rollout, &Observation<'_>) -> Step + Sync + 'a;
 
 /// What a pass wrote.
 #[derive(Debug)]
@@ -77,7 +80,7 @@ pub async fn pass<S: Source, T: Target, C: Clock>(
     memory: &mut Memory,
     lease: &T::Lease,
 ) -> Result<Passed, EdgeError> {
-    pass_with(world, memory, lease, Rollout::decide).await
+    pass_with(world, memory, lease, &Rollout::decide).await
 }
 
 /// The same with another decision: the simulation plants bugs here and must notice each.
@@ -88,7 +91,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     world: &World<'_, S, T, C>,
     memory: &mut Memory,
     lease: &T::Lease,
-    decide: impl FnOnce(&Rollout, &Observation<'_>) -> Step,
+    decide: &Decide<'_>,
 ) -> Result<Passed, EdgeError> {
     let stored = observe::record(memory, world.target).await?;
     if memory.requests.is_none() {
@@ -152,7 +155,7 @@ async fn record<S: Source, T: Target, C: Clock>(
     if let Err(error) = keep(world, memory, &[&stored.record, &save.record]).await {
         return failed(world, memory, error, None);
     }
-    announce(world, save);
+    announce(world, memory, save);
     match world.target.save(lease, stored.fence, save).await {
         Ok(fence) => {
             memory.restored = false;
@@ -181,7 +184,7 @@ async fn write<S: Source, T: Target, C: Clock>(
         return failed(world, memory, error, about);
     }
     if let Some(opening) = &apply.opening {
-        announce(world, opening);
+        announce(world, memory, opening);
     }
     match world.target.apply(lease, stored.fence, apply, desired, world.go_on).await {
         Ok(Written { record: fence, complete, keys }) => {
@@ -204,9 +207,11 @@ async fn write<S: Source, T: Target, C: Clock>(
     }
 }
 
-fn announce<S, T, C>(world: &World<'_, S, T, C>, save: &Save) {
+fn announce<S, T, C>(world: &World<'_, S, T, C>, memory: &mut Memory, save: &Save) {
     for line in save.history.iter().filter(|line| line.closed.is_none()) {
-        (world.announce)(&save.record, line);
+        if memory.is_news(line) {
+            (world.announce)(&save.record, line);
+        }
     }
 }
 

@@ -4,17 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
 
-use super::clock::SystemClock;
 use super::memory::Memory;
 use crate::domain::check::Check;
 use crate::domain::health::Sample;
 use crate::domain::revision::{Generation, RevisionDigest};
 use crate::domain::rollout::{Phase, Rollout};
 use crate::domain::time::Timestamp;
-use crate::port::{Clock, Probe};
+use crate::port::{Clock, Probe, Scheduler};
 
 /// Samples that wait for the loop: it takes them at once, so that a full queue only slows the checks down.
 const WAITING: usize = 64;
@@ -23,21 +20,22 @@ const WAITING: usize = 64;
 type Subject = (Generation, RevisionDigest, Option<Timestamp>);
 
 /// The samplers of one environment; dropping them ends them.
-pub struct Sampling<P> {
+pub struct Sampling<P, R: Scheduler> {
     probe: Arc<P>,
-    clock: SystemClock,
+    scheduler: R,
+    clock: R::Clock,
     subject: Option<Subject>,
-    tasks: JoinSet<()>,
+    tasks: Vec<R::Work>,
     sender: mpsc::Sender<Sample>,
     samples: mpsc::Receiver<Sample>,
 }
 
-impl<P: Probe + 'static> Sampling<P> {
-    /// None running yet.
+impl<P: Probe + 'static, R: Scheduler> Sampling<P, R> {
+    /// None running yet. Samples carry the time of this term's clock.
     #[must_use]
-    pub fn new(probe: Arc<P>, clock: SystemClock) -> Self {
+    pub fn new(probe: Arc<P>, scheduler: R, clock: R::Clock) -> Self {
         let (sender, samples) = mpsc::channel(WAITING);
-        Self { probe, clock, subject: None, tasks: JoinSet::new(), sender, samples }
+        Self { probe, scheduler, clock, subject: None, tasks: Vec::new(), sender, samples }
     }
 
     /// Samples what the record says is to be judged now: the goal, from when its samples count; nothing while it is written.
@@ -48,16 +46,22 @@ impl<P: Probe + 'static> Sampling<P> {
         }
         let Some(desired) = record.goal.as_ref().and_then(|goal| memory.desired(goal)) else { return };
         // The old tasks and what they have found already are about something else.
-        self.tasks.abort_all();
-        self.tasks = JoinSet::new();
+        self.tasks.clear();
         (self.sender, self.samples) = mpsc::channel(WAITING);
         self.subject = subject;
         let Some((goal, attempt)) = subject.and(record.goal.as_ref().zip(record.attempt.as_ref())) else { return };
         let wait = memory.health().start().since(self.clock.now());
         for check in desired.checks().values() {
             let check = check.filled(&goal.revision, attempt.line.generation);
-            self.tasks.spawn(sample(Arc::clone(&self.probe), self.clock, check, wait, self.sender.clone()));
+            let sampler =
+                Sampler { probe: Arc::clone(&self.probe), scheduler: self.scheduler.clone(), clock: self.clock.clone() };
+            self.tasks.push(self.scheduler.spawn(sampler.run(check, wait, self.sender.clone())));
         }
+    }
+
+    /// A sample that waits to be taken, if there is one.
+    pub(super) fn waiting(&mut self) -> Option<Sample> {
+        self.samples.try_recv().ok()
     }
 
     /// The next sample.
@@ -78,20 +82,25 @@ fn subject(record: &Rollout) -> Option<Subject> {
     attempt.applied.is_some().then_some((attempt.line.generation, goal.digest, attempt.applied))
 }
 
-async fn sample<P: Probe>(probe: Arc<P>, clock: SystemClock, check: Check, wait: Duration, samples: mpsc::Sender<Sample>) {
-    let mut due = sleep_target(wait);
-    loop {
-        sleep_until(due).await;
-        let at = clock.now();
-        let finding = probe.sample(&check).await;
-        if samples.send(Sample { check: check.name.clone(), at, finding }).await.is_err() {
-            return;
-        }
-        // From start to start; after a slow sample the next one is not made up for.
-        due = (due + check.interval).max(sleep_target(Duration::ZERO));
-    }
+/// Takes the samples of one check.
+struct Sampler<P, R: Scheduler> {
+    probe: Arc<P>,
+    scheduler: R,
+    clock: R::Clock,
 }
 
-fn sleep_target(wait: Duration) -> Instant {
-    Instant::now() + wait
+impl<P: Probe, R: Scheduler> Sampler<P, R> {
+    async fn run(self, check: Check, wait: Duration, samples: mpsc::Sender<Sample>) {
+        let mut due = self.clock.now() + wait;
+        loop {
+            self.scheduler.sleep(due.since(self.clock.now())).await;
+            let at = self.clock.now();
+            let finding = self.probe.sample(&check).await;
+            if samples.send(Sample { check: check.name.clone(), at, finding }).await.is_err() {
+                return;
+            }
+            // From start to start; after a slow sample the next one is not made up for.
+            due = (due + check.interval).max(self.clock.now());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What wakes an environment's loop. Wakes carry no work and coalesce: however many come, the next pass looks once (rule R12).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
@@ -60,5 +61,21 @@ impl Wake for Wakes {
     fn state(&self) {
         self.state.store(true, Ordering::Release);
         self.bell.notify_one();
+    }
+}
+
+/// Asks for a fetch of the repository, from wherever a commit is missed. However often it is asked, one fetch answers.
+#[derive(Debug, Clone, Default)]
+pub struct Fetches(Arc<Notify>);
+
+impl Fetches {
+    /// A commit is missed: the next fetch should not wait for its turn.
+    pub fn ask(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until somebody asks; at once if somebody has since the last time.
+    pub(super) async fn asked(&self) {
+        self.0.notified().await;
     }
 }

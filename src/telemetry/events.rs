@@ -109,6 +109,11 @@ pub enum Event {
         /// Why.
         because: String,
     },
+    /// Another controller leads the environment; this one stands by.
+    Following {
+        /// Who leads.
+        leader: String,
+    },
     /// A person's request was carried out or refused.
     RequestAnswered {
         /// What was asked.
@@ -245,6 +250,9 @@ impl Event {
             },
             Self::LeaseGained => Line::new(Info, "lease-gained", "this controller leads now"),
             Self::LeaseLost { because } => Line::new(Warning, "lease-lost", "this controller leads no longer").because(because),
+            Self::Following { leader } => {
+                Line { by: Some(leader), ..Line::new(Info, "following", "another controller leads; standing by") }
+            }
             Self::RequestAnswered { verb, by, accepted, because } => {
                 let message = if *accepted { "a request was carried out" } else { "a request was refused" };
                 Line { by: Some(by), ..Line::new(Info, "request-answered", message).word(verb_word(verb)).because(because) }

@@ -208,6 +208,7 @@ impl Metrics {
             }
             Event::LeaseGained => lease("gained"),
             Event::LeaseLost { .. } => lease("lost"),
+            Event::Following { .. } => lease("following"),
             Event::RequestAnswered { verb, accepted, .. } => {
                 let answer = if *accepted { "carried-out" } else { "refused" };
                 let labels = ByRequest { environment: value(environment), verb: verb_word(verb), answer };

@@ -1,25 +1,33 @@
 //! The ports of the simulation: each call crosses two borders, one before its effect and one before its answer arrives.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::Duration;
 
+use lockstep::domain::check::Check;
 use lockstep::domain::commit::Commit;
 use lockstep::domain::desired::{DesiredState, FileTree};
+use lockstep::domain::health::Finding;
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::plan::Change;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
 use lockstep::domain::time::Timestamp;
-use lockstep::port::{Character, Clock, EdgeError, EdgeKind, Head, Leading, Source, Target, Tip, Wake, Written};
+use lockstep::port::{
+    Character, Clock, EdgeError, EdgeKind, Head, Leading, Probe, Scheduler, Source, Target, Tip, Wake, Written,
+};
 
-use crate::executor::border;
+use crate::executor::{Process, Work, border};
 use crate::planted::Bug;
-use crate::world::{POLL, REPLICAS, Refused, SESSION, Session, Unfenced, World};
+use crate::world::{POLL, Refused, SESSION, Session, Unfenced, World};
 
 /// How many changes one transaction of the simulated target takes.
 const BATCH: usize = 2;
+/// How soon a watch tells, at best.
+const WATCH: Duration = Duration::from_millis(250);
 
 pub(crate) type Shared = Arc<Mutex<World>>;
 
@@ -28,23 +36,63 @@ pub(crate) type Shared = Arc<Mutex<World>>;
 pub(crate) struct Edge {
     pub(crate) world: Shared,
     pub(crate) replica: usize,
+    /// How often the replica was started: a session belongs to one process.
+    pub(crate) start: u64,
     pub(crate) bug: Option<Bug>,
-    /// The wall clock's error when the term began.
-    pub(crate) skew: i64,
+    pub(crate) process: Arc<Process>,
+    said: Arc<Mutex<String>>,
 }
 
 impl Edge {
+    pub(crate) fn new(world: Shared, replica: usize, bug: Option<Bug>, process: Arc<Process>) -> Self {
+        let start = {
+            let mut world = world.lock().unwrap();
+            world.starts[replica] += 1;
+            world.starts[replica]
+        };
+        Self { world, replica, start, bug, process, said: Arc::default() }
+    }
+
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
+    }
+
+    /// Notes what the replica waits for, once.
+    pub(crate) fn waits(&self, reason: &str) {
+        let mut said = self.said.lock().unwrap();
+        if *said != reason {
+            reason.clone_into(&mut said);
+            self.world().note(format!("replica {} waits: {reason}", self.replica));
+        }
     }
 
     fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
     }
 
+    /// Crosses a border, or several: other work of the same process may go first.
+    async fn border(&self) {
+        border().await;
+        while self.world().random.percent(20) {
+            border().await;
+        }
+    }
+
+    /// Takes up to this long at times.
+    async fn dawdle(&self, percent: u32, upto: i64) {
+        let lasts = {
+            let mut world = self.world();
+            if !world.stormy || !world.random.percent(percent) {
+                return;
+            }
+            world.random.below(usize::try_from(upto).unwrap())
+        };
+        self.sleep(Duration::from_millis(lasts as u64)).await;
+    }
+
     /// Before the effect: the call may fail.
     async fn call(&self, what: &str) -> Result<(), EdgeError> {
-        border().await;
+        self.border().await;
         let mut world = self.world();
         let percent = world.faults.fails;
         if world.random.percent(percent) {
@@ -56,7 +104,7 @@ impl Edge {
 
     /// After the effect: the answer may be lost.
     async fn answer(&self, what: &str) -> Result<(), EdgeError> {
-        border().await;
+        self.border().await;
         let mut world = self.world();
         let percent = world.faults.answer_lost;
         if world.random.percent(percent) {
@@ -67,15 +115,62 @@ impl Edge {
     }
 }
 
-impl Clock for Edge {
+/// A replica's clock: the world's time, and how far its wall clock was off when the term began.
+#[derive(Clone)]
+pub(crate) struct SimClock {
+    world: Shared,
+    skew: i64,
+}
+
+impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.world().now + self.skew)
+        Timestamp::from_millis(self.world.lock().unwrap().now + self.skew)
+    }
+}
+
+impl Scheduler for Edge {
+    type Clock = SimClock;
+    type Work = Work;
+
+    fn clock(&self) -> SimClock {
+        let skew = self.world().skew[self.replica];
+        SimClock { world: Arc::clone(&self.world), skew }
+    }
+
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        let lasts = i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
+        let mut until = None;
+        std::future::poll_fn(move |_| {
+            let now = self.world().now;
+            let until = *until.get_or_insert(now.saturating_add(lasts));
+            if until <= now {
+                return Poll::Ready(());
+            }
+            self.process.timer(until);
+            Poll::Pending
+        })
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Work {
+        self.process.spawn(Box::pin(work))
+    }
+}
+
+impl Probe for Edge {
+    async fn sample(&self, _check: &Check) -> Finding {
+        let finding = self.world().probe();
+        self.border().await;
+        match finding.clone() {
+            Finding::Unknown { because } if self.has(Bug::TakesUnknownForFailure) => Finding::Fail { because },
+            Finding::Unknown { .. } if self.has(Bug::TakesUnknownForHealthy) => Finding::Pass,
+            Finding::Pass | Finding::Fail { .. } | Finding::Unknown { .. } => finding,
+        }
     }
 }
 
 impl Source for Edge {
     async fn head(&self) -> Result<Head, EdgeError> {
-        border().await;
+        self.border().await;
         let world = self.world();
         let mirror = &world.mirrors[self.replica];
         let tip = match (mirror.fetched, mirror.tip) {
@@ -87,6 +182,8 @@ impl Source for Edge {
     }
 
     async fn fetch(&self) -> Result<(), EdgeError> {
+        // A slow git server: mirrors lag by up to a few polls.
+        self.dawdle(20, 3 * POLL).await;
         let started = self.call("fetch").await;
         let mut world = self.world();
         let now = world.now;
@@ -127,23 +224,24 @@ impl Source for Edge {
     }
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
-        border().await;
-        let world = self.world();
+        self.border().await;
+        let mut world = self.world();
         if world.mirrors[self.replica].known.contains(&revision) {
             Ok(world.origin.content(revision).tree())
         } else {
+            world.reached("a mirror without the commits it needs");
             Err(EdgeError::new("sim", EdgeKind::NotFound, "read a commit"))
         }
     }
 
     async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
-        border().await;
+        self.border().await;
         let world = self.world();
         Ok(world.mirrors[self.replica].known.contains(&of) && world.origin.descends(revision, of))
     }
 
     async fn commits(&self, after: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
-        border().await;
+        self.border().await;
         let world = self.world();
         let known = after.filter(|after| world.mirrors[self.replica].known.contains(after));
         let Some(after) = known else { return Ok(vec![world.origin.describe(upto)]) };
@@ -229,7 +327,7 @@ impl Target for Edge {
     async fn load(&self) -> Result<Option<Stored>, EdgeError> {
         self.call("read the record").await?;
         let stored = self.world().store.record.clone();
-        border().await;
+        self.border().await;
         Ok(stored.map(|(record, index)| Stored { record, fence: Fence(index) }))
     }
 
@@ -244,12 +342,12 @@ impl Target for Edge {
             let some: BTreeMap<_, _> = live.entries.iter().take(2).map(|(key, entry)| (key.clone(), *entry)).collect();
             live.entries = some;
         }
-        border().await;
+        self.border().await;
         Ok(live)
     }
 
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
-        border().await;
+        self.border().await;
         let world = self.world();
         Ok(keys
             .iter()
@@ -261,12 +359,14 @@ impl Target for Edge {
         self.call("take the lease").await?;
         let mut world = self.world();
         let now = world.now;
-        if let Some(session) = world.lease.as_ref().filter(|session| session.expires > now && session.replica != self.replica) {
+        let mine = |session: &Session| (session.replica, session.start) == (self.replica, self.start);
+        if let Some(session) = world.lease.as_ref().filter(|session| session.expires > now && !mine(session)) {
             return Ok(Leading::Theirs(format!("replica {}", session.replica)));
         }
+        world.note(format!("replica {} leads", self.replica));
         world.sessions += 1;
         let id = world.sessions;
-        world.lease = Some(Session { id, replica: self.replica, expires: now + SESSION });
+        world.lease = Some(Session { id, replica: self.replica, start: self.start, expires: now + SESSION });
         Ok(Leading::Ours(Lease(id)))
     }
 
@@ -277,11 +377,14 @@ impl Target for Edge {
     }
 
     fn holds(&self, lease: &Lease) -> bool {
-        self.world().lease.as_ref().is_some_and(|session| session.id == lease.0)
+        let mut world = self.world();
+        let held = world.lease.as_ref().is_some_and(|session| session.id == lease.0);
+        // Losing it is noticed late at times; the fence is what counts.
+        held || world.random.percent(50)
     }
 
     async fn release(&self, lease: Lease) -> Result<(), EdgeError> {
-        border().await;
+        self.border().await;
         let mut world = self.world();
         if world.lease.as_ref().is_some_and(|session| session.id == lease.0) {
             world.lease = None;
@@ -310,6 +413,10 @@ impl Target for Edge {
         let batches: Vec<&[Change]> = changes.chunks(BATCH).collect();
         for (number, batch) in batches.iter().enumerate() {
             let last = number + 1 == batches.len();
+            if number > 0 {
+                // A slow target: newer commits arrive meanwhile.
+                self.dawdle(15, 2 * POLL).await;
+            }
             if number > 0 && !go_on() {
                 self.world().reached("stopped at a batch boundary");
                 return Ok(written);
@@ -329,7 +436,7 @@ impl Target for Edge {
     }
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
-        border().await;
+        self.border().await;
         Ok(self.world().store.history.values().rev().take(at_most).cloned().collect())
     }
 
@@ -340,7 +447,7 @@ impl Target for Edge {
             world.store.requests.values().filter(|(_, answer)| answer.is_none()).map(|(request, _)| request.clone()).collect()
         };
         open.sort_by_key(|request| request.at);
-        border().await;
+        self.border().await;
         Ok(open)
     }
 
@@ -353,8 +460,19 @@ impl Target for Edge {
         Ok(self.world().store.requests.get(id).and_then(|(_, answer)| answer.clone()))
     }
 
-    async fn watch(&self, _wake: &dyn Wake) {
-        // The scenario wakes replicas itself.
-        assert!(self.replica < REPLICAS);
+    async fn watch(&self, wake: &dyn Wake) {
+        let mut seen = 0;
+        loop {
+            self.sleep(WATCH).await;
+            let mut world = self.world();
+            // News comes late at times: what was read before is stale then, and the fences must hold.
+            let late = world.stormy && world.random.percent(40);
+            if world.store.index != seen && !late {
+                seen = world.store.index;
+                drop(world);
+                wake.live();
+                wake.state();
+            }
+        }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Truth {
     pub(crate) given_out: [Generation; REPLICAS],
     pub(crate) applied_at: i64,
     pub(crate) rewound_at: i64,
+    /// Marked keys whose commit is in no mirror any more.
+    strays: BTreeSet<String>,
     /// Where the branch stood when it was deleted.
     pub(crate) deleted: Option<Revision>,
 }
@@ -238,12 +240,6 @@ fn complete_is_complete(world: &mut World, replica: usize, before: &Rollout, rec
             world.violated(format!("A4: {} is called complete and {name} is not as it says", complete.revision.short()));
         }
     }
-    // Keys of a commit that is in no mirror any more can't be proven ours to delete (rule O3): they stay as strays.
-    let named = before.attempted.iter().chain(&before.complete).chain(&before.last_good);
-    if named.into_iter().any(|reached| !world.mirrors[replica].known.contains(&reached.revision)) {
-        world.reached("a commit that the mirror lost");
-        return;
-    }
     let owner = record.identity.owner;
     let surplus: Vec<String> = world
         .store
@@ -255,8 +251,15 @@ fn complete_is_complete(world: &mut World, replica: usize, before: &Rollout, rec
                 && !state.entries().keys().any(|known| known.as_str() == key.as_str())
         })
         .map(|(key, _)| key.clone())
-        .filter(|key| !excepted.contains(key.as_str()) && !report)
+        .filter(|key| !excepted.contains(key.as_str()) && !report && !world.truth.strays.contains(key.as_str()))
         .collect();
+    // Keys of a commit that is in no mirror any more can't be proven ours to delete (rule O3): they stay as strays.
+    let named = before.attempted.iter().chain(&before.complete).chain(&before.last_good);
+    if named.into_iter().any(|reached| !world.mirrors[replica].known.contains(&reached.revision)) {
+        world.reached("a commit that the mirror lost");
+        world.truth.strays.extend(surplus);
+        return;
+    }
     for key in surplus {
         world.violated(format!("A4: {} is called complete and {key} was left behind", complete.revision.short()));
     }

@@ -85,14 +85,13 @@ impl Bug {
 
 /// The real decision with a bug around it.
 pub(crate) struct Planted<'a> {
-    pub(crate) bug: Option<Bug>,
     pub(crate) edge: &'a Edge,
 }
 
 impl Planted<'_> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "each bug changes one place; a new one is planted where it belongs")]
     pub(crate) fn decide(&self, record: &Rollout, seen: &Observation<'_>) -> Step {
-        let Some(bug) = self.bug else { return record.decide(seen) };
+        let Some(bug) = self.edge.bug else { return record.decide(seen) };
         let mut record = record.clone();
         let mut seen = seen.clone();
         match bug {
@@ -100,6 +99,7 @@ impl Planted<'_> {
             Bug::ForgetsTheFreeze if record.phase == Phase::Frozen => record.phase = Phase::HeldUnproven,
             Bug::ForgetsTheSuspension => record.suspension = None,
             Bug::ForgetsThePin => record.pin = None,
+            Bug::TrustsEveryStamp => seen.led_since = lockstep::domain::time::Timestamp::from_millis(0),
             Bug::OverlooksARestore => {
                 seen.restored = false;
                 seen.remembered = Generation::default();

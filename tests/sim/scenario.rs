@@ -13,6 +13,8 @@ pub(crate) enum Event {
     Nothing,
     /// This replica dies between two awaits.
     Crash(usize),
+    /// This replica is told to end in good order.
+    Stop(usize),
 }
 
 const KEYS: [&str; 8] = ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/g"];
@@ -26,7 +28,8 @@ pub(crate) fn happen(world: &mut World) -> Event {
         35..=37 => rewind(world),
         38..=52 => by_hand(world),
         53..=56 => outage(world),
-        57..=63 => return Event::Crash(world.random.below(crate::world::REPLICAS)),
+        57..=61 => return crash(world),
+        62..=63 => return Event::Stop(world.random.below(crate::world::REPLICAS)),
         64..=68 => pause(world),
         69..=71 => jump(world),
         72..=86 => ask(world),
@@ -186,6 +189,18 @@ fn outage(world: &mut World) {
         world.sick_until = world.now + lasts;
         world.reached("a service that is sick by itself");
     }
+}
+
+/// A replica dies, and at times its disk with it.
+fn crash(world: &mut World) -> Event {
+    let replica = world.random.below(crate::world::REPLICAS);
+    world.note(format!("replica {replica} dies"));
+    if world.random.percent(25) {
+        world.mirrors[replica] = crate::world::Mirror::default();
+        world.reached("a lost mirror");
+        world.note("and its mirror is lost");
+    }
+    Event::Crash(replica)
 }
 
 fn pause(world: &mut World) {

@@ -33,6 +33,8 @@ pub(crate) struct Stored {
 pub(crate) struct Session {
     pub(crate) id: u64,
     pub(crate) replica: usize,
+    /// Which start of that replica: nobody renews a dead process's session.
+    pub(crate) start: u64,
     pub(crate) expires: i64,
 }
 
@@ -79,7 +81,10 @@ pub(crate) struct World {
     pub(crate) sessions: u64,
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) skew: Vec<i64>,
-    pub(crate) wake_at: Vec<i64>,
+    /// How often each replica was started.
+    pub(crate) starts: Vec<u64>,
+    /// A replica that died comes back then.
+    pub(crate) dead_until: Vec<i64>,
     pub(crate) paused_until: Vec<i64>,
     pub(crate) faults: Faults,
     /// Things still happen.
@@ -137,7 +142,8 @@ impl World {
             sessions: 0,
             mirrors: vec![Mirror::default(); REPLICAS],
             skew: vec![0; REPLICAS],
-            wake_at: vec![0; REPLICAS],
+            starts: vec![0; REPLICAS],
+            dead_until: vec![0; REPLICAS],
             paused_until: vec![0; REPLICAS],
             faults: Faults::NONE,
             stormy: true,
@@ -186,6 +192,23 @@ impl World {
             }
         }
         live
+    }
+
+    /// A process is gone; the next one of this replica starts a little later and remembers nothing.
+    pub(crate) fn dies(&mut self, replica: usize) {
+        self.dead_until[replica] = self.now + 2_000;
+        self.truth.given_out[replica] = Generation::default();
+    }
+
+    /// A process that is neither paused nor dead renews its session in time; otherwise it runs out.
+    pub(crate) fn renew_the_session(&mut self) {
+        let now = self.now;
+        let Some(session) = &mut self.lease else { return };
+        if session.start == self.starts[session.replica] && self.paused_until[session.replica] <= now {
+            session.expires = session.expires.max(now + SESSION);
+        } else if session.expires <= now {
+            self.lease = None;
+        }
     }
 
     /// Somebody writes, copies or deletes a key.
@@ -311,6 +334,9 @@ impl World {
                     *slot = Some(answer.clone());
                 }
             }
+            let Rollout { phase, reason, .. } = &save.record;
+            let goal = save.record.goal.as_ref().map(|goal| goal.revision.short()).unwrap_or_default();
+            self.note(format!("replica {replica}: {} {goal} {reason}", phase.word()));
             self.store.record = Some((save.record.clone(), index));
             fence = index;
         }

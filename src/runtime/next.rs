@@ -1,0 +1,103 @@
+//! What comes after a pass, whoever makes the passes: look again, wait, back off, or give the term up.
+
+use std::time::Duration;
+
+use super::memory::Memory;
+use super::pass::Passed;
+use crate::domain::name::STATE_PREFIX;
+use crate::domain::time::Timestamp;
+use crate::port::{EdgeError, EdgeKind};
+
+/// So many refused writes in a row, without a key to blame, can't be chance.
+const LOSING: u32 = 3;
+
+/// What the maker of passes does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Make the next pass at once.
+    Again,
+    /// Nothing is to be done until something is new, or until this moment.
+    Wait {
+        /// None: only news counts.
+        until: Option<Timestamp>,
+        /// The mirror lacks a commit: a fetch is worth it.
+        fetch: bool,
+    },
+    /// A call failed: the next pass comes after this.
+    BackOff(Duration),
+    /// Somebody else may hold the lease: no pass counts until it is taken again.
+    GiveUp,
+}
+
+/// What comes after this outcome; memory forgets what the outcome makes doubtful.
+pub(super) fn after(outcome: &Result<Passed, EdgeError>, memory: &mut Memory) -> Next {
+    match outcome {
+        // That somebody else moved first is ordinary news, once.
+        Ok(Passed::Stale) if memory.failures >= LOSING => Next::GiveUp,
+        Ok(Passed::Moved(_) | Passed::Stale) => Next::Again,
+        Ok(Passed::Waiting { waiting, fetch }) => Next::Wait { until: waiting.until, fetch: *fetch },
+        Ok(Passed::Troubled(error)) | Err(error) => {
+            memory.failed();
+            if is_about_our_state(error) { Next::GiveUp } else { Next::BackOff(memory.back_off()) }
+        }
+    }
+}
+
+/// A conflict about our own state is about the lease or the record, not about a key that somebody fights for.
+fn is_about_our_state(error: &EdgeError) -> bool {
+    error.kind == EdgeKind::Conflict && error.about.iter().all(|key| key.starts_with(STATE_PREFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
+    use crate::domain::rollout::Waiting;
+    use crate::runtime::reading::Fit;
+
+    fn memory() -> Memory {
+        let fit = Fit { roots: KeyRoots::parse(&["config/"]).unwrap(), files: false, settle: Duration::ZERO };
+        Memory::new(EnvironmentName::parse("test").unwrap(), RepositoryName::parse("calvin").unwrap(), fit)
+    }
+
+    fn error(kind: EdgeKind, about: &[&str]) -> EdgeError {
+        EdgeError::new("sim", kind, "write").about(about.iter().map(|&key| key.to_owned()).collect())
+    }
+
+    #[track_caller]
+    fn check(outcome: &Result<Passed, EdgeError>, failures: u32, expected: Next) {
+        let mut memory = memory();
+        memory.failures = failures;
+        assert_eq!(after(outcome, &mut memory), expected);
+    }
+
+    #[test]
+    fn each_outcome_of_a_pass_says_what_comes_next() {
+        let at = Timestamp::from_millis(7);
+        let waiting = |until, fetch| Ok(Passed::Waiting { waiting: Waiting { reason: String::new(), until }, fetch });
+        check(&waiting(Some(at), true), 0, Next::Wait { until: Some(at), fetch: true });
+        check(&waiting(None, false), 0, Next::Wait { until: None, fetch: false });
+        check(&Ok(Passed::Stale), 1, Next::Again);
+        check(&Ok(Passed::Stale), LOSING, Next::GiveUp);
+    }
+
+    #[test]
+    fn a_failure_is_waited_out_ever_longer_and_a_lost_lease_ends_the_term() {
+        let transient = || Err(error(EdgeKind::Transient, &[]));
+        check(&transient(), 0, Next::BackOff(Duration::from_millis(500)));
+        check(&transient(), 3, Next::BackOff(Duration::from_secs(4)));
+        check(&transient(), 30, Next::BackOff(Duration::from_secs(30)));
+        let troubled = |about: &[&str]| Ok(Passed::Troubled(error(EdgeKind::Conflict, about)));
+        check(&troubled(&["config/a"]), 0, Next::BackOff(Duration::from_millis(500)));
+        check(&troubled(&["lockstep/calvin/test/lease"]), 0, Next::GiveUp);
+        check(&troubled(&[]), 0, Next::GiveUp);
+    }
+
+    #[test]
+    fn what_was_read_before_a_failure_does_not_count_after_it() {
+        let mut memory = memory();
+        memory.live = Some(crate::domain::live::LiveState::default());
+        after(&Err(error(EdgeKind::Transient, &[])), &mut memory);
+        assert!(memory.live.is_none());
+    }
+}

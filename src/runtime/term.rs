@@ -1,0 +1,157 @@
+//! One term of leadership: passes, samples in between, and sleep until something is new.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::events;
+use super::keeper::Keeper;
+use super::memory::Memory;
+use super::next::{Next, after};
+use super::pass::{Decide, Passed, World, pass_with};
+use super::sampling::Sampling;
+use crate::domain::rollout::{HeadVerdict, HistoryLine, Rollout};
+use crate::domain::time::Timestamp;
+use crate::port::{Clock, EdgeError, Probe, Scheduler, Source, Target};
+
+/// All keys are read again this often, in case a watch missed something (rule W2).
+const SWEEP: Duration = Duration::from_hours(1);
+
+/// Why a term ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Asked to stop.
+    Stopped,
+    /// Somebody else may have the lease now.
+    Lost,
+    /// The environment is retired: nothing to lead until the head moves (rule O9).
+    Retired,
+}
+
+impl End {
+    pub(super) const fn why(self) -> &'static str {
+        match self {
+            Self::Stopped => "this controller stops",
+            Self::Lost => "somebody else may hold it now",
+            Self::Retired => "the environment is retired",
+        }
+    }
+}
+
+impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> {
+    /// Makes passes until the lease is gone.
+    pub(super) async fn lead(
+        &self,
+        memory: &mut Memory,
+        lease: &T::Lease,
+        stop: &CancellationToken,
+        decide: &Decide<'_>,
+    ) -> End {
+        memory.led_anew();
+        let clock = self.scheduler.clock();
+        let led_since = clock.now();
+        let mut sampling = Sampling::new(Arc::clone(&self.probe), self.scheduler.clone(), clock.clone());
+        let mut sweep = led_since + SWEEP;
+        let mut failing = String::new();
+        let go_on = || !self.wakes.head_is_new() && !stop.is_cancelled();
+        let announce = |record: &Rollout, line: &HistoryLine| {
+            self.telemetry.emit(&events::subject(record), &events::of_beginning(line));
+        };
+        while !stop.is_cancelled() {
+            if !self.target.holds(lease) {
+                return End::Lost;
+            }
+            self.hear(memory, clock.now(), &mut sweep);
+            // A failure found during the last pass must not be overlooked by this one.
+            while let Some(sample) = sampling.waiting() {
+                memory.take(&sample);
+            }
+            let world = World {
+                source: &self.source,
+                target: &*self.target,
+                clock: &clock,
+                led_since,
+                go_on: &go_on,
+                announce: &announce,
+            };
+            let outcome = pass_with(&world, memory, lease, decide).await;
+            self.tell(&outcome, clock.now(), &mut failing);
+            let next = after(&outcome, memory);
+            if let Some(stored) = memory.stored() {
+                self.telemetry.metrics().in_phase(&self.environment, stored.record.phase);
+                sampling.follow(&stored.record, memory);
+            }
+            let wait = match next {
+                Next::Again => continue,
+                Next::GiveUp => return End::Lost,
+                Next::Wait { until: None, .. } if is_retired(memory) => return End::Retired,
+                Next::Wait { until, fetch } => {
+                    if fetch {
+                        self.fetches.ask();
+                    }
+                    until.map_or(SWEEP, |until| until.since(clock.now()).max(Duration::from_millis(1)))
+                }
+                Next::BackOff(wait) => wait,
+            };
+            self.sleep(wait, &mut sampling, memory, stop).await;
+        }
+        End::Stopped
+    }
+
+    /// Forgets what the news makes doubtful.
+    fn hear(&self, memory: &mut Memory, now: Timestamp, sweep: &mut Timestamp) {
+        let news = self.wakes.take();
+        if news.live || now >= *sweep {
+            memory.live_changed();
+            *sweep = now + SWEEP;
+        }
+        if news.state {
+            memory.state_changed();
+        }
+    }
+
+    /// Says what a pass came to.
+    fn tell(&self, outcome: &Result<Passed, EdgeError>, now: Timestamp, failing: &mut String) {
+        match outcome {
+            Ok(Passed::Moved(done)) => {
+                let subject = events::subject(&done.to);
+                for event in events::of_move(done) {
+                    self.telemetry.emit(&subject, &event);
+                }
+                failing.clear();
+            }
+            Ok(Passed::Waiting { .. }) => {
+                self.telemetry.metrics().pass_succeeded(&self.environment, now);
+                failing.clear();
+            }
+            Ok(Passed::Stale) => {}
+            Ok(Passed::Troubled(error)) | Err(error) => self.report_once(error, failing),
+        }
+    }
+
+    /// Sleeps until the time is over, something is new, or a sample changes the picture.
+    async fn sleep(&self, wait: Duration, sampling: &mut Sampling<P, R>, memory: &mut Memory, stop: &CancellationToken) {
+        let timer = self.scheduler.sleep(wait);
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.wakes.next() => return,
+                sample = sampling.next() => {
+                    if memory.take(&sample) {
+                        return;
+                    }
+                }
+                () = &mut timer => return,
+            }
+        }
+    }
+}
+
+/// Whether the branch head no longer names the environment.
+fn is_retired(memory: &Memory) -> bool {
+    let note = memory.stored().and_then(|stored| stored.record.note.as_ref());
+    note.is_some_and(|note| note.verdict == HeadVerdict::Retired)
+}

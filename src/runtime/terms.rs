@@ -1,0 +1,128 @@
+//! Term after term: asks for the lease of an environment, leads it for as long as the lease lasts, and asks again.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::keeper::Keeper;
+use super::memory::Memory;
+use super::observe::{equipped, no_record};
+use super::pass::Decide;
+use super::term::End;
+use super::wakes::News;
+use crate::domain::rollout::Rollout;
+use crate::port::{EdgeError, Leading, Probe, Scheduler, Source, Target};
+use crate::telemetry::Event;
+
+/// How often a free lease is asked for, besides at every sign that it may be free.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// So many times a controller whose mirror lacks commits leaves the lease to others (rule S2).
+const PATIENCE: u32 = 12;
+
+/// What is the same until it changes, and told when it does.
+#[derive(Default)]
+struct Told {
+    failure: String,
+    leader: String,
+}
+
+impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> {
+    /// Keeps the environment until it is told to stop. The pass under way is finished then, and the lease given back.
+    pub async fn keep(&self, stop: &CancellationToken) {
+        self.keep_with(stop, &Rollout::decide).await;
+    }
+
+    /// The same with another decision: the simulation plants bugs here and must notice each.
+    pub async fn keep_with(&self, stop: &CancellationToken, decide: &Decide<'_>) {
+        let watch = async {
+            self.target.watch(&*self.wakes).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = self.terms(stop, decide) => {}
+            () = watch => {}
+        }
+    }
+
+    async fn terms(&self, stop: &CancellationToken, decide: &Decide<'_>) {
+        let mut memory = Memory::new(self.environment.clone(), self.repository.clone(), self.fit.clone());
+        let mut patience = PATIENCE;
+        let mut told = Told::default();
+        while !stop.is_cancelled() {
+            let mut end = End::Lost;
+            match self.try_to_lead(&mut memory, &mut patience).await {
+                Ok(Leading::Ours(lease)) => {
+                    patience = PATIENCE;
+                    told = Told::default();
+                    self.emit(&Event::LeaseGained);
+                    end = self.lead(&mut memory, &lease, stop, decide).await;
+                    if let Err(error) = self.target.release(lease).await {
+                        self.report(&error);
+                    }
+                    self.emit(&Event::LeaseLost { because: end.why().to_owned() });
+                }
+                Ok(Leading::Theirs(leader)) => {
+                    told.failure.clear();
+                    if told.leader != leader {
+                        self.emit(&Event::Following { leader: leader.clone() });
+                        told.leader = leader;
+                    }
+                }
+                Err(error) => self.report_once(&error, &mut told.failure),
+            }
+            self.wait_for_a_chance(end, stop).await;
+        }
+    }
+
+    /// Takes the lease, unless the mirror lacks what leading needs and another controller may have it.
+    async fn try_to_lead(&self, memory: &mut Memory, patience: &mut u32) -> Result<Leading<T::Lease>, EdgeError> {
+        // Before anything is written there, the lease included: it may be the wrong place.
+        match self.target.load().await? {
+            None if self.initialises_itself => drop(self.target.initialise().await?),
+            None => return Err(no_record(&*self.target)),
+            Some(stored) => {
+                if *patience > 0 && !equipped(memory, &self.source, &stored.record).await? {
+                    self.fetches.ask();
+                    // Patience is with a lease that nobody takes; whoever leads will not be driven out by it.
+                    if let Some(leader) = self.target.leader().await? {
+                        *patience = PATIENCE;
+                        return Ok(Leading::Theirs(leader));
+                    }
+                    *patience -= 1;
+                    return Ok(Leading::Theirs("whoever has the commits that this mirror lacks".to_owned()));
+                }
+            }
+        }
+        self.target.lead().await
+    }
+
+    async fn wait_for_a_chance(&self, end: End, stop: &CancellationToken) {
+        if end == End::Retired {
+            return self.rest_retired(stop).await;
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.wakes.next() => {}
+            () = self.scheduler.sleep(ASK_AGAIN) => {}
+        }
+        self.wakes.take();
+    }
+    /// Only a new head brings a retired environment back, and only a request wants a leader meanwhile.
+    async fn rest_retired(&self, stop: &CancellationToken) {
+        let mut news = News { state: true, ..News::default() };
+        while !stop.is_cancelled() {
+            let asked = news.state && self.target.requests().await.map_or(true, |requests| !requests.is_empty());
+            if news.head || asked {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = self.wakes.next() => {}
+            }
+            news = self.wakes.take();
+        }
+    }
+}
