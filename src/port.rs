@@ -169,9 +169,13 @@ pub trait Source: Send + Sync {
     fn watch(&self, wake: &(dyn Fn() + Sync)) -> impl Future<Output = ()> + Send;
 
     /// Keeps these commits in the mirror whatever happens to the branch, under names of this environment (rule S2). Commits
-    /// that the mirror lacks are left out.
-    fn keep(&self, environment: &EnvironmentName, revisions: &[Revision])
-    -> impl Future<Output = Result<(), EdgeError>> + Send;
+    /// that the mirror lacks are left out. Where the configuration says so, a later fetch names last good at the origin too.
+    fn keep(
+        &self,
+        environment: &EnvironmentName,
+        revisions: &[Revision],
+        last_good: Option<Revision>,
+    ) -> impl Future<Output = Result<(), EdgeError>> + Send;
 }
 
 /// Who leads an environment.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep::client::git::{GitOptions, GitSource};
-use lockstep::config::{Repository, RepositoryUrl};
+use lockstep::config::{KeepRefs, Repository, RepositoryUrl};
 use lockstep::domain::desired::read_for;
 use lockstep::domain::name::{EnvironmentName, RepositoryName};
 use lockstep::domain::rollout::Phase;
@@ -92,6 +92,7 @@ fn source(repository: PathBuf, data: &tempfile::TempDir) -> GitSource {
         ssh_key: None,
         known_hosts: None,
         ca: None,
+        keep_refs: KeepRefs::Mirror,
     };
     GitSource::open(&settings, data.path(), Arc::new(SystemClock::start()), GitOptions::default()).unwrap()
 }

@@ -76,8 +76,13 @@ impl<S: Source> Source for Timed<'_, S> {
         self.edge.watch(wake).await;
     }
 
-    async fn keep(&self, environment: &EnvironmentName, revisions: &[Revision]) -> Result<(), EdgeError> {
-        self.watch.during(REST, self.edge.keep(environment, revisions)).await
+    async fn keep(
+        &self,
+        environment: &EnvironmentName,
+        revisions: &[Revision],
+        last_good: Option<Revision>,
+    ) -> Result<(), EdgeError> {
+        self.watch.during(REST, self.edge.keep(environment, revisions, last_good)).await
     }
 }
 

@@ -127,7 +127,7 @@ impl From<ConfigError> for Failure {
         match error {
             ConfigError::File { .. } => Self::new(error.to_string())
                 .because_source(&error)
-                .hint("name it with --config FILE or LOCKSTEP_CONFIG; SECURITY.md says what belongs in it"),
+                .hint("name it with --config FILE or LOCKSTEP_CONFIG; docs/controller.md has every field"),
             ConfigError::Invalid(problems) => Self { problems, ..Self::new("the controller's configuration is invalid") },
         }
     }

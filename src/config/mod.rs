@@ -56,6 +56,19 @@ pub struct Repository {
     pub known_hosts: Option<PathBuf>,
     /// A CA file for https instead of the system's.
     pub ca: Option<PathBuf>,
+    /// Where the commits that environments rest on are kept when the branch drops them.
+    pub keep_refs: KeepRefs,
+}
+
+/// Where last good of each environment is kept (rule S2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepRefs {
+    /// In this controller's mirror.
+    #[default]
+    Mirror,
+    /// In the repository too, as `refs/lockstep/<environment>/last-good`: a controller that lost its mirror finds it there.
+    /// The token or key must be allowed to push.
+    Push,
 }
 
 /// Where a repository is.

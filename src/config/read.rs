@@ -11,7 +11,7 @@ use serde_saphyr::Location;
 use super::environment_variables::ConsulVariables;
 use super::fields::{Fields, Given, Problems, path_from, read_with, text_of};
 use super::raw::{self, Item};
-use super::{Checks, Config, Network, Repository, RepositoryUrl, repository, target};
+use super::{Checks, Config, KeepRefs, Network, Repository, RepositoryUrl, repository, target};
 use crate::domain::desired::Problem;
 
 /// Why there is no configuration.
@@ -96,6 +96,8 @@ fn repository(mut fields: Fields, base: &Path, problems: &mut Problems) -> Optio
     let ssh_key = fields.path("ssh_key", base, problems);
     let known_hosts = fields.path("known_hosts", base, problems);
     let ca = fields.path("ca", base, problems);
+    let keep_refs =
+        fields.parsed("keep_refs", problems, repository::keep_refs).map_or_else(KeepRefs::default, |given| given.value);
     if let Some(url) = &url {
         let useless = |problems: &mut Problems, what: &str, kind: &str| {
             problems.add(
@@ -120,7 +122,7 @@ fn repository(mut fields: Fields, base: &Path, problems: &mut Problems) -> Optio
         }
     }
     fields.finish(problems);
-    Some(Repository { url: url?.value, branch, poll, fetch_timeout, token, ssh_key, known_hosts, ca })
+    Some(Repository { url: url?.value, branch, poll, fetch_timeout, token, ssh_key, known_hosts, ca, keep_refs })
 }
 
 fn checks(mut fields: Fields, base: &Path, problems: &mut Problems) -> Checks {

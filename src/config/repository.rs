@@ -6,8 +6,8 @@ use std::path::Path;
 
 use reqwest::Url;
 
-use super::RepositoryUrl;
 use super::fields::path_from;
+use super::{KeepRefs, RepositoryUrl};
 
 /// What is wrong, and what to write instead. Neither repeats a URL, which may hold a password.
 type Refusal = (String, String);
@@ -17,6 +17,15 @@ const CREDENTIALS: &str = "use token: {file: …} or {env: …} beside url, or s
 
 fn refuse<T>(message: &str, hint: &str) -> Result<T, Refusal> {
     Err((message.to_owned(), hint.to_owned()))
+}
+
+/// Reads `repository.keep_refs`.
+pub(super) fn keep_refs(text: &str) -> Result<KeepRefs, Refusal> {
+    match text {
+        "mirror" => Ok(KeepRefs::Mirror),
+        "push" => Ok(KeepRefs::Push),
+        _ => refuse("it is neither mirror nor push", "write mirror, or push to keep last good in the repository too"),
+    }
 }
 
 /// Reads `repository.url`; a relative path is relative to `base`.

@@ -19,7 +19,8 @@ pub struct Memory {
     pub(super) stored: Option<Stored>,
     pub(super) live: Option<LiveState>,
     pub(super) requests: Option<Vec<Request>>,
-    pub(super) kept: Vec<Revision>,
+    /// What is named in the mirror: commits, and last good among them.
+    pub(super) kept: Option<(Vec<Revision>, Option<Revision>)>,
     pub(super) health: HealthLog,
     /// Which attempt the samples are of, when it was applied, and since when this process leads.
     pub(super) health_of: Option<(Generation, Option<Timestamp>, Timestamp)>,
@@ -42,7 +43,7 @@ impl Memory {
             stored: None,
             live: None,
             requests: None,
-            kept: Vec::new(),
+            kept: None,
             health: HealthLog::default(),
             health_of: None,
             trouble: None,

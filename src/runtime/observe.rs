@@ -114,8 +114,27 @@ pub(super) async fn equipped<S: Source>(memory: &mut Memory, source: &S, record:
     Ok(true)
 }
 
+/// Names the commits of these records in the mirror, whatever happens to the branch: before anything is written that rests
+/// on them, and by a controller that stands by, so that it can go on from there (rule S2). The last record's last good is the
+/// one that counts.
+///
+/// # Errors
+/// When the mirror can't be written.
+pub(super) async fn keep<S: Source>(memory: &mut Memory, source: &S, records: &[&Rollout]) -> Result<(), EdgeError> {
+    let keep: BTreeSet<Revision> = records.iter().flat_map(|record| to_keep(record)).collect();
+    let keep: Vec<Revision> = keep.into_iter().collect();
+    let Some(record) = records.last() else { return Ok(()) };
+    let last_good = record.last_good.as_ref().map(|good| good.revision);
+    if memory.kept.as_ref().is_some_and(|kept| (&kept.0, kept.1) == (&keep, last_good)) {
+        return Ok(());
+    }
+    source.keep(&record.identity.environment, &keep, last_good).await?;
+    memory.kept = Some((keep, last_good));
+    Ok(())
+}
+
 /// The record's commits that must stay in the mirror whatever happens to the branch (rule S2).
-pub(super) fn to_keep(record: &Rollout) -> Vec<Revision> {
+fn to_keep(record: &Rollout) -> Vec<Revision> {
     let mut keep = record.revisions_needed(&[]);
     keep.extend([&record.goal, &record.complete, &record.last_good].into_iter().flatten().map(|reached| reached.tip));
     keep.extend(record.proven.iter().map(|proof| proof.revision));

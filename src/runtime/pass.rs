@@ -1,6 +1,5 @@
 //! One pass: look at the world, decide exactly one step, do it (rule R12).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::memory::Memory;
@@ -152,7 +151,7 @@ async fn record<S: Source, T: Target, C: Clock>(
     stored: Stored,
     save: &Save,
 ) -> Passed {
-    if let Err(error) = keep(world, memory, &[&stored.record, &save.record]).await {
+    if let Err(error) = observe::keep(memory, world.source, &[&stored.record, &save.record]).await {
         return failed(world, memory, error, None);
     }
     announce(world, memory, save);
@@ -180,7 +179,7 @@ async fn write<S: Source, T: Target, C: Clock>(
     };
     // Interrupted, the attempt still rests on what the record names now; finished, on what the closing one names.
     let opening = apply.opening.as_ref().map_or(&stored.record, |opening| &opening.record);
-    if let Err(error) = keep(world, memory, &[&stored.record, opening, &apply.closing.record]).await {
+    if let Err(error) = observe::keep(memory, world.source, &[&stored.record, opening, &apply.closing.record]).await {
         return failed(world, memory, error, about);
     }
     if let Some(opening) = &apply.opening {
@@ -266,18 +265,4 @@ fn failed<S, T, C: Clock>(
     let keys = error.about.iter().filter_map(|key| KeyPath::parse(key).ok()).collect();
     memory.trouble = Some(Trouble { kind, text: error.chain(), keys, intent, revision, since, retry });
     if first { Passed::Stale } else { Passed::Troubled(error) }
-}
-
-/// Names the records' commits in the mirror before anything is written that rests on them (rule S2).
-async fn keep<S: Source, T: Target, C: Clock>(
-    world: &World<'_, S, T, C>,
-    memory: &mut Memory,
-    records: &[&Rollout],
-) -> Result<(), EdgeError> {
-    let keep: BTreeSet<Revision> = records.iter().flat_map(|record| observe::to_keep(record)).collect();
-    let keep: Vec<Revision> = keep.into_iter().collect();
-    let Some(record) = records.first().filter(|_| memory.kept != keep) else { return Ok(()) };
-    world.source.keep(&record.identity.environment, &keep).await?;
-    memory.kept = keep;
-    Ok(())
 }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
 use super::memory::Memory;
-use super::observe::{equipped, no_record};
+use super::observe::{equipped, keep, no_record};
 use super::pass::Decide;
 use super::term::End;
 use super::wakes::News;
@@ -82,6 +82,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
             None if self.initialises_itself => drop(self.target.initialise().await?),
             None => return Err(no_record(&*self.target)),
             Some(stored) => {
+                keep(memory, &self.source, &[&stored.record]).await?;
                 if *patience > 0 && !equipped(memory, &self.source, &stored.record).await? {
                     self.fetches.ask();
                     // Patience is with a lease that nobody takes; whoever leads will not be driven out by it.

@@ -47,6 +47,28 @@ fn with_environment(fields: &str) -> String {
     format!("repository: {{url: ./c}}\nenvironments:\n  test: {{{fields}}}\n")
 }
 
+/// `docs/controller.md` has every field and is read as it stands.
+#[test]
+fn the_reference_of_this_file_is_true_and_complete() {
+    let reference = include_str!("../../docs/controller.md");
+    let examples: Vec<&str> =
+        reference.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
+    assert_eq!(examples.len(), 2);
+    let mut documented = std::collections::BTreeSet::new();
+    for example in examples {
+        let (config, _folder) = read_text(example, &ConsulVariables::default());
+        config.unwrap_or_else(|error| panic!("{error}\n{example}"));
+        let words = example.split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == ':'));
+        documented.extend(words.filter_map(|word| word.strip_suffix(':')));
+    }
+    let reader = concat!(include_str!("../../src/config/read.rs"), include_str!("../../src/config/target.rs"));
+    let read = ["duration(\"", "path(\"", "parsed(\"", "credential(\"", "section(\"", "texts(\"", "required(\"", "take(\""]
+        .into_iter()
+        .flat_map(|call| reader.split(call).skip(1).filter_map(|rest| rest.split('"').next()));
+    let missing: Vec<&str> = read.filter(|field| !documented.contains(field)).collect();
+    assert!(missing.is_empty(), "docs/controller.md does not show {missing:?}");
+}
+
 #[test]
 fn a_whole_file_means_what_it_says() {
     let (config, folder) = read_text(

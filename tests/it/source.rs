@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod hostile;
+mod kept;
 mod network;
 mod ssh;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use lockstep::client::git::{GitOptions, GitSource};
-use lockstep::config::{Repository, RepositoryUrl};
+use lockstep::config::{KeepRefs, Repository, RepositoryUrl};
 use lockstep::domain::desired::{FileTree, Node};
 use lockstep::domain::revision::Revision;
 use lockstep::domain::time::Timestamp;
@@ -53,6 +54,7 @@ impl Place {
             ssh_key: None,
             known_hosts: None,
             ca: None,
+            keep_refs: KeepRefs::Mirror,
         };
         Self { data: tempfile::tempdir().unwrap(), clock: Arc::default(), settings, options: GitOptions::default() }
     }

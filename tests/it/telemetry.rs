@@ -87,7 +87,7 @@ const fn name(event: &Event) -> &'static str {
     }
 }
 
-const NAMES: usize = 19;
+const NAMES: usize = 20;
 
 fn subject() -> Subject {
     Subject {
@@ -178,15 +178,16 @@ fn no_label_is_free_text() {
     telemetry.metrics().in_phase(&subject().environment, Phase::Steady);
     telemetry.metrics().pass_succeeded(&subject().environment, Timestamp::from_millis(1_700_000_000_500));
     let kinds = [EdgeKind::Transient, EdgeKind::Conflict, EdgeKind::Refused, EdgeKind::NotFound, EdgeKind::Denied];
-    let closed: BTreeSet<&str> = ["production", "gained", "lost", "repaired", "reported", "carried-out", "refused"]
-        .into_iter()
-        .chain(["rollback", "release", "suspend", "resume", "overwrite-drift"])
-        .chain(Phase::ALL.map(Phase::word))
-        .chain(Outcome::ALL.map(Outcome::word))
-        .chain(Intent::ALL.map(Intent::word))
-        .chain(HeadVerdict::ALL.map(HeadVerdict::word))
-        .chain(kinds.map(EdgeKind::word))
-        .collect();
+    let closed: BTreeSet<&str> =
+        ["production", "gained", "lost", "following", "repaired", "reported", "carried-out", "refused"]
+            .into_iter()
+            .chain(["rollback", "release", "suspend", "resume", "overwrite-drift"])
+            .chain(Phase::ALL.map(Phase::word))
+            .chain(Outcome::ALL.map(Outcome::word))
+            .chain(Intent::ALL.map(Intent::word))
+            .chain(HeadVerdict::ALL.map(HeadVerdict::word))
+            .chain(kinds.map(EdgeKind::word))
+            .collect();
     let mut seen = 0;
     for series in metrics(&telemetry).keys() {
         let labels = series.split_once('{').unwrap().1.trim_end_matches('}');

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep::client::git::{GitOptions, GitSource};
-use lockstep::config::{Repository, RepositoryUrl};
+use lockstep::config::{KeepRefs, Repository, RepositoryUrl};
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{Clock, EdgeKind, Source, Tip};
 use tempfile::TempDir;
@@ -115,6 +115,7 @@ fn source(sshd: &Sshd, repository: &Path, data: &Path, key: &str, known_hosts: P
         ssh_key: Some(sshd.file(key)),
         known_hosts: Some(known_hosts),
         ca: None,
+        keep_refs: KeepRefs::Mirror,
     };
     fs::set_permissions(sshd.file(key), fs::Permissions::from_mode(0o600)).unwrap();
     GitSource::open(&settings, data, Arc::new(Still), GitOptions::default()).unwrap()

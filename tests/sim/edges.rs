@@ -256,7 +256,7 @@ impl Source for Edge {
 
     async fn watch(&self, _wake: &(dyn Fn() + Sync)) {}
 
-    async fn keep(&self, _environment: &EnvironmentName, revisions: &[Revision]) -> Result<(), EdgeError> {
+    async fn keep(&self, _: &EnvironmentName, revisions: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
         self.call("keep").await?;
         if !self.has(Bug::KeepsNothing) {
             self.world().mirrors[self.replica].kept = revisions.iter().copied().collect();
@@ -276,6 +276,12 @@ impl Edge {
             Refused::Denied(keys) => (EdgeKind::Denied, keys),
         };
         EdgeError::new("sim", kind, "write a transaction").because("it was refused").about(about)
+    }
+
+    /// The process learns that its write was carried out.
+    fn gave_out(&self, save: &Save) {
+        let given_out = &mut self.world().truth.given_out[self.replica];
+        *given_out = save.record.generation.max(*given_out);
     }
 
     /// Somebody writes a key just before we do.
@@ -393,7 +399,9 @@ impl Target for Edge {
     }
 
     async fn save(&self, lease: &Lease, expected: Fence, save: &Save) -> Result<Fence, EdgeError> {
-        Ok(self.transaction(lease, expected, Some(save), &[], None).await?.record)
+        let written = self.transaction(lease, expected, Some(save), &[], None).await?;
+        self.gave_out(save);
+        Ok(written.record)
     }
 
     async fn apply(
@@ -407,6 +415,7 @@ impl Target for Edge {
         let changes = &apply.plan.changes;
         if changes.len() <= BATCH {
             let whole = self.transaction(lease, expected, Some(&apply.at_once()), changes, Some(desired)).await?;
+            self.gave_out(&apply.closing);
             return Ok(Written { complete: true, ..whole });
         }
         let mut written = Written { record: expected, complete: false, keys: Vec::new() };
@@ -419,6 +428,7 @@ impl Target for Edge {
             }
             if number > 0 && !go_on() {
                 self.world().reached("stopped at a batch boundary");
+                apply.opening.iter().for_each(|opening| self.gave_out(opening));
                 return Ok(written);
             }
             let early = self.has(Bug::SaysCompleteTooEarly) && number == 0;
@@ -432,6 +442,7 @@ impl Target for Edge {
             written.keys.extend(done.keys);
             written.complete = last;
         }
+        self.gave_out(&apply.closing);
         Ok(written)
     }
 

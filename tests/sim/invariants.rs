@@ -31,7 +31,8 @@ pub(crate) struct Truth {
     frozen_at: Option<i64>,
     /// What a person's rollback saw, until `resume` or a newer digest.
     pinned: BTreeSet<RevisionDigest>,
-    /// The highest generation that each replica has given out since it started.
+    /// The highest generation that each replica knows to have given out since it started: one whose write failed
+    /// half-way, and that a restore then took away, it can't know.
     pub(crate) given_out: [Generation; REPLICAS],
     pub(crate) applied_at: i64,
     pub(crate) rewound_at: i64,
@@ -283,7 +284,6 @@ fn generations_are_given_out_once(world: &mut World, replica: usize, before: &Ro
     if record.generation <= highest {
         world.violated(format!("A5: replica {replica} gave out {} after {highest}", record.generation));
     }
-    world.truth.given_out[replica] = highest.max(record.generation);
 }
 
 /// S2: a commit that the record names can't vanish from the mirror of who wrote it.

@@ -40,7 +40,7 @@ pub(super) fn keep(mirror: &Repository, environment: &EnvironmentName, revisions
 
 /// Where an environment's refs lie. Git allows no ref whose name has a part that ends in `.lock`, an environment may; `_`
 /// is in no environment's name, so the two can't meet.
-fn place(environment: &EnvironmentName) -> String {
+pub(super) fn place(environment: &EnvironmentName) -> String {
     let end = if environment.as_str().to_ascii_lowercase().ends_with(".lock") { "_" } else { "" };
     format!("{KEPT}{environment}{end}/")
 }

@@ -14,6 +14,7 @@ mod mirror;
 mod tree;
 mod history;
 mod keep;
+mod publish;
 mod watch;
 mod offline;
 
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::config::{Repository as Settings, RepositoryUrl};
+use crate::config::{KeepRefs, Repository as Settings, RepositoryUrl};
 use crate::domain::desired::FileTree;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
@@ -32,6 +33,7 @@ use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, Source, Tip};
 
 use fault::{fault, overdue};
 use mirror::{Mirror, Origin};
+use publish::Marks;
 use transport::{Deadline, Endpoint, Http, Session, Ssh};
 
 pub use libgit2::prepare;
@@ -86,6 +88,14 @@ struct Known {
     trouble: Option<String>,
     /// An object could not be read: the next fetch starts afresh.
     damaged: bool,
+    /// Last good of each environment, as it was last told.
+    marks: Marks,
+    /// What of it the origin has.
+    published: Marks,
+    /// What others named at the origin was brought in.
+    brought: bool,
+    /// Why the last attempt at either failed.
+    unpublished: Option<String>,
 }
 
 impl GitSource {
@@ -111,7 +121,17 @@ impl GitSource {
             Ok(Some(id)) => Tip::At(id::revision(id)),
             Ok(None) | Err(_) => Tip::Unfetched,
         };
-        let known = Known { tip, since: None, confirmed: false, trouble: None, damaged: false };
+        let known = Known {
+            tip,
+            since: None,
+            confirmed: false,
+            trouble: None,
+            damaged: false,
+            marks: Marks::new(),
+            published: Marks::new(),
+            brought: false,
+            unpublished: None,
+        };
         let source = Self(Arc::new(Inner {
             settings: settings.clone(),
             options,
@@ -203,7 +223,15 @@ impl Source for GitSource {
         self.read(operation, move |_, mirror| history::commits(mirror, after, upto)).await
     }
 
-    async fn keep(&self, environment: &EnvironmentName, revisions: &[Revision]) -> Result<(), EdgeError> {
+    async fn keep(
+        &self,
+        environment: &EnvironmentName,
+        revisions: &[Revision],
+        last_good: Option<Revision>,
+    ) -> Result<(), EdgeError> {
+        if let Some(last_good) = last_good {
+            self.0.known().marks.insert(environment.clone(), last_good);
+        }
         let (environment, revisions) = (environment.clone(), revisions.to_vec());
         let operation = format!("keep the commits of {environment} in the mirror");
         self.read(operation, move |_, mirror| keep::keep(mirror, &environment, &revisions)).await
@@ -221,8 +249,60 @@ impl Inner {
 
     fn fetch_and_note(&self, deadline: Deadline) -> Result<(), EdgeError> {
         let began = self.clock.now();
-        let outcome = self.fetch(deadline);
+        let mut outcome = self.fetch(deadline);
+        if outcome.is_ok() && self.settings.keep_refs == KeepRefs::Push {
+            outcome = outcome.inspect(|_| self.exchange_marks(deadline));
+        }
         self.note(began, outcome)
+    }
+
+    /// Brings last good commits in that others named at the origin, and names ours there. A failure is told once and tried
+    /// again with the next fetch: it never stands in the way of what was fetched.
+    fn exchange_marks(&self, deadline: Deadline) {
+        let (wanted, brought) = {
+            let known = self.known();
+            let news = known.marks.iter().filter(|(environment, revision)| known.published.get(*environment) != Some(revision));
+            (news.map(|(environment, revision)| (environment.clone(), *revision)).collect::<Marks>(), known.brought)
+        };
+        if brought && wanted.is_empty() {
+            return;
+        }
+        let outcome = self.exchange(deadline, brought, &wanted);
+        let mut known = self.known();
+        match outcome {
+            Ok(()) => {
+                known.brought = true;
+                known.published.extend(wanted);
+                known.unpublished = None;
+            }
+            Err(error) => {
+                let text = error.chain();
+                if known.unpublished.as_ref() != Some(&text) {
+                    tracing::warn!(error = %text, hint = error.hint, "last good can't be kept in the repository");
+                    known.unpublished = Some(text);
+                }
+            }
+        }
+    }
+
+    fn exchange(&self, deadline: Deadline, brought: bool, wanted: &Marks) -> Result<(), EdgeError> {
+        let (session, origin) = self.session(format!("keep last good in {}", self.mirror.origin()), deadline)?;
+        let _alone = self.mirror.lock(&session)?;
+        let repository = self.mirror.open()?;
+        if !brought {
+            publish::bring(&repository, &session, origin)?;
+        }
+        publish::publish(&repository, &session, origin, wanted)
+    }
+
+    /// The way to the origin.
+    fn session(&self, operation: String, deadline: Deadline) -> Result<(Arc<Session>, Origin<'_>), EdgeError> {
+        let (endpoint, origin) = match &self.settings.url {
+            RepositoryUrl::Local(path) => (None, Origin::Here(path)),
+            RepositoryUrl::Http(url) => (Some(Endpoint::Http(self.http(url)?)), Origin::There),
+            RepositoryUrl::Ssh { .. } => (self.ssh().map(Endpoint::Ssh), Origin::There),
+        };
+        Ok((Arc::new(Session::new(endpoint, operation, deadline, self.options.fetch_at_most)), origin))
     }
 
     /// Keeps what a fetch that began then found.
@@ -249,12 +329,7 @@ impl Inner {
     }
 
     fn fetch(&self, deadline: Deadline) -> Result<Tip, EdgeError> {
-        let (endpoint, origin) = match &self.settings.url {
-            RepositoryUrl::Local(path) => (None, Origin::Here(path)),
-            RepositoryUrl::Http(url) => (Some(Endpoint::Http(self.http(url)?)), Origin::There),
-            RepositoryUrl::Ssh { .. } => (self.ssh().map(Endpoint::Ssh), Origin::There),
-        };
-        let session = Arc::new(Session::new(endpoint, self.operation(), deadline, self.options.fetch_at_most));
+        let (session, origin) = self.session(self.operation(), deadline)?;
         let _alone = self.mirror.lock(&session)?;
         let damaged = std::mem::take(&mut self.known().damaged);
         match self.mirror.open_or_make() {
@@ -262,6 +337,7 @@ impl Inner {
             Err(error) if matches!(error.kind, EdgeKind::Denied | EdgeKind::Transient) => Err(error),
             Ok(_) | Err(_) => {
                 tracing::warn!(mirror = %self.mirror.path().display(), "the mirror is damaged; fetching it anew");
+                self.known().brought = false;
                 self.mirror.replace(&session, origin).inspect_err(|_| self.known().damaged = true)
             }
         }

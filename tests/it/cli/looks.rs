@@ -255,7 +255,7 @@ fn bad_input_is_told_with_its_cause_and_what_to_do() {
         &expect![[r"
         error: read the controller's configuration HOME/lockstep-controller.yaml
           because: No such file or directory (os error 2)
-          hint: name it with --config FILE or LOCKSTEP_CONFIG; SECURITY.md says what belongs in it
+          hint: name it with --config FILE or LOCKSTEP_CONFIG; docs/controller.md has every field
     "]],
     );
     check_failure(

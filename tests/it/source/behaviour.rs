@@ -8,12 +8,12 @@ use lockstep::domain::name::EnvironmentName;
 use super::*;
 use crate::support::repo::{Change, TestRepo};
 
-fn environment(name: &str) -> EnvironmentName {
+pub(super) fn environment(name: &str) -> EnvironmentName {
     EnvironmentName::parse(name).unwrap()
 }
 
 /// Removes from a repository whatever no ref reaches.
-fn collect_garbage(repository: &Path) {
+pub(super) fn collect_garbage(repository: &Path) {
     let mut gc = std::process::Command::new("git");
     gc.args(["gc", "--prune=now", "-q"]).current_dir(repository).stderr(std::process::Stdio::null());
     assert!(gc.status().unwrap().success());
@@ -119,7 +119,7 @@ async fn a_kept_commit_outlives_its_branch_at_the_origin_and_in_the_mirror() {
     fetched(&source).await;
     // A name that git would not take as it is.
     for name in ["production", "eu.lock"] {
-        source.keep(&environment(name), &[good]).await.unwrap();
+        source.keep(&environment(name), &[good], None).await.unwrap();
     }
     let amended = repo.amend("rewritten", &[("a", "other")]);
     fetched(&source).await;
@@ -128,9 +128,9 @@ async fn a_kept_commit_outlives_its_branch_at_the_origin_and_in_the_mirror() {
     assert_eq!(text_of(&source.tree(good).await.unwrap(), "a"), "good");
 
     // A later list lets go of what is no longer in it, and only of that environment's.
-    source.keep(&environment("production"), &[amended]).await.unwrap();
+    source.keep(&environment("production"), &[amended], None).await.unwrap();
     assert_eq!(text_of(&source.tree(good).await.unwrap(), "a"), "good");
-    source.keep(&environment("eu.lock"), &[]).await.unwrap();
+    source.keep(&environment("eu.lock"), &[], None).await.unwrap();
     collect_garbage(&mirror);
     assert_eq!(source.tree(good).await.unwrap_err().kind, EdgeKind::NotFound);
 }
@@ -142,7 +142,7 @@ async fn a_commit_that_is_not_there_stands_in_the_way_of_no_other() {
     let source = place.open();
     fetched(&source).await;
     let unknown = Revision::from_bytes([9; 20]);
-    source.keep(&environment("e"), &[unknown, repo.tip()]).await.unwrap();
+    source.keep(&environment("e"), &[unknown, repo.tip()], None).await.unwrap();
     assert!(place.mirror().join(format!("refs/lockstep/e/{}", repo.tip())).exists());
 }
 
@@ -230,7 +230,7 @@ async fn a_fetch_without_news_writes_nothing_and_a_restart_knows_the_last_tip() 
     for _ in 0..20 {
         fetched(&source).await;
     }
-    source.keep(&environment("e"), &[]).await.unwrap();
+    source.keep(&environment("e"), &[], None).await.unwrap();
     assert_eq!(stamp(&place.mirror()), before);
 
     let tip = repo.tip();
@@ -249,7 +249,7 @@ async fn many_small_fetches_leave_few_packs_and_lose_nothing() {
     fetched(&source).await;
     let kept = repo.commit("kept", &[("a", "kept")]);
     fetched(&source).await;
-    source.keep(&environment("e"), &[kept]).await.unwrap();
+    source.keep(&environment("e"), &[kept], None).await.unwrap();
     repo.move_to(all[0]);
     for n in 1..70 {
         all.push(repo.commit("more", &[("a", &n.to_string())]));

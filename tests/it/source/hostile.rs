@@ -141,7 +141,7 @@ async fn a_damaged_mirror_is_fetched_anew_with_what_it_kept() {
     let source = place.open();
     fetched(&source).await;
     let name = lockstep::domain::name::EnvironmentName::parse("e").unwrap();
-    source.keep(&name, &[kept]).await.unwrap();
+    source.keep(&name, &[kept], None).await.unwrap();
     let tip = repo.amend("rewritten", &[("a", "2")]);
     fetched(&source).await;
 
@@ -289,7 +289,7 @@ async fn a_replacement_that_was_cut_short_loses_nothing() {
     let place = Place::local(&repo.path());
     fetched(&place.open()).await;
     let name = lockstep::domain::name::EnvironmentName::parse("e").unwrap();
-    place.open().keep(&name, &[kept]).await.unwrap();
+    place.open().keep(&name, &[kept], None).await.unwrap();
     let tip = repo.amend("rewritten", &[("a", "2")]);
     // As a process that died between the two renames leaves it.
     let mirror = place.mirror();

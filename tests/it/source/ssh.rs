@@ -16,9 +16,9 @@ fn program(home: &Path, does: &str) -> PathBuf {
 }
 
 /// What sshd does with the command: gives it to a shell.
-const SERVE: &str = "for last in \"$@\"; do :; done; exec sh -c \"$last\"";
+pub(super) const SERVE: &str = "for last in \"$@\"; do :; done; exec sh -c \"$last\"";
 
-fn place(repository: &Path, does: &str) -> Place {
+pub(super) fn place(repository: &Path, does: &str) -> Place {
     let url = RepositoryUrl::Ssh {
         user: "git".to_owned(),
         host: "git.example".to_owned(),

@@ -13,14 +13,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::Runtime;
 
 use super::super::fault::{fault, overdue};
-use super::{Endpoint, Session};
+use super::{Endpoint, Program, Session};
 use crate::port::{EdgeError, EdgeKind};
 
 /// The longest wait for a connection: a host that is down should not use up the whole fetch.
 const CONNECT: Duration = Duration::from_secs(10);
 /// GitHub, Gitea and GitLab take any user name beside a token; this is the one that GitHub documents.
 const USER: &str = "x-access-token";
-/// The longest request: wants and haves. libgit2 sends far less.
+/// The longest request: wants and haves, or the pack of a last good commit that the server lacks. libgit2 sends far less.
 const LONGEST_REQUEST: usize = 16 << 20;
 
 /// A server that speaks git's smart http.
@@ -67,21 +67,22 @@ impl Http {
         Ok(Self { url: url.trim_end_matches('/').to_owned(), token, client, runtime })
     }
 
-    fn send(&self, session: &Session, body: Option<Vec<u8>>) -> Result<Response, EdgeError> {
+    fn send(&self, session: &Session, program: Program, body: Option<Vec<u8>>) -> Result<Response, EdgeError> {
+        let program = program.name();
         let (mut request, answer) = match body {
             None => (
-                self.client.get(format!("{}/info/refs?service=git-upload-pack", self.url)),
-                "application/x-git-upload-pack-advertisement",
+                self.client.get(format!("{}/info/refs?service={program}", self.url)),
+                format!("application/x-{program}-advertisement"),
             ),
             Some(body) => (
                 self.client
-                    .post(format!("{}/git-upload-pack", self.url))
-                    .header(CONTENT_TYPE, "application/x-git-upload-pack-request")
+                    .post(format!("{}/{program}", self.url))
+                    .header(CONTENT_TYPE, format!("application/x-{program}-request"))
                     .body(body),
-                "application/x-git-upload-pack-result",
+                format!("application/x-{program}-result"),
             ),
         };
-        request = request.header(ACCEPT, answer);
+        request = request.header(ACCEPT, &answer);
         if let Some(token) = &self.token {
             request = request.basic_auth(USER, Some(token.expose_secret()));
         }
@@ -163,6 +164,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, EdgeError> {
 /// One request and its answer, as the stream that libgit2 writes to and then reads from.
 pub(super) struct Exchange {
     session: Arc<Session>,
+    program: Program,
     state: State,
 }
 
@@ -177,13 +179,13 @@ enum State {
 
 impl Exchange {
     /// Asks which refs there are.
-    pub(super) fn advertisement(session: &Arc<Session>) -> Self {
-        Self { session: Arc::clone(session), state: State::Asking(None) }
+    pub(super) fn advertisement(session: &Arc<Session>, program: Program) -> Self {
+        Self { session: Arc::clone(session), program, state: State::Asking(None) }
     }
 
-    /// Says what is wanted and what is here, and gets a pack.
-    pub(super) fn negotiation(session: &Arc<Session>) -> Self {
-        Self { session: Arc::clone(session), state: State::Asking(Some(Vec::new())) }
+    /// Says what is wanted and what is here, and gets a pack; or sends one, and gets a verdict.
+    pub(super) fn negotiation(session: &Arc<Session>, program: Program) -> Self {
+        Self { session: Arc::clone(session), program, state: State::Asking(Some(Vec::new())) }
     }
 
     fn advance(&mut self, buffer: &mut [u8]) -> Result<usize, EdgeError> {
@@ -192,7 +194,7 @@ impl Exchange {
         loop {
             match std::mem::replace(&mut self.state, State::Over) {
                 State::Asking(body) => {
-                    self.state = State::Answering(http.send(session, body)?, Cursor::default());
+                    self.state = State::Answering(http.send(session, self.program, body)?, Cursor::default());
                 }
                 State::Answering(response, mut piece) if piece.position() < piece.get_ref().len() as u64 => {
                     let n = piece.read(buffer).unwrap_or_default();

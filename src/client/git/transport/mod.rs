@@ -63,6 +63,24 @@ pub(super) struct Session {
     operation: String,
 }
 
+/// The program of git's that answers at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Program {
+    /// Sends what is fetched.
+    UploadPack,
+    /// Takes what is pushed: refs of our own only, and only where the configuration says so.
+    ReceivePack,
+}
+
+impl Program {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::UploadPack => "git-upload-pack",
+            Self::ReceivePack => "git-receive-pack",
+        }
+    }
+}
+
 /// Where a fetch goes over a network.
 pub(super) enum Endpoint {
     /// Smart http: one request and answer at a time.
@@ -139,14 +157,27 @@ impl SmartSubtransport for Channel {
         let session = &self.0;
         let stop = |failure: EdgeError| git2::Error::from_str(&session.stop(failure).to_string());
         match (&session.endpoint, action) {
-            (Some(Endpoint::Http(_)), Service::UploadPackLs) => Ok(Box::new(http::Exchange::advertisement(session))),
-            (Some(Endpoint::Http(_)), Service::UploadPack) => Ok(Box::new(http::Exchange::negotiation(session))),
-            (Some(Endpoint::Ssh(ssh)), Service::UploadPackLs) => {
-                Ok(Box::new(ssh::Conversation::begin(ssh, session).map_err(stop)?))
+            (Some(Endpoint::Http(_)), Service::UploadPackLs) => {
+                Ok(Box::new(http::Exchange::advertisement(session, Program::UploadPack)))
             }
-            // Over ssh libgit2 goes on with the stream that it has; and lockstep never pushes.
-            (_, Service::UploadPack | Service::ReceivePackLs | Service::ReceivePack | Service::UploadPackLs) => {
-                Err(stop(fault(EdgeKind::Refused, &session.operation).because("lockstep only fetches")))
+            (Some(Endpoint::Http(_)), Service::ReceivePackLs) => {
+                Ok(Box::new(http::Exchange::advertisement(session, Program::ReceivePack)))
+            }
+            (Some(Endpoint::Http(_)), Service::UploadPack) => {
+                Ok(Box::new(http::Exchange::negotiation(session, Program::UploadPack)))
+            }
+            (Some(Endpoint::Http(_)), Service::ReceivePack) => {
+                Ok(Box::new(http::Exchange::negotiation(session, Program::ReceivePack)))
+            }
+            (Some(Endpoint::Ssh(ssh)), Service::UploadPackLs) => {
+                Ok(Box::new(ssh::Conversation::begin(ssh, session, Program::UploadPack).map_err(stop)?))
+            }
+            (Some(Endpoint::Ssh(ssh)), Service::ReceivePackLs) => {
+                Ok(Box::new(ssh::Conversation::begin(ssh, session, Program::ReceivePack).map_err(stop)?))
+            }
+            // Over ssh libgit2 goes on with the stream that it has.
+            (Some(Endpoint::Ssh(_)) | None, _) => {
+                Err(stop(fault(EdgeKind::Refused, &session.operation).because("there is nobody to talk to")))
             }
         }
     }

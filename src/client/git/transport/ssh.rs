@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
 use super::super::fault::{fault, overdue, tidy};
-use super::Session;
+use super::{Program, Session};
 use crate::port::{EdgeError, EdgeKind};
 
 /// What is kept of the program's complaints.
@@ -82,7 +82,7 @@ impl Ssh {
         self.key.as_deref().map_or(Ok(()), refuse_exposed)
     }
 
-    fn command(&self, session: &Session) -> Command {
+    fn command(&self, session: &Session, remote: Program) -> Command {
         let mut command = Command::new(&self.program);
         let connect = session.deadline().left().map_or(1, |left| left.as_secs().clamp(1, 10));
         // `-F none`: a user's configuration could name other keys, hosts and programs to run.
@@ -109,7 +109,7 @@ impl Ssh {
         // git's convention: `/~user/x` lies in that user's home.
         let path = self.path.strip_prefix('/').filter(|rest| rest.starts_with('~')).unwrap_or(&self.path);
         command.args(["-p", &self.port.to_string(), "-l", &self.user, "--", &self.host]);
-        command.arg(format!("git-upload-pack '{path}'"));
+        command.arg(format!("{} '{path}'", remote.name()));
         command.env_clear();
         for name in ["PATH", "HOME", "SSH_AUTH_SOCK"] {
             if let Some(value) = std::env::var_os(name) {
@@ -163,13 +163,13 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Starts the program.
-    pub(super) fn begin(ssh: &Ssh, session: &Arc<Session>) -> Result<Self, EdgeError> {
+    pub(super) fn begin(ssh: &Ssh, session: &Arc<Session>, remote: Program) -> Result<Self, EdgeError> {
         ssh.check()?;
         let failed = |error: io::Error| {
             let start = format!("start {}", ssh.program.display());
             fault(EdgeKind::Refused, start).because(error).hint("ssh:// needs an ssh client (Debian: openssh-client)")
         };
-        let mut child = ssh.command(session).spawn().map_err(failed)?;
+        let mut child = ssh.command(session, remote).spawn().map_err(failed)?;
         let (Some(input), Some(output), errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
             return Err(failed(io::Error::other("it has no pipes")));
         };

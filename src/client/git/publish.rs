@@ -1,0 +1,149 @@
+//! Last good of each environment under a ref of the origin's, so that it outlives the branch and every mirror (rule S2,
+//! `keep_refs: push`).
+//!
+//! Only refs below `refs/lockstep/` are written there. What is found there is brought into the mirror, at most
+//! [`MOST`] refs of it, within the deadline and the limit on size of a fetch.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use git2::{AutotagOption, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, Repository};
+
+use super::fault::{Said, fault, from_git};
+use super::id::oid;
+use super::keep::place;
+use super::mirror::Origin;
+use super::transport::Session;
+use super::{libgit2, local};
+use crate::domain::name::EnvironmentName;
+use crate::domain::revision::Revision;
+use crate::port::{EdgeError, EdgeKind};
+
+/// What our refs at the origin end with; one an environment.
+const LAST_GOOD: &str = "last-good";
+/// Where the mirror keeps what it found at the origin.
+const FOUND: &str = "refs/remotes/lockstep/";
+/// So many environments' refs are brought in at most.
+const MOST: usize = 1_000;
+
+/// Last good of each environment.
+pub(super) type Marks = BTreeMap<EnvironmentName, Revision>;
+
+/// Brings what is named at the origin into the mirror.
+pub(super) fn bring(mirror: &Repository, session: &Arc<Session>, from: Origin<'_>) -> Result<(), EdgeError> {
+    match from {
+        Origin::Here(path) => bring_from_here(mirror, session, path),
+        Origin::There => bring_over_network(mirror, session),
+    }
+}
+
+/// Names these commits at the origin, as far as the mirror has them.
+pub(super) fn publish(mirror: &Repository, session: &Arc<Session>, to: Origin<'_>, marks: &Marks) -> Result<(), EdgeError> {
+    let marks: Vec<(String, Oid)> = marks
+        .iter()
+        .filter(|(_, revision)| mirror.find_commit(oid(**revision)).is_ok())
+        .map(|(environment, revision)| (format!("{}{LAST_GOOD}", place(environment)), oid(*revision)))
+        .collect();
+    if marks.is_empty() {
+        return Ok(());
+    }
+    match to {
+        Origin::Here(path) => publish_here(mirror, session, path, &marks),
+        Origin::There => publish_over_network(mirror, session, &marks),
+    }
+}
+
+/// The mirror's own name for a ref of ours at the origin; none for what is no such ref.
+fn found(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(super::mirror::KEPT)?;
+    rest.ends_with(&format!("/{LAST_GOOD}")).then(|| format!("{FOUND}{rest}"))
+}
+
+fn bring_from_here(mirror: &Repository, session: &Session, path: &Path) -> Result<(), EdgeError> {
+    let failed = |error| from_git(session.operation(), error);
+    let origin = local::open(path)?;
+    for reference in origin.references().map_err(failed)?.flatten().take(MOST) {
+        let named = reference.name().ok().and_then(found).zip(reference.target());
+        let Some((name, id)) = named else { continue };
+        session.in_time()?;
+        if mirror.refname_to_id(&name).is_ok_and(|known| known == id) || origin.find_commit(id).is_err() {
+            continue;
+        }
+        local::send(&origin, mirror, id, session)?;
+        mirror.reference(&name, id, true, "fetch").map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn bring_over_network(mirror: &Repository, session: &Arc<Session>) -> Result<(), EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
+    libgit2::within(session, || {
+        let mut remote = mirror.remote_anonymous(libgit2::REMOTE).map_err(failed)?;
+        let mut connection = remote.connect_auth(Direction::Fetch, None, None).map_err(failed)?;
+        let named: Vec<(String, String, Oid)> = connection
+            .list()
+            .map_err(failed)?
+            .iter()
+            .filter_map(|head| Some((head.name().to_owned(), found(head.name())?, head.oid())))
+            .filter(|(_, name, id)| mirror.refname_to_id(name).ok() != Some(*id))
+            .take(MOST)
+            .collect();
+        if named.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<&str> = named.iter().map(|(there, ..)| there.as_str()).collect();
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.transfer_progress(|_| session.in_time().map_err(|failure| session.stop(failure)).is_ok());
+        let mut options = FetchOptions::new();
+        options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
+        connection.remote().download(&wanted, Some(&mut options)).map_err(failed)?;
+        for (_, name, id) in &named {
+            mirror.reference(name, *id, true, "fetch").map_err(failed)?;
+        }
+        Ok(())
+    })
+}
+
+fn publish_here(mirror: &Repository, session: &Session, path: &Path, marks: &[(String, Oid)]) -> Result<(), EdgeError> {
+    let failed = |error| from_git(session.operation(), error);
+    let origin = local::open(path)?;
+    for (name, id) in marks {
+        session.in_time()?;
+        if origin.refname_to_id(name).is_ok_and(|known| known == *id) {
+            continue;
+        }
+        local::send(mirror, &origin, *id, session)?;
+        origin.reference(name, *id, true, "lockstep: last good").map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn publish_over_network(mirror: &Repository, session: &Arc<Session>, marks: &[(String, Oid)]) -> Result<(), EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
+    let mut specs = Vec::new();
+    for (name, id) in marks {
+        // libgit2 pushes what a ref of the mirror names; this one is only for that.
+        let here = format!("{FOUND}{}", name.trim_start_matches(super::mirror::KEPT));
+        mirror.reference(&here, *id, true, "publish").map_err(failed)?;
+        specs.push(format!("+{here}:{name}"));
+    }
+    let mut refused = None;
+    libgit2::within(session, || {
+        let mut remote = mirror.remote_anonymous(libgit2::REMOTE).map_err(failed)?;
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.push_update_reference(|name, status| {
+            refused = refused.take().or_else(|| status.map(|status| format!("{name}: {status}")));
+            Ok(())
+        });
+        let mut options = PushOptions::new();
+        options.remote_callbacks(callbacks);
+        remote.push(&specs, Some(&mut options)).map_err(failed)
+    })?;
+    match refused {
+        None => Ok(()),
+        Some(text) => Err(fault(EdgeKind::Denied, session.operation())
+            .because(Said(git2::Error::from_str(&text)))
+            .hint("with `keep_refs: push` the token or key must be allowed to push refs/lockstep/")),
+    }
+}
