@@ -1,6 +1,7 @@
 //! Verbs that act, with and without a controller.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, until};
 
@@ -107,4 +108,26 @@ fn a_controller_follows_the_branch_carries_requests_out_and_stops_in_good_order(
     // The lease is free again.
     stage.run(&["resume", "test"]).exits(0);
     assert!(stage.run(&["apply", "--once"]).err.is_empty());
+}
+
+#[test]
+fn a_commit_is_in_current_within_a_second_without_a_poll() {
+    let mut stage = Stage::new();
+    // What comes within the patience of this test was noticed, not polled.
+    stage.configure_polling("1h", "  test: {directory: {path: ./test}}\n");
+    let daemon = Daemon::start(&stage);
+    until("the first commit is steady", || stage.phase() == "steady");
+    let mut fastest = Duration::MAX;
+    for port in ["8081", "8082", "8083"] {
+        let begin = Instant::now();
+        stage.repo.commit("Another port", &[(KEYS.0, &format!("app: {{port: \"{port}\"}}\n"))]);
+        until("the commit is in current", || {
+            std::fs::read_to_string(stage.home.path().join("test/current/config/app/port")).is_ok_and(|live| live == port)
+        });
+        fastest = fastest.min(begin.elapsed());
+        until("the commit is proven", || stage.phase() == "steady");
+    }
+    // Of three, so that what else this machine does in the meantime decides nothing.
+    assert!(fastest < Duration::from_secs(1), "{fastest:?}");
+    assert_eq!(daemon.stop().0, Some(0));
 }

@@ -63,8 +63,14 @@ impl Stage {
 
     /// Writes the controller's configuration with these environments, and what follows them.
     pub(super) fn configure(&self, environments: &str) {
+        self.configure_polling("1s", environments);
+    }
+
+    /// The same with another time between two looks at the repository.
+    pub(super) fn configure_polling(&self, poll: &str, environments: &str) {
         let url = self.repo.path();
-        let text = format!("repository: {{url: {}, poll: 1s}}\ndata_dir: ./data\nenvironments:\n{environments}", url.display());
+        let text =
+            format!("repository: {{url: {}, poll: {poll}}}\ndata_dir: ./data\nenvironments:\n{environments}", url.display());
         std::fs::write(self.config(), text).unwrap();
     }
 

@@ -1,7 +1,10 @@
 //! Commits that go live, are proven, or are taken back.
 
-use super::service::BAD;
-use super::site::{APP, CHECK, MANY, Running, app, many};
+use std::time::{Duration, Instant};
+
+use super::service::{BAD, Service};
+use super::site::{APP, CHECK, MANY, Running, Site, app, many};
+use crate::support::{Agent, eventually};
 
 #[test]
 fn a_commit_goes_live_a_bad_one_is_taken_back_with_the_reason_and_its_revert_is_steady() {
@@ -74,4 +77,25 @@ fn a_revert_of_a_commit_that_added_five_hundred_keys_passes_the_guard() {
     it.site.repo.revert(added);
     it.site.until_steady();
     assert_eq!(it.agent.values("config/"), before);
+}
+
+#[test]
+fn a_commit_is_in_consul_within_a_second_without_a_poll() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    // What comes within the patience of this test was noticed, not polled.
+    site.poll = "1h";
+    let _controller = site.start("one");
+    site.until_steady();
+    let mut fastest = Duration::MAX;
+    for version in ["two", "three", "four"] {
+        let begin = Instant::now();
+        site.repo.commit("Another version", &[(APP, &app(version))]);
+        eventually("the commit is in Consul", || agent.get("config/app/version").as_deref() == Some(version.as_bytes()));
+        fastest = fastest.min(begin.elapsed());
+        site.until_steady();
+    }
+    // Of three, so that what else this machine does in the meantime decides nothing.
+    assert!(fastest < Duration::from_secs(1), "{fastest:?}");
 }

@@ -35,6 +35,8 @@ pub(super) struct Site {
     home: TempDir,
     address: String,
     target_id: RefCell<Option<String>>,
+    /// The time between two looks at the repository.
+    pub(super) poll: &'static str,
 }
 
 /// What a command left behind.
@@ -91,6 +93,7 @@ impl Site {
             home: tempfile::tempdir().unwrap(),
             address: address.to_owned(),
             target_id: RefCell::default(),
+            poll: "1s",
         }
     }
 
@@ -134,9 +137,10 @@ impl Site {
     fn configure(&self, name: &str) -> PathBuf {
         let pin = self.target_id.borrow().as_ref().map_or_else(String::new, |id| format!("target_id: {id}, "));
         let text = format!(
-            "repository: {{url: {}, poll: 1s}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{address: \"{}\"}}, {pin}keys: \
+            "repository: {{url: {}, poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{address: \"{}\"}}, {pin}keys: \
              [config/]}}\n",
             self.repo.path().display(),
+            self.poll,
             self.address
         );
         let path = self.home.path().join(format!("{name}.yaml"));
