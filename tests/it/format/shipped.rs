@@ -35,7 +35,7 @@ fn the_example_reads_without_a_problem_and_fits_every_target() {
         assert_eq!(desired::nested_keys(&state), []);
         assert_eq!(desired::long_segments(&state), []);
         assert_eq!(desired::outside_roots(&state, &roots), []);
-        assert_eq!(state.checks().len(), 1);
+        assert_eq!(state.checks().len(), 2);
     }
 }
 
