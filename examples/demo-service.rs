@@ -3,7 +3,7 @@
 //!
 //! It stands for any service that is configured through Consul or through files, and it shows how such a service reads one
 //! revision and no mixture of two: in a directory it resolves `current` once and stays with that version; in Consul it sees
-//! the `revision` key say `complete` with the same generation before and after its reads.
+//! the `revision` key say `complete` with the same generation before and after its reads (docs/consumers.md).
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -147,7 +147,7 @@ fn consul_value(address: SocketAddr, key: &str) -> io::Result<Option<String>> {
     connection.set_read_timeout(Some(PATIENCE))?;
     connection.set_write_timeout(Some(PATIENCE))?;
     // HTTP/1.0, so that the answer ends where the connection does.
-    connection.write_all(format!("GET /v1/kv/{key}?raw HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
+    connection.write_all(format!("GET /v1/kv/{key}?raw&consistent HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
     let mut answer = String::new();
     connection.take(LONGEST).read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -269,7 +269,11 @@ mod tests {
         thread::spawn(move || {
             for (key, answer) in answers {
                 let (mut connection, _) = listener.accept().unwrap();
-                assert!(head(&mut connection).unwrap().starts_with(format!("GET /v1/kv/{key}?raw HTTP/1.0\r\n").as_bytes()));
+                assert!(
+                    head(&mut connection)
+                        .unwrap()
+                        .starts_with(format!("GET /v1/kv/{key}?raw&consistent HTTP/1.0\r\n").as_bytes())
+                );
                 connection.write_all(answer.as_bytes()).unwrap();
             }
         });

@@ -16,6 +16,9 @@ mod suite;
 #[allow(dead_code, reason = "the integration tests use the rest of it")]
 mod repo;
 
+#[path = "../it/support/pages.rs"]
+mod pages;
+
 mod git_ssh;
 
 mod support;
@@ -27,5 +30,6 @@ mod consul_apply;
 mod consul_faults;
 mod consul_watch;
 mod consul_catalog;
+mod consumers;
 mod probe;
 mod daemon;

@@ -1,4 +1,5 @@
 //! What several integration tests need.
 
 pub(crate) mod git_server;
+pub(crate) mod pages;
 pub(crate) mod repo;
