@@ -2,6 +2,7 @@
 
 mod acts;
 mod consumers;
+mod documents;
 mod looks;
 mod stage;
 mod validate;
