@@ -56,7 +56,11 @@ impl Credential {
     /// others than the file's owner may read or write it.
     pub fn read(&self) -> Result<SecretString, CredentialError> {
         match self {
-            Self::File(path) => usable(&read_file(path)?, || path.display().to_string()),
+            Self::File(path) => {
+                let bytes = read_private(path)?;
+                let unusable = |_| CredentialError::Unusable { place: path.display().to_string(), problem: "is no text" };
+                usable(&String::from_utf8(bytes).map_err(unusable)?, || path.display().to_string())
+            }
             Self::Env(name) => {
                 #[expect(clippy::disallowed_methods, reason = "config is where the environment is read")]
                 let value = std::env::var(name).map_err(|_| CredentialError::Unset { name: name.clone() })?;
@@ -66,7 +70,11 @@ impl Credential {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, CredentialError> {
+/// Reads a file that holds a secret: at most one byte more than [`LONGEST_CREDENTIAL`], so that its reader can tell.
+///
+/// # Errors
+/// When it is missing, no regular file, or others than its owner may read or write it.
+pub fn read_private(path: &Path) -> Result<Vec<u8>, CredentialError> {
     let failed = |source| CredentialError::File { path: path.to_owned(), source };
     // Without NONBLOCK, opening a pipe that nobody writes to would hang.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -81,7 +89,7 @@ fn read_file(path: &Path) -> Result<String, CredentialError> {
     }
     let mut bytes = Vec::new();
     file.take(LONGEST_CREDENTIAL + 1).read_to_end(&mut bytes).map_err(failed)?;
-    String::from_utf8(bytes).map_err(|_| CredentialError::Unusable { place: path.display().to_string(), problem: "is no text" })
+    Ok(bytes)
 }
 
 fn usable(value: &str, place: impl Fn() -> String) -> Result<SecretString, CredentialError> {

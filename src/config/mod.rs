@@ -12,7 +12,7 @@ mod environment_variables;
 mod target;
 mod read;
 
-pub use credential::{CredentialError, LONGEST_CREDENTIAL};
+pub use credential::{CredentialError, LONGEST_CREDENTIAL, read_private};
 pub use environment_variables::ConsulVariables;
 pub use read::{ConfigError, read};
 
@@ -118,7 +118,7 @@ pub struct Consul {
     pub datacenter: Option<String>,
     /// A CA file instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Client certificate and key (PEM files).
+    /// Client certificate and key (PEM files); the key must not be readable by others.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
     /// The ACL token.
     pub token: Option<Credential>,

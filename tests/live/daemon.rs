@@ -7,3 +7,4 @@ mod deletes;
 mod faults;
 mod controllers;
 mod people;
+mod tls;

@@ -38,6 +38,7 @@ pub(crate) fn binary() -> &'static Path {
 pub(crate) struct Agent {
     child: Child,
     http: u16,
+    https: u16,
     command: Vec<String>,
     // Removed after the agent is killed.
     _home: tempfile::TempDir,
@@ -50,6 +51,8 @@ pub(crate) struct Options {
     pub(crate) durable: bool,
     /// Denies what no token allows; [`MASTER`] may do everything.
     pub(crate) acl: bool,
+    /// Serves TLS too, with `ca.pem`, `server.pem` and `server.key` of this folder; clients must show a certificate.
+    pub(crate) tls: Option<PathBuf>,
     /// More of the configuration file, as JSON members.
     pub(crate) config: &'static str,
 }
@@ -63,9 +66,11 @@ impl Agent {
     /// Another one.
     pub(crate) fn with(options: &Options) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let [http, gossip, gossip_wan, server, dns] = free_ports();
+        let [http, gossip, gossip_wan, server, dns, https] = free_ports();
+        let with_tls = if options.tls.is_some() { i32::from(https) } else { -1 };
         let mut config = format!(
-            r#""ports": {{"http": {http}, "serf_lan": {gossip}, "serf_wan": {gossip_wan}, "server": {server}, "dns": {dns}, "grpc": -1}},
+            r#""ports": {{"http": {http}, "https": {with_tls}, "serf_lan": {gossip}, "serf_wan": {gossip_wan}, "server": {server},
+                          "dns": {dns}, "grpc": -1}}, "performance": {{"raft_multiplier": 1}},
                "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "disable_update_check": true, "log_level": "err""#
         );
         if options.acl {
@@ -73,6 +78,13 @@ impl Agent {
                 r#", "acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": "MASTER", "agent": "MASTER"}}"#
                     .replace("MASTER", MASTER)
                     .as_str();
+        }
+        if let Some(folder) = &options.tls {
+            let file = |name: &str| folder.join(name).display().to_string();
+            let (ca, certificate, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
+            let files = format!(r#""ca_file": "{ca}", "cert_file": "{certificate}", "key_file": "{key}""#);
+            config += r#", "verify_incoming": true, "#;
+            config += &files;
         }
         if !options.config.is_empty() {
             config += ", ";
@@ -88,7 +100,7 @@ impl Agent {
             command.push("-dev".into());
         }
         let child = spawn(&command);
-        let agent = Self { child, http, command, _home: home };
+        let agent = Self { child, http, https, command, _home: home };
         agent.wait();
         agent
     }
@@ -121,6 +133,11 @@ impl Agent {
     /// `http://127.0.0.1:port`.
     pub(crate) fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.http)
+    }
+
+    /// `https://localhost:port`, where [`Options::tls`] is given.
+    pub(crate) fn secure_address(&self) -> String {
+        format!("https://localhost:{}", self.https)
     }
 
     /// Its HTTP port.
@@ -207,8 +224,21 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
 
 /// One HTTP/1.0 request by hand with the master token.
 pub(crate) fn request(port: u16, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    exchange(port, method, path, body, Duration::from_secs(20)).map(|answer| (answer.status, answer.body))
+}
+
+/// An answer as it came.
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    /// Its header lines.
+    pub(crate) headers: String,
+    pub(crate) body: Vec<u8>,
+}
+
+/// [`request`] with patience of its own and with the answer's headers.
+pub(crate) fn exchange(port: u16, method: &str, path: &str, body: &[u8], patience: Duration) -> Option<Answered> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
     let head = format!("{method} {path} HTTP/1.0\r\nX-Consul-Token: {MASTER}\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body).ok()?;
@@ -216,7 +246,8 @@ pub(crate) fn request(port: u16, method: &str, path: &str, body: &[u8]) -> Optio
     stream.read_to_end(&mut answer).ok()?;
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let status = std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()?;
-    Some((status, answer.split_off(end + 4)))
+    let body = answer.split_off(end + 4);
+    Some(Answered { status, headers: String::from_utf8_lossy(&answer).into_owned(), body })
 }
 
 /// A value as Consul's JSON gives it; an empty one is `null`.
@@ -268,4 +299,10 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Sets a file's permissions.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -40,6 +40,7 @@ fn kind(status: u16, text: &str) -> (EdgeKind, Option<&'static str>) {
         500 if says("invalid session") => (EdgeKind::Conflict, None),
         500 if says("Invalid Session TTL") || says("strconv.") => (EdgeKind::Refused, None),
         429 | 500..=599 => (EdgeKind::Transient, None),
+        400 if says("to an HTTPS server") => (EdgeKind::Refused, Some("that port speaks TLS: write https:// in `address:`")),
         301 | 302 | 307 | 308 => {
             (EdgeKind::Refused, Some("the address must be Consul's own, without a path; redirects are not followed"))
         }

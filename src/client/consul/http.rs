@@ -35,6 +35,7 @@ pub(super) struct Http {
     address: String,
     datacenter: Option<String>,
     token: Option<Credential>,
+    files: tls::Files,
     name: String,
     slots: Slots,
     catalog_slots: Slots,
@@ -120,6 +121,7 @@ impl Http {
             address: config.address.trim_end_matches('/').to_owned(),
             datacenter: config.datacenter.clone(),
             token: config.token.clone(),
+            files: tls::Files::of(config),
             name,
             slots: Slots::new(connections),
             catalog_slots: Slots::new(1),
@@ -246,7 +248,10 @@ impl Http {
             // Transactions follow each other closely, and compressing their short answers is what Consul would wait for.
             request = request.header(ACCEPT_ENCODING, "identity").body(body.clone());
         }
-        let unreachable = |cause: reqwest::Error| self.error(EdgeKind::Transient, &ask.doing).because(cause.without_url());
+        let unreachable = |cause: reqwest::Error| {
+            let hint = tls::advice(&cause, &self.files);
+            EdgeError { hint, ..self.error(EdgeKind::Transient, &ask.doing).because(cause.without_url()) }
+        };
         let mut response = request.send().await.map_err(unreachable)?;
         let wait = retry_after(&response);
         let mut answer = Answer { status: response.status().as_u16(), index: index(&response), body: Vec::new() };

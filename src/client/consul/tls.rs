@@ -1,23 +1,40 @@
 //! The one TLS configuration that every connection to a Consul uses: rustls with ring, our CA, our client certificate.
 
 use std::error::Error;
-use std::path::Path;
-use std::sync::Arc;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError as Bad, ClientConfig, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::config;
 use crate::port::{EdgeError, EdgeKind};
+
+/// The files that a connection rests on, for saying which of them may be wrong.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    ca: Option<PathBuf>,
+    client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Files {
+    pub(super) fn of(config: &config::Consul) -> Self {
+        Self { ca: config.ca.clone(), client_certificate: config.client_certificate.clone() }
+    }
+}
 
 /// Reads the files that the configuration names.
 pub(super) fn client_config(config: &config::Consul) -> Result<ClientConfig, EdgeError> {
     let refused = |doing: &str| EdgeError::new("consul", EdgeKind::Refused, format!("{doing} for {}", config.address));
     // The provider is named here, so that no process-wide default has to be installed first.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|cause| refused("set TLS up").because(cause))?;
     let builder = match &config.ca {
@@ -28,14 +45,125 @@ pub(super) fn client_config(config: &config::Consul) -> Result<ClientConfig, Edg
             refused("use the system's certificate authorities").because(cause).hint("name the CA that signed it: ca: FILE")
         })?,
     };
-    let Some((certificate, key)) = &config.client_certificate else {
+    let Some((certificate, key)) = config.client_certificate.clone() else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain =
-        certificates(certificate).map_err(|cause| refused(&reading("client certificate", certificate)).because(cause))?;
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .map_err(|cause| refused(&reading("key of the client certificate", key)).because(cause))?;
-    builder.with_client_auth_cert(chain, secret).map_err(|cause| refused("use the client certificate").because(cause))
+    let shown = Shown::read(certificate, key, provider).map_err(|unusable| {
+        let error = refused(&unusable.doing).because(unusable.cause);
+        if unusable.mismatched { error.hint("name the key that belongs to the certificate") } else { error }
+    })?;
+    let mut config = builder.with_client_cert_resolver(Arc::new(shown));
+    // A resumed session would go on with the certificate that it began with.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+/// The client certificate. It is read again at each handshake, so that a renewed one counts without a restart.
+#[derive(Debug)]
+struct Shown {
+    certificate: PathBuf,
+    key: PathBuf,
+    provider: Arc<CryptoProvider>,
+    /// What could be used last: it serves while the two files are being replaced.
+    last: Mutex<Arc<CertifiedKey>>,
+}
+
+/// Why a client certificate can't be used.
+struct Unusable {
+    doing: String,
+    cause: Box<dyn Error + Send + Sync>,
+    /// Both files can be read, and do not belong together.
+    mismatched: bool,
+}
+
+impl Shown {
+    fn read(certificate: PathBuf, key: PathBuf, provider: Arc<CryptoProvider>) -> Result<Self, Unusable> {
+        let last = Mutex::new(Arc::new(pair(&certificate, &key, &provider)?));
+        Ok(Self { certificate, key, provider, last })
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(now) = pair(&self.certificate, &self.key, &self.provider) {
+            *last = Arc::new(now);
+        }
+        Some(Arc::clone(&last))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+fn pair(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Unusable> {
+    let unreadable = |what, path: &Path, cause: Box<dyn Error + Send + Sync>| Unusable {
+        doing: reading(what, path),
+        cause,
+        mismatched: false,
+    };
+    let chain = certificates(certificate).map_err(|cause| unreadable("client certificate", certificate, cause))?;
+    let of_key = |cause| unreadable("key of the client certificate", key, cause);
+    let pem = config::read_private(key).map_err(|cause| of_key(cause.into()))?;
+    let secret = PrivateKeyDer::from_pem_slice(&pem).map_err(|cause| of_key(cause.into()))?;
+    CertifiedKey::from_der(chain, secret, provider).map_err(|cause| Unusable {
+        doing: format!("use the client certificate {} with the key {}", certificate.display(), key.display()),
+        cause: cause.into(),
+        mismatched: true,
+    })
+}
+
+/// What to do about a connection that failed for a reason of TLS; none: it failed for another one.
+///
+/// A client certificate is judged by the server after our side of the handshake is over, so its alert arrives in place of an
+/// answer, and says little.
+pub(super) fn advice(error: &(dyn Error + 'static), files: &Files) -> Option<String> {
+    let found = rustls_error(error)?;
+    if let rustls::Error::InvalidCertificate(bad) = found {
+        return Some(about_theirs(bad, files));
+    }
+    if matches!(found, rustls::Error::AlertReceived(_)) {
+        return Some(match &files.client_certificate {
+            Some((certificate, _)) => format!(
+                "Consul may refuse the client certificate {}: has it expired, and does Consul know the CA that signed it?",
+                certificate.display()
+            ),
+            None => "Consul may ask for a client certificate: client_certificate: {cert: …, key: …}".to_owned(),
+        });
+    }
+    let no_tls = matches!(found, rustls::Error::InvalidMessage(_));
+    no_tls.then(|| "that port may not speak TLS: write http://, or name the port of Consul's HTTPS listener".to_owned())
+}
+
+/// What to do about a server's certificate.
+fn about_theirs(bad: &Bad, files: &Files) -> String {
+    if matches!(bad, Bad::NotValidForName | Bad::NotValidForNameContext { .. }) {
+        return "write a name that Consul's certificate has in `address:`, or give it one with this name".to_owned();
+    }
+    if matches!(bad, Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. }) {
+        return "renew Consul's certificate, or set this machine's clock right".to_owned();
+    }
+    match &files.ca {
+        Some(ca) => format!("Consul's certificate must be signed by a CA in {}: name the file that has it", ca.display()),
+        None => "if Consul's certificate is signed by a CA of your own, name it: ca: FILE".to_owned(),
+    }
+}
+
+/// The error of rustls below any number of others: an `io::Error` hides it from `source`.
+fn rustls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        let hidden = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match hidden {
+            Some(hidden) => Some(hidden),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 fn reading(what: &str, path: &Path) -> String {

@@ -69,7 +69,7 @@ fn a_wrong_address_is_refused_and_nothing_is_written_there() {
     let wrong = Agent::start();
     wrong.put("config/app/version", b"somebody else's");
     let before = dump(&wrong, "");
-    site.readdress(&wrong);
+    site.readdress(&wrong.address());
     let mut controller = site.start("one");
     crate::support::eventually("it says what is wrong", || {
         controller.log().contains("there is none: this target was never initialised")

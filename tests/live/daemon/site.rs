@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,10 @@ pub(super) const MANY: &str = "base/kv/config/many.yaml";
 pub(super) struct Site {
     pub(super) repo: TestRepo,
     home: TempDir,
-    address: String,
+    /// The members of the target's `consul:` section.
+    consul: String,
+    /// Environment variables that the program gets besides its own few.
+    pub(super) variables: Vec<(&'static str, String)>,
     target_id: RefCell<Option<String>>,
     /// The time between two looks at the repository.
     pub(super) poll: &'static str,
@@ -91,7 +94,8 @@ impl Site {
         Self {
             repo: TestRepo::with(&files),
             home: tempfile::tempdir().unwrap(),
-            address: address.to_owned(),
+            consul: format!("address: \"{address}\""),
+            variables: Vec::new(),
             target_id: RefCell::default(),
             poll: "1s",
         }
@@ -105,8 +109,18 @@ impl Site {
     }
 
     /// The same configuration with the address of another Consul.
-    pub(super) fn readdress(&mut self, agent: &Agent) {
-        self.address = agent.address();
+    pub(super) fn readdress(&mut self, address: &str) {
+        self.reach(address, "");
+    }
+
+    /// Another address, and more members of the `consul:` section. Controllers that run already keep theirs.
+    pub(super) fn reach(&mut self, address: &str, more: &str) {
+        self.consul = format!("address: \"{address}\", {more}");
+    }
+
+    /// Where its files are.
+    pub(super) fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Runs the program to its end.
@@ -130,6 +144,7 @@ impl Site {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
         command.args(arguments).current_dir(self.home.path()).stdin(Stdio::null());
         command.env_clear().env("LOCKSTEP_CONFIG", self.configure(name)).env("USER", "ann").env("TZ", "UTC");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -137,11 +152,15 @@ impl Site {
     fn configure(&self, name: &str) -> PathBuf {
         let pin = self.target_id.borrow().as_ref().map_or_else(String::new, |id| format!("target_id: {id}, "));
         let text = format!(
-            "repository: {{url: {}, poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{address: \"{}\"}}, {pin}keys: \
-             [config/]}}\n",
+            "repository: {{url: {}, poll: {}}}
+data_dir: ./{name}
+environments:
+  test: {{consul: {{{}}}, {pin}keys: \
+             [config/]}}
+",
             self.repo.path().display(),
             self.poll,
-            self.address
+            self.consul
         );
         let path = self.home.path().join(format!("{name}.yaml"));
         std::fs::write(&path, text).unwrap();
@@ -169,6 +188,17 @@ impl Site {
         self.until("steady on the branch head", |status| {
             status["phase"] == "steady" && status["goal"]["revision"] == tip.as_str() && status["proven"] == true
         });
+    }
+
+    /// Asserts that history has one line for each generation, in order, and every one is closed.
+    #[track_caller]
+    pub(super) fn check_history(&self) {
+        let history = self.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
+        let lines = history["lines"].as_array().unwrap();
+        let generations: Vec<u64> = lines.iter().rev().map(|line| line["generation"].as_u64().unwrap()).collect();
+        let expected: Vec<u64> = (1..=self.status()["generation"].as_u64().unwrap()).collect();
+        assert_eq!(generations, expected, "{history:#}");
+        assert!(lines.iter().all(|line| line["outcome"].is_string()), "{history:#}");
     }
 
     /// Waits until the status is so, and gives it.
@@ -267,7 +297,12 @@ impl Controller {
 
     /// Asks it to stop, as a service manager does.
     pub(super) fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Its end, after [`Self::terminate`].

@@ -1,0 +1,131 @@
+//! A Consul that speaks TLS and asks for a client certificate: what works, and what is said when something is wrong.
+
+use super::service::Service;
+use super::site::{APP, Site, app, dump};
+use crate::pki::Pki;
+use crate::support::{Agent, Options, eventually, set_mode};
+
+/// The members of `consul:` for a certificate of this authority, shown to a server that `ca` vouches for.
+fn with(pki: &Pki, ca: &str, client: &str) -> String {
+    let file = |name: &str| pki.file(name).display().to_string();
+    let (certificate, key) = (file(&format!("{client}.pem")), file(&format!("{client}.key")));
+    format!("ca: {}, client_certificate: {{cert: {certificate}, key: {key}}}", file(ca))
+}
+
+fn agent(pki: &Pki) -> Agent {
+    Agent::with(&Options { tls: Some(pki.folder().to_owned()), ..Options::default() })
+}
+
+#[test]
+fn with_a_ca_and_a_client_certificate_it_deploys_over_tls() {
+    let pki = Pki::new();
+    pki.sign("client", &["lockstep"], 2100);
+    let agent = agent(&pki);
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    site.reach(&agent.secure_address(), &with(&pki, "ca.pem", "client"));
+    site.init();
+    let _controller = site.start("one");
+    site.until_steady();
+    site.repo.commit("Two", &[(APP, &app("two"))]);
+    site.until_steady();
+    assert_eq!(agent.get("config/app/version").unwrap(), b"two");
+}
+
+/// What `apply --once` says to a wrong configuration: the words in the order of the text.
+#[track_caller]
+fn check(site: &mut Site, address: &str, members: &str, code: i32, words: &[&str]) {
+    site.reach(address, members);
+    let said = site.run(&["apply", "--once"]).exits(code);
+    let text = format!("{}{}", said.out, said.err);
+    let mut rest = text.as_str();
+    for word in words {
+        let at = rest.find(word).unwrap_or_else(|| panic!("{word:?} is not in its place in:\n{text}"));
+        rest = &rest[at + word.len()..];
+    }
+    assert!(!text.contains("PRIVATE KEY") && !text.contains("canary-token"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_between_two_sides_of_tls_is_said_with_its_place_and_what_to_do_and_nothing_is_written() {
+    let pki = Pki::new();
+    let other = Pki::new();
+    for authority in [&pki, &other] {
+        authority.sign("client", &["lockstep"], 2100);
+    }
+    pki.sign("old", &["lockstep"], 2001);
+    let agent = agent(&pki);
+    let mut site = Site::named("demo", &agent.address());
+    site.variables.push(("CANARY", "canary-token".into()));
+    site.init();
+    let before = dump(&agent, "");
+    let https = agent.secure_address();
+    let (host, by_number) = (https.as_str(), https.replace("localhost", "127.0.0.1"));
+    let token = ", token: {env: CANARY}";
+    let members = |pki: &Pki, ca: &str, client: &str| with(pki, ca, client) + token;
+    let ca = pki.file("ca.pem").display().to_string();
+
+    let without = format!("ca: {ca}{token}");
+    check(&mut site, host, &without, 4, &[host, "received fatal alert", "hint", "client_certificate: {cert: …, key: …}"]);
+    let file = pki.file("old.pem").display().to_string();
+    check(&mut site, host, &members(&pki, "ca.pem", "old"), 4, &[host, "received fatal alert", "hint", &file, "expired"]);
+    let file = other.file("client.pem").display().to_string();
+    let foreign = members(&other, "ca.pem", "client").replace(&other.file("ca.pem").display().to_string(), &ca);
+    check(&mut site, host, &foreign, 4, &[host, "received fatal alert", "hint", &file, "CA"]);
+
+    let file = other.file("ca.pem").display().to_string();
+    let strange = members(&pki, "ca.pem", "client").replace(&ca, &file);
+    check(&mut site, host, &strange, 4, &[host, "invalid peer certificate", "hint", "signed", &file]);
+    let system = members(&pki, "ca.pem", "client").replace(&format!("ca: {ca}, "), "");
+    check(&mut site, host, &system, 4, &[host, "invalid peer certificate", "hint", "ca: FILE"]);
+    check(&mut site, &by_number, &members(&pki, "ca.pem", "client"), 4, &[&by_number, "127.0.0.1", "hint", "address:"]);
+    check(&mut site, &https.replace("https", "http"), token.trim_start_matches(", "), 1, &["HTTPS server", "hint", "https://"]);
+    check(
+        &mut site,
+        &agent.address().replace("http", "https"),
+        &members(&pki, "ca.pem", "client"),
+        4,
+        &["https://127.0.0.1", "hint", "http://"],
+    );
+
+    // Files that are not what they should be: found before anything is sent.
+    let missing = pki.file("none.pem").display().to_string();
+    check(&mut site, host, &members(&pki, "none.pem", "client"), 1, &["read the CA", &missing, "No such file"]);
+    let key = pki.file("client.key");
+    let swapped = format!("ca: {}{token}", key.display());
+    check(&mut site, host, &swapped, 1, &["read the CA", "client.key", "no PEM certificate"]);
+    let mixed = members(&pki, "ca.pem", "client").replace("client.key", "old.key");
+    check(&mut site, host, &mixed, 1, &["client.pem", "old.key", "hint", "belongs to"]);
+    set_mode(&key, 0o640);
+    check(&mut site, host, &members(&pki, "ca.pem", "client"), 1, &["client.key", "0640", "chmod 600"]);
+    assert_eq!(dump(&agent, ""), before);
+}
+
+#[test]
+fn a_server_certificate_that_expired_is_said_so() {
+    let pki = Pki::new();
+    pki.sign("client", &["lockstep"], 2100);
+    pki.sign("server", &["localhost"], 2001);
+    let agent = agent(&pki);
+    let mut site = Site::named("demo", &agent.address());
+    site.init();
+    let before = dump(&agent, "");
+    let https = agent.secure_address();
+    check(&mut site, &https, &with(&pki, "ca.pem", "client"), 4, &[&https, "expired", "hint", "renew"]);
+    assert_eq!(dump(&agent, ""), before);
+}
+
+#[test]
+fn a_client_certificate_that_is_renewed_counts_without_a_restart() {
+    let pki = Pki::new();
+    pki.sign("client", &["lockstep"], 2001);
+    let agent = agent(&pki);
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.reach(&agent.secure_address(), &with(&pki, "ca.pem", "client"));
+    let mut controller = site.start("one");
+    eventually("it says that it is not let in", || controller.log().contains("received fatal alert"));
+    pki.sign("client", &["lockstep"], 2100);
+    site.until_steady();
+    assert!(controller.runs());
+}
