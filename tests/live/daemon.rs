@@ -8,3 +8,4 @@ mod faults;
 mod controllers;
 mod people;
 mod tls;
+mod tokens;

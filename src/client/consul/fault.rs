@@ -97,19 +97,29 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
         0 | 1 => text,
         more => format!("{text} (and {} more)", more - 1),
     };
-    let (kind, about, hint) = if faults.iter().any(OpFault::is_denial) {
+    let (text, kind, about, hint) = if faults.iter().any(OpFault::is_denial) {
+        let denied = named(&OpFault::is_denial);
         let hint = "give the token read and write on the environment's key roots and on lockstep/, and write on sessions";
-        (EdgeKind::Denied, named(&OpFault::is_denial), Some(hint))
+        // Older Consuls say that something is denied, and not what.
+        (format!("{text}: {}", some_of(&denied)), EdgeKind::Denied, denied, Some(hint))
     } else if faults.iter().all(OpFault::is_conflict) {
-        (EdgeKind::Conflict, named(&|_| true), None)
+        (text, EdgeKind::Conflict, named(&|_| true), None)
     } else {
-        (EdgeKind::Refused, named(&|fault| !fault.is_conflict()), None)
+        (text, EdgeKind::Refused, named(&|fault| !fault.is_conflict()), None)
     };
     let error = EdgeError::new("consul", kind, operation).because(format!("consul refused it: {text}")).about(about);
     match hint {
         Some(hint) => error.hint(hint),
         None => error,
     }
+}
+
+/// The first keys of a list, and how many more there are.
+fn some_of(keys: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let more = keys.len().saturating_sub(SHOWN);
+    let shown = keys.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown} and {more} more keys") } else { shown }
 }
 
 /// A text without what stands in double quotes.
@@ -187,6 +197,18 @@ mod tests {
         check_transaction(&["failed to set key \"Permission denied\", index is stale"], EdgeKind::Conflict, &["k0"]);
         check_transaction(&["bad \"lock is \\\"exists\" thing"], EdgeKind::Refused, &["k0"]);
         check_transaction(&["Must provide key", "index is stale"], EdgeKind::Refused, &["k0"]);
+    }
+
+    #[test]
+    fn a_denial_names_its_keys_and_not_all_of_them() {
+        let keys: Vec<String> = (0..9).map(|number| format!("config/k{number}")).collect();
+        let faults = [(1, "Permission denied"), (4, "index is stale"), (5, "Permission denied")]
+            .map(|(index, what)| OpFault { index, what: what.into() });
+        let text = of_transaction("test".into(), &faults, &keys).chain();
+        assert!(text.ends_with("Permission denied (and 2 more): config/k1, config/k5"), "{text}");
+        let all = std::array::from_fn::<_, 9, _>(|index| OpFault { index, what: "Permission denied".into() });
+        let text = of_transaction("test".into(), &all, &keys).chain();
+        assert!(text.ends_with(": config/k0, config/k1, config/k2 and 6 more keys"), "{text}");
     }
 
     #[test]
