@@ -202,6 +202,47 @@ async fn a_busy_or_broken_consul_is_given_up_in_time_as_transient() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_consul_that_hangs_at_any_point_costs_one_deadline() {
+    let mut tasks = tokio::task::JoinSet::new();
+    // Says nothing; half a head; half a body; a byte now and then, for ever.
+    for (begins, goes_on) in
+        [("", ""), ("HTTP/1.1 200 OK\r\n", ""), ("HTTP/1.1 200 OK\r\n\r\n[", ""), ("HTTP/1.1 200 OK\r\n\r\n[", " ")]
+    {
+        let address = hanging(begins, goes_on);
+        tasks.spawn(async move {
+            let begin = Instant::now();
+            let failed = controller(&address, None).load().await.unwrap_err();
+            assert_eq!(failed.kind, EdgeKind::Transient, "{}", failed.chain());
+            assert!(failed.chain().contains("no complete answer within 10s"), "{}", failed.chain());
+            assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// A server that begins an answer to each request and never ends it.
+fn hanging(begins: &'static str, goes_on: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(begins.as_bytes());
+                // Until the client has had enough: it sends nothing more, and closes.
+                stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+                while stream.read(&mut [0; 64]).is_err() && stream.write_all(goes_on.as_bytes()).is_ok() {}
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_a_leader_is_waited_for() {
     let agent = Fake::start(|asked| {
         if asked.path.contains("consistent") { Reply::refuse(500, "No cluster leader") } else { Reply::refuse(200, "[]") }
@@ -264,6 +305,30 @@ async fn the_size_of_a_transaction_is_found_out_once_and_used() {
     assert!(written.complete);
     stage.go(&many(1000, "w"), 2).await.unwrap();
     assert_eq!((sizes.load(Ordering::Relaxed), probes.load(Ordering::Relaxed)), (128, 1));
+    assert_eq!(agent.tree("config/").len(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consul_that_takes_sixty_four_operations_is_found_out_once_and_given_no_more() {
+    let agent = Agent::start();
+    let (port, refused, largest) = (agent.port(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (too_large, sizes) = (refused.clone(), largest.clone());
+    let proxy = Fake::start(move |asked| {
+        let reply = asked.forward(port);
+        if reply.status() == Some(413) {
+            too_large.fetch_add(1, Ordering::Relaxed);
+        } else if asked.writes() {
+            let ops: Vec<serde_json::Value> = serde_json::from_slice(&asked.body).unwrap();
+            sizes.fetch_max(ops.len(), Ordering::Relaxed);
+        }
+        reply
+    });
+    let identity = controller(&proxy.address(), None).initialise().await.unwrap();
+    let mut stage = Stage::join(&proxy.address(), identity.target).await;
+    for (number, value) in [(1, "v"), (2, "w")] {
+        assert!(stage.go(&many(1000, value), number).await.unwrap().complete);
+    }
+    assert_eq!((largest.load(Ordering::Relaxed), refused.load(Ordering::Relaxed)), (64, 1));
     assert_eq!(agent.tree("config/").len(), 1000);
 }
 

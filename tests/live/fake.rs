@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// One request as it came.
 pub(crate) struct Asked {
@@ -23,10 +24,20 @@ impl Asked {
         self.is_transaction() && String::from_utf8_lossy(&self.body).contains("\"cas\"")
     }
 
-    /// Asks the real one.
+    /// How many operations its transaction has with this verb.
+    pub(crate) fn count(&self, verb: &str) -> usize {
+        String::from_utf8_lossy(&self.body).matches(&format!("\"{verb}\"")).count()
+    }
+
+    /// Asks the real one, longer than a watch blocks.
     pub(crate) fn forward(&self, port: u16) -> Reply {
-        let (status, body) = crate::support::request(port, &self.method, &self.path, &self.body).unwrap_or((502, Vec::new()));
-        Reply::Answer { status, headers: String::new(), body }
+        let patience = Duration::from_secs(70);
+        let Some(answer) = crate::support::exchange(port, &self.method, &self.path, &self.body, patience) else {
+            return Reply::refuse(502, "");
+        };
+        let index = answer.headers.lines().find(|line| line.to_ascii_lowercase().starts_with("x-consul-index:"));
+        let headers = index.map_or_else(String::new, |line| format!("{line}\r\n"));
+        Reply::Answer { status: answer.status, headers, body: answer.body }
     }
 }
 
@@ -42,6 +53,14 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// Its status, if it is sent.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answer { status, .. } => Some(*status),
+            Self::Lost => None,
+        }
+    }
+
     pub(crate) fn refuse(status: u16, text: &str) -> Self {
         Self::Answer { status, headers: String::new(), body: text.as_bytes().to_vec() }
     }

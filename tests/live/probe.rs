@@ -121,3 +121,22 @@ async fn what_a_token_may_not_see_and_a_consul_that_is_gone_are_unknown() {
         assert!(found.starts_with("unknown: "), "{found}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_gives_a_metadata_server_as_its_address_is_not_asked() {
+    let agent = Agent::start();
+    let prober = prober(&agent.address(), None);
+    for (address, why) in [
+        ("169.254.169.254", "is link-local"),
+        ("fe80::1", "is link-local"),
+        ("::ffff:169.254.169.254", "is link-local"),
+        ("100.100.100.200", "is a metadata service"),
+        ("fd00:ec2::254", "is a metadata service"),
+        ("224.0.0.1", "names no single host"),
+    ] {
+        let body = serde_json::json!({ "Name": "build", "Port": 80, "Address": address, "Tags": ["active"] }).to_string();
+        assert_eq!(agent.curl("PUT", "/v1/agent/service/register", body.as_bytes()).0, 200);
+        let found = sample(&prober, http("active")).await;
+        assert!(found.starts_with("unknown: ") && found.contains(why), "{address}: {found}");
+    }
+}

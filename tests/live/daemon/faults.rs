@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::service::Service;
-use super::site::{APP, MANY, Running, Site, app, dump, many};
+use super::site::{MANY, Running, Site, dump, many};
 use crate::support::{Agent, Options, eventually};
 
 const KEYS: usize = 1_000;
@@ -63,12 +63,7 @@ fn killed_at_any_moment_of_a_large_apply_it_converges_and_every_line_of_history_
     assert_eq!(values.len(), KEYS);
     assert!(values.values().all(|value| value == b"round-9"));
     assert_eq!(foreign(&it.agent), before);
-    let history = it.site.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
-    let lines = history["lines"].as_array().unwrap();
-    let generations: Vec<u64> = lines.iter().rev().map(|line| line["generation"].as_u64().unwrap()).collect();
-    let expected: Vec<u64> = (1..=it.site.status()["generation"].as_u64().unwrap()).collect();
-    assert_eq!(generations, expected, "{history:#}");
-    assert!(lines.iter().all(|line| line["outcome"].is_string()), "{history:#}");
+    it.site.check_history();
 }
 
 #[test]
@@ -121,8 +116,8 @@ fn it_waits_for_a_repository_that_is_not_there_yet_and_a_signal_ends_the_wait() 
 }
 
 #[test]
-fn a_hand_edit_is_put_right_within_two_seconds_and_nothing_is_written_while_nothing_changes() {
-    let mut it = Running::on(Agent::start(), |repo| {
+fn a_hand_edit_is_put_right_within_two_seconds() {
+    let it = Running::on(Agent::start(), |repo| {
         repo.commit("Some", &[(MANY, &many(100, "x"))]);
     });
     let begin = std::time::Instant::now();
@@ -132,15 +127,4 @@ fn a_hand_edit_is_put_right_within_two_seconds_and_nothing_is_written_while_noth
     assert!(took < Duration::from_secs(2), "{took:?}");
     it.site.until("the repair is over", |status| status["phase"] == "steady");
     eventually("its line is closed", || it.site.outcomes() == ["proven", "repaired"]);
-
-    let before = dump(&it.agent, "");
-    let tip = it.site.repo.tip();
-    // The branch is written anew, always to the same commit: each time the controller wakes, fetches and looks.
-    for _ in 0..1_000 {
-        it.site.repo.move_to(tip);
-        std::thread::sleep(Duration::from_millis(4));
-    }
-    assert_eq!(dump(&it.agent, ""), before);
-    it.site.repo.commit("Awake", &[(APP, &app("two"))]);
-    it.site.until_steady();
 }

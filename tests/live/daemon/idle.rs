@@ -1,0 +1,81 @@
+//! Nothing is new, a thousand times.
+
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+
+use super::site::{APP, MANY, Running, app, dump, many};
+use crate::support::{Agent, PATIENCE};
+
+/// Tells when somebody has opened the branch's file in a repository.
+struct Looks(OwnedFd);
+
+impl Looks {
+    fn at(repository: &Path) -> Self {
+        let looks = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&looks, repository.join("refs/heads"), inotify::WatchFlags::OPEN).unwrap();
+        Self(looks)
+    }
+
+    /// Forgets what was, and says whether the branch was among it.
+    fn take(&self) -> bool {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.0, &mut buffer);
+        let mut seen = false;
+        while let Ok(event) = events.next() {
+            seen |= event.file_name().is_some_and(|name| name.to_bytes() == b"main");
+        }
+        seen
+    }
+
+    /// Waits for the next one.
+    fn next(&self) {
+        while !self.take() {
+            let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+            let found = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&limit)).unwrap();
+            assert!(found > 0, "nobody looked at the branch within {PATIENCE:?}");
+        }
+    }
+}
+
+/// Resident memory in kibibytes, and open files.
+fn size_of(process: u32) -> (u64, usize) {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    (resident.trim().trim_end_matches(" kB").parse().unwrap(), files)
+}
+
+#[test]
+fn a_thousand_polls_without_news_write_nothing_say_nothing_and_grow_nothing() {
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Some", &[(MANY, &many(100, "x"))]);
+    });
+    let looks = Looks::at(&it.site.repo.path());
+    let (tip, branch) = (it.site.repo.tip(), it.site.repo.path().join("refs/heads/main"));
+    // The branch is written anew, always to the same commit: each time the controller wakes, fetches and looks. By hand, since
+    // git itself writes nothing where nothing changes.
+    let poll = |times: usize| {
+        for _ in 0..times {
+            let lock = branch.with_extension("lock");
+            std::fs::write(&lock, format!("{tip}\n")).unwrap();
+            looks.take();
+            std::fs::rename(&lock, &branch).unwrap();
+            looks.next();
+        }
+    };
+    poll(100);
+    let before = dump(&it.agent, "");
+    let (log, (resident, files)) = (it.controller.log(), size_of(it.controller.id()));
+    poll(1_000);
+    assert_eq!(dump(&it.agent, ""), before);
+    assert_eq!(it.controller.log(), log);
+    let (resident_after, files_after) = size_of(it.controller.id());
+    assert!(resident_after < resident + 2_048, "{resident} kB became {resident_after} kB");
+    assert!(files_after <= files + 4, "{files} open files became {files_after}");
+    it.site.repo.commit("Awake", &[(APP, &app("two"))]);
+    it.site.until_steady();
+}

@@ -1,0 +1,145 @@
+//! A Consul that is killed while a controller writes to it, and one that shows part of what it has.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::service::Service;
+use super::site::{MANY, Site, app, dump, many};
+use crate::fake::{Fake, Reply};
+use crate::support::{Agent, Options, eventually};
+
+const KEYS: usize = 1_000;
+
+/// A proxy that kills the Consul behind it at one write, before it is carried out or just after.
+#[derive(Default)]
+struct Killer {
+    /// Whom; 0: nobody.
+    whom: AtomicU32,
+    /// Writes that go through first.
+    after: AtomicUsize,
+    carried_out: AtomicBool,
+}
+
+impl Killer {
+    fn arm(&self, agent: &Agent, after: usize, carried_out: bool) {
+        self.after.store(after, Ordering::SeqCst);
+        self.carried_out.store(carried_out, Ordering::SeqCst);
+        self.whom.store(agent.pid(), Ordering::SeqCst);
+    }
+
+    fn has_struck(&self) -> bool {
+        self.whom.load(Ordering::SeqCst) == 0
+    }
+
+    fn start(self: &Arc<Self>, port: u16) -> Fake {
+        let this = Arc::clone(self);
+        Fake::start(move |asked| {
+            let whom = this.whom.load(Ordering::SeqCst);
+            let of_many = asked.writes() && String::from_utf8_lossy(&asked.body).contains("config/many/");
+            if whom == 0 || !of_many || this.after.fetch_sub(1, Ordering::SeqCst) > 0 {
+                return asked.forward(port);
+            }
+            if this.carried_out.load(Ordering::SeqCst) {
+                assert_eq!(asked.forward(port).status(), Some(200));
+            }
+            kill_process(Pid::from_raw(i32::try_from(whom).unwrap()).unwrap(), Signal::KILL).unwrap();
+            this.whom.store(0, Ordering::SeqCst);
+            Reply::Lost
+        })
+    }
+}
+
+#[test]
+fn a_consul_killed_anywhere_in_a_large_apply_ends_with_the_commit_byte_for_byte_and_one_line_of_history() {
+    let mut agent = Agent::with(&Options { durable: true, ..Options::default() });
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    agent.put("config/by-hand", b"untouched");
+    let killer = Arc::new(Killer::default());
+    let proxy = killer.start(agent.port());
+    site.readdress(&proxy.address());
+    let mut controller = site.start("one");
+    site.readdress(&agent.address());
+    site.until_steady();
+    let by_hand = dump(&agent, "config/by-hand");
+
+    // A thousand keys are 17 writes: killed at about 20, 50 and 80 percent of them, and when all but the answer was there.
+    for (round, (after, carried_out)) in [(3, false), (8, true), (13, false), (16, true)].into_iter().enumerate() {
+        killer.arm(&agent, after, carried_out);
+        let value = format!("round {round} \u{1f980}");
+        site.repo.commit(&value, &[(MANY, &many(KEYS, &value))]);
+        eventually("Consul is killed", || killer.has_struck());
+        agent.kill();
+        agent.start_again();
+        agent.wait();
+        let written = agent.values("config/many/").values().filter(|found| **found == value.as_bytes()).count();
+        if after == 8 {
+            assert!(written > KEYS / 4 && written < KEYS * 3 / 4, "{written} keys were written before the kill");
+        }
+        site.until_steady();
+        let mut wanted: Vec<_> =
+            (0..KEYS).map(|number| (format!("config/many/k{number:05}"), value.clone().into_bytes())).collect();
+        wanted.sort();
+        assert_eq!(agent.values("config/many/").into_iter().collect::<Vec<_>>(), wanted);
+        assert_eq!(dump(&agent, "config/by-hand"), by_hand);
+        assert_eq!(site.outcomes(), vec!["proven"; round + 2]);
+    }
+    site.check_history();
+    assert!(controller.runs());
+}
+
+#[test]
+fn a_consul_that_shows_a_few_of_its_keys_costs_no_key() {
+    const SHOWN: usize = 9;
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.repo.commit("Some", &[(MANY, &many(300, "x"))]);
+    let (partial, shown, deletes) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (is_partial, seen, counted, port) = (Arc::clone(&partial), Arc::clone(&shown), Arc::clone(&deletes), agent.port());
+    let proxy = Fake::start(move |asked| {
+        counted.fetch_add(asked.count("delete-cas") + asked.count("delete") + asked.count("delete-tree"), Ordering::SeqCst);
+        match asked.forward(port) {
+            Reply::Answer { status: 200, headers, body }
+                if is_partial.load(Ordering::SeqCst) && asked.path.starts_with("/v1/kv/config") =>
+            {
+                seen.fetch_add(1, Ordering::SeqCst);
+                let pairs: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
+                let body = serde_json::to_vec(&pairs[..pairs.len().min(SHOWN)]).unwrap();
+                Reply::Answer { status: 200, headers, body }
+            }
+            other @ (Reply::Answer { .. } | Reply::Lost) => other,
+        }
+    });
+    site.readdress(&proxy.address());
+    let mut controller = site.start("one");
+    site.readdress(&agent.address());
+    site.until_steady();
+
+    // It starts anew against a server that is still replaying its log, and somebody pushes meanwhile.
+    controller.terminate();
+    assert!(controller.ended().success());
+    let before = dump(&agent, "config/");
+    partial.store(true, Ordering::SeqCst);
+    site.readdress(&proxy.address());
+    let mut controller = site.start("one");
+    site.readdress(&agent.address());
+    eventually("it has looked", || shown.load(Ordering::SeqCst) >= 2);
+    site.repo.commit("Meanwhile", &[(super::site::APP, &app("two"))]);
+    let looks = shown.load(Ordering::SeqCst);
+    eventually("it has looked again", || shown.load(Ordering::SeqCst) >= looks + 2);
+    let keys = |dump: &[(String, Vec<u8>, u64)]| dump.iter().map(|(key, _, _)| key.clone()).collect::<Vec<_>>();
+    assert_eq!(keys(&dump(&agent, "config/")), keys(&before));
+    assert_eq!(deletes.load(Ordering::SeqCst), 0);
+
+    partial.store(false, Ordering::SeqCst);
+    site.until_steady();
+    assert_eq!(keys(&dump(&agent, "config/")), keys(&before));
+    assert_eq!(agent.get("config/app/version").unwrap(), b"two");
+    assert_eq!(deletes.load(Ordering::SeqCst), 0);
+    site.check_history();
+    assert!(controller.runs());
+}
