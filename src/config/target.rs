@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
+use serde_saphyr::Location;
 
 use super::environment_variables::ConsulVariables;
 use super::fields::{Fields, Given, Problems, path_from, read_with, text_of};
@@ -20,7 +21,7 @@ pub(super) fn environments(
     variables: &ConsulVariables,
     problems: &mut Problems,
 ) -> BTreeMap<EnvironmentName, TargetConfig> {
-    let mut found: BTreeMap<EnvironmentName, TargetConfig> = BTreeMap::new();
+    let mut found: BTreeMap<EnvironmentName, (Location, TargetConfig)> = BTreeMap::new();
     for (name, item) in fields.entries() {
         let at = name.at;
         let path = name.name.clone();
@@ -29,15 +30,16 @@ pub(super) fn environments(
         // The target of a badly named environment is read too, so that its problems are not the second round.
         let target = Fields::of(&path, item, problems).and_then(|fields| target(fields, base, variables, problems));
         let (Some(name), Some(target)) = (name, target) else { continue };
-        for (other, theirs) in &found {
+        for (other, (place, theirs)) in &found {
             if let Some(clash) = clash(&target, theirs) {
                 let hint = "give each environment roots of its own, or a target of its own";
-                problems.add(at, format!("{path} and environments.{other} {clash}"), hint);
+                let (line, column) = (place.line(), place.column());
+                problems.add(at, format!("{path} and environments.{other} (at {line}:{column}) {clash}"), hint);
             }
         }
-        found.insert(name.value, target);
+        found.insert(name.value, (at, target));
     }
-    found
+    found.into_iter().map(|(name, (_, target))| (name, target)).collect()
 }
 
 fn target(mut fields: Fields, base: &Path, variables: &ConsulVariables, problems: &mut Problems) -> Option<TargetConfig> {
@@ -198,18 +200,47 @@ fn clash(one: &TargetConfig, other: &TargetConfig) -> Option<&'static str> {
             (same && a.keys.overlaps(&b.keys)).then_some("may write the same keys of one Consul")
         }
         (TargetConfig::Directory(a), TargetConfig::Directory(b)) => {
-            let nested = a.path.starts_with(&b.path) || b.path.starts_with(&a.path);
+            let (a, b) = (place(&a.path), place(&b.path));
+            let nested = a.starts_with(&b) || b.starts_with(&a);
             nested.then_some("have the same directory, or one inside the other")
         }
         (TargetConfig::Consul(_), TargetConfig::Directory(_)) | (TargetConfig::Directory(_), TargetConfig::Consul(_)) => None,
     }
 }
 
+/// The place that an absolute path names: `..` is gone one up and symbolic links are followed, as far as there is anything. A
+/// directory need not exist yet, so this asks for no more than the links on the way.
+fn place(path: &Path) -> PathBuf {
+    /// As many links in one path as Linux follows.
+    const LINKS: usize = 40;
+    let mut links = 0;
+    let mut place = PathBuf::new();
+    let mut ahead: Vec<PathBuf> = vec![path.to_owned()];
+    while let Some(next) = ahead.pop() {
+        let mut parts = next.components();
+        let Some(part) = parts.next() else { continue };
+        ahead.push(parts.as_path().to_owned());
+        match part {
+            Component::ParentDir => drop(place.pop()),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => place = PathBuf::from("/"),
+            Component::Normal(name) => match std::fs::read_link(place.join(name)) {
+                Ok(target) if links < LINKS => {
+                    links += 1;
+                    ahead.push(target);
+                }
+                Ok(_) | Err(_) => place.push(name),
+            },
+        }
+    }
+    place
+}
+
 /// Whether two addresses certainly name one agent: the same text, or two names of this machine with the same port.
 fn same_place(one: &str, other: &str) -> bool {
     let place = |text: &str| {
         let url = Url::parse(text).ok()?;
-        let host = url.host_str()?.to_owned();
+        let host = url.host_str()?.trim_end_matches('.').to_owned();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
         Some((if loopback { "localhost".to_owned() } else { host }, url.port_or_known_default()))

@@ -187,6 +187,49 @@ fn environments_that_could_write_the_same_keys_are_refused() {
     }
     let directories = "repository: {url: c}\nenvironments:\n  a: {directory: {path: d}}\n  b: {directory: {path: ./d/e}}\n";
     check(directories, "4:3", "one inside the other");
+    let addresses = [
+        ("http://h.:8500", "http://h:8500"),
+        ("http://h:8500/", "http://h:8500"),
+        ("http://h:80", "http://h"),
+        ("http://[::1]:8500", "http://127.0.0.1:8500"),
+    ];
+    for (a, b) in addresses {
+        check(&two(a, b), "4:3", "environments.b and environments.a (at 3:3) may write the same keys");
+    }
+}
+
+#[test]
+fn two_names_of_one_directory_are_refused_with_both_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(at("real")).unwrap();
+    std::os::unix::fs::symlink("real", at("link")).unwrap();
+    std::os::unix::fs::symlink("not/made/yet", at("dangling")).unwrap();
+    std::os::unix::fs::symlink("circle", at("circle")).unwrap();
+    let two = |a: &str, b: &str| {
+        format!(
+            "repository: {{url: c}}\nenvironments:\n  a: {{directory: {{path: '{a}'}}}}\n  b: {{directory: {{path: '{b}'}}}}\n"
+        )
+    };
+    for (a, b) in [
+        ("real", "real"),
+        ("real", "real/"),
+        ("real", "./real/."),
+        ("real", "other/../real"),
+        ("real", "link"),
+        ("real", "link/../real"),
+        ("link", "real/below"),
+        ("real/a/b", "link/a"),
+        ("dangling", "not/made/yet"),
+        ("dangling/x", "not/made"),
+        ("circle", "circle"),
+    ] {
+        let problem = "environments.b and environments.a (at 3:3) have the same directory, or one inside the other";
+        check(&two(&at(a), &at(b)), "4:3", problem);
+    }
+    for (a, b) in [("real/a", "link/b"), ("real", "real-too"), ("dangling", "not/made/later"), ("circle", "real")] {
+        assert!(read_text(&two(&at(a), &at(b)), &ConsulVariables::default()).0.is_ok(), "{a} and {b} were refused");
+    }
 }
 
 #[test]
