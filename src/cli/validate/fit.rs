@@ -1,6 +1,7 @@
 //! Whether an environment fits the target and the permissions that the controller's configuration gives it.
 
 use crate::cli::edges;
+use crate::cli::text::clean;
 use crate::config::{Checks, TargetConfig};
 use crate::domain::check::{Check, CheckKind, Place};
 use crate::domain::desired::{Affected, DesiredState, Problem};
@@ -9,14 +10,14 @@ use crate::domain::desired::{Affected, DesiredState, Problem};
 pub(super) fn problems(state: &DesiredState, target: &TargetConfig, allowed: &Checks) -> Vec<Problem> {
     let mut problems = edges::fit(target).problems(state);
     let refused = state.checks().values().filter_map(|check| refusal(check, target, allowed).map(|text| (check, text)));
-    problems.extend(refused.map(|(check, (message, hint))| Problem {
-        // Several layers may say something of a check; the environment is where it comes together.
-        file: format!("environments/{}/environment.yaml", state.environment().name),
-        line: 0,
-        column: 0,
-        message: format!("the check {}: {message}", check.name),
-        hint: Some(hint.to_owned()),
-        environments: Affected::one(&state.environment().name),
+    problems.extend(refused.map(|(check, (message, hint))| {
+        let (file, line, column) = match state.check_origin(&check.name) {
+            Some(origin) => (clean(&origin.file), origin.line, origin.column),
+            None => (format!("environments/{}/environment.yaml", state.environment().name), 0, 0),
+        };
+        let message = format!("the check {}: {message}", check.name);
+        let environments = Affected::one(&state.environment().name);
+        Problem { file, line, column, message, hint: Some(hint.to_owned()), environments }
     }));
     problems
 }

@@ -8,9 +8,9 @@ use crate::domain::check::{Check, CheckKind, DnsRecord, Place as Asked};
 use crate::domain::name::{CheckName, ServiceName};
 
 use super::fields::{Field, Fields};
-use super::problem::{FileProblems, did_you_mean, quoted};
+use super::problem::{FileProblems, Place, did_you_mean, quoted};
 use super::variables::FILLED_LATER;
-use super::yaml::Node;
+use super::yaml::{Content, Node};
 
 const WHAT: &str = "a check";
 const KINDS: [&str; 5] = ["consul-service", "http", "tcp", "dns", "exec"];
@@ -53,6 +53,20 @@ pub(super) fn read(name: &CheckName, root: &Node, problems: &mut FileProblems) -
     fields.finish(&what, problems);
     let kind = kind.filter(|_| problems.count() == before)?;
     Some(Check { name: name.clone(), kind, interval, timeout })
+}
+
+/// Where a check says what it asks: its service, address or program, or its kind where that alone decides.
+pub(super) fn place_of_subject(kind: &CheckKind, root: &Node) -> Place {
+    let field = match kind {
+        CheckKind::Http { at, .. } | CheckKind::Tcp { at } => match at {
+            Asked::Service { .. } => "service",
+            Asked::Address { .. } => "address",
+        },
+        CheckKind::Exec { .. } => "program",
+        CheckKind::Dns { .. } | CheckKind::ConsulService { .. } => "kind",
+    };
+    let Content::Mapping(entries) = &root.content else { return root.place };
+    entries.iter().find(|(name, _)| **name == *field).map_or(root.place, |(_, node)| node.place)
 }
 
 fn duration(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::domain::check::Check;
 use crate::domain::environment::Environment;
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::revision::ValueDigest;
@@ -55,9 +56,9 @@ pub(super) fn merge(environment: &Environment, layers: &[&Layer], budget: &mut B
     // A layer that lost keys to a problem is no ground to say that there is nothing to take back.
     let whole = layers.iter().all(|layer| layer.problems.is_empty());
     let entries = merging.entries(layers, whole);
-    let checks = merging.checks(layers, whole);
+    let (checks, origins) = merging.checks(layers, whole);
     if merging.problems.is_empty() {
-        return Ok(DesiredState::new(environment.clone(), entries, checks));
+        return Ok(DesiredState::new(environment.clone(), entries, checks).with_check_origins(origins));
     }
     let affected = Affected::one(&environment.name);
     Err(merging.problems.into_values().flat_map(|problems| problems.finish(&affected)).collect())
@@ -160,7 +161,7 @@ impl Merging<'_> {
         }
     }
 
-    fn checks(&mut self, layers: &[&Layer], whole: bool) -> BTreeMap<CheckName, crate::domain::check::Check> {
+    fn checks(&mut self, layers: &[&Layer], whole: bool) -> (BTreeMap<CheckName, Check>, BTreeMap<CheckName, Origin>) {
         let mut merged: BTreeMap<&CheckName, &CheckFile> = BTreeMap::new();
         for layer in layers {
             for (name, file) in &layer.checks {
@@ -174,18 +175,20 @@ impl Merging<'_> {
                 }
             }
         }
-        let mut checks = BTreeMap::new();
+        let (mut checks, mut origins) = (BTreeMap::new(), BTreeMap::new());
         for (name, CheckFile { file, root }) in merged {
             let Some(root) = self.filled_node(root, file) else { continue };
             let mut problems = self.problems.remove(file).unwrap_or_else(|| FileProblems::of(file));
             if let Some(check) = checks::read(name, &root, &mut problems) {
+                let Place { line, column } = checks::place_of_subject(&check.kind, &root);
+                origins.insert(name.clone(), Origin { file: Arc::clone(file), line, column });
                 checks.insert(name.clone(), check);
             }
             if problems.count() > 0 {
                 self.problems.insert(Arc::clone(file), problems);
             }
         }
-        checks
+        (checks, origins)
     }
 
     /// The node with every variable in it filled in; none when one is wrong, all of which are reported.

@@ -55,6 +55,8 @@ pub struct DesiredState {
     environment: Environment,
     entries: BTreeMap<KeyPath, Entry>,
     checks: BTreeMap<CheckName, Check>,
+    /// Beside the checks and not in them: a check that only moved in its file is the same check.
+    check_origins: BTreeMap<CheckName, Origin>,
     state_digest: StateDigest,
     revision_digest: RevisionDigest,
 }
@@ -69,7 +71,13 @@ impl DesiredState {
         let mut parts = vec![state_digest.as_bytes().to_vec(), health(&environment), marks(&entries)];
         parts.extend(checks.values().map(Check::canonical));
         let revision_digest = RevisionDigest::of(parts.iter().map(Vec::as_slice));
-        Self { environment, entries, checks, state_digest, revision_digest }
+        Self { environment, entries, checks, check_origins: BTreeMap::new(), state_digest, revision_digest }
+    }
+
+    /// The same, knowing where each check says what it asks.
+    #[must_use]
+    pub fn with_check_origins(self, check_origins: BTreeMap<CheckName, Origin>) -> Self {
+        Self { check_origins, ..self }
     }
 
     /// The environment's own rules.
@@ -88,6 +96,12 @@ impl DesiredState {
     #[must_use]
     pub fn checks(&self) -> &BTreeMap<CheckName, Check> {
         &self.checks
+    }
+
+    /// Where a check says what it asks, if it was read from a file.
+    #[must_use]
+    pub fn check_origin(&self, name: &CheckName) -> Option<&Origin> {
+        self.check_origins.get(name)
     }
 
     /// What is written.
