@@ -12,7 +12,7 @@ use super::fault::{During, fault, of_io};
 use super::files::Dir;
 use super::lease::DirectoryLease;
 use super::manifest::Manifest;
-use super::state::{State, StateError};
+use super::state::{Journal, State, StateError};
 use super::version::{CURRENT, VERSIONS, Version};
 use super::walk::{LONGEST_READ, Snapshot, live_state, snapshot};
 use crate::domain::live::{Fence, LiveState};
@@ -80,15 +80,15 @@ impl Disk {
     pub(super) fn load(&self) -> Result<Option<Stored>, EdgeError> {
         const OPERATION: &str = "read the record in";
         // A directory that is still to be made is a first use; one whose parent is missing is a wrong path.
-        let state = match Dir::open(&self.path).and_then(|root| State::open(&root)) {
-            Ok(state) => state,
+        let root = match Dir::open(&self.path) {
+            Ok(root) => root,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.parent().map(drop).during("find the directory that shall hold", &self.path)?;
                 return Ok(None);
             }
             Err(error) => return Err(error).during(OPERATION, &self.path),
         };
-        let Some(journal) = state.journal().map_err(|error| self.fail(OPERATION, error))? else { return Ok(None) };
+        let Some(journal) = self.journal(&root, OPERATION)? else { return self.first_use(&root).map(|()| None) };
         self.check_identity(OPERATION, &journal.record.identity)?;
         Ok(Some(Stored { record: journal.record, fence: Fence(journal.sequence) }))
     }
@@ -121,13 +121,8 @@ impl Disk {
             parent.make_new_sub(name, 0o755).during(OPERATION, &self.path)?;
         }
         let root = self.root(OPERATION)?;
-        if root.read_link(CURRENT).during(OPERATION, &self.path)?.is_some() && !self.has_record(&root)? {
-            return Err(fault(
-                EdgeKind::Refused,
-                format!("{OPERATION} {}", self.path.display()),
-                "it has a live version and no record: the record was lost",
-            )
-            .hint("restore `.lockstep` from a backup; or move `current` and `versions` away to begin anew"));
+        if self.journal(&root, OPERATION)?.is_none() {
+            self.first_use(&root)?;
         }
         let state = State::make(&root).during(OPERATION, &self.path)?;
         let identity = self.new_identity()?;
@@ -140,12 +135,27 @@ impl Disk {
         }
     }
 
-    fn has_record(&self, root: &Dir) -> Result<bool, EdgeError> {
+    /// What the record's file holds; none when there is no such file.
+    fn journal(&self, root: &Dir, operation: &str) -> Result<Option<Journal>, EdgeError> {
         match State::open(root) {
-            Ok(state) => Ok(state.journal().map_err(|error| self.fail("initialise", error))?.is_some()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error).during("initialise", &self.path),
+            Ok(state) => state.journal().map_err(|error| self.fail(operation, error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).during(operation, &self.path),
         }
+    }
+
+    /// Whether a directory without a record may be taken for one that was never used: a live version says otherwise (rule O6).
+    ///
+    /// # Errors
+    /// `Refused` when the record was lost: in these words for every verb and for the controller.
+    fn first_use(&self, root: &Dir) -> Result<(), EdgeError> {
+        const OPERATION: &str = "read the record in";
+        if root.read_link(CURRENT).during(OPERATION, &self.path)?.is_none() {
+            return Ok(());
+        }
+        let because = "it has a live version and no record: the record was lost";
+        Err(fault(EdgeKind::Refused, format!("{OPERATION} {}", self.path.display()), because)
+            .hint("restore `.lockstep` from a backup; or move `current` and `versions` away to begin anew"))
     }
 
     fn new_identity(&self) -> Result<Identity, EdgeError> {

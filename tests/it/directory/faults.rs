@@ -131,9 +131,10 @@ async fn a_record_that_is_not_this_environments_is_refused() {
         assert!(error.chain().contains(expected), "{} does not say {expected:?}", error.chain());
     }
     std::fs::remove_file(&record).unwrap();
-    assert!(led.target.load().await.unwrap().is_none());
-    let error = is(led.target.initialise().await, EdgeKind::Refused);
+    let error = is(led.target.load().await, EdgeKind::Refused);
     assert!(error.chain().contains("the record was lost"), "{}", error.chain());
+    let again = is(led.target.initialise().await, EdgeKind::Refused);
+    assert_eq!((again.chain(), again.hint), (error.chain(), error.hint), "one text for both");
 }
 
 #[tokio::test]
