@@ -6,13 +6,15 @@ use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
+use crate::client::consul::acl;
 use crate::config::TargetConfig;
-use crate::port::Target as _;
+use crate::port::{EdgeKind, Target as _};
 
 /// Prepare a target for an environment, once, and print the `target_id` to pin
 ///
 /// Makes the environment's first record, so that a wrong address, an empty Consul or a restored snapshot can never look like
-/// a first use. Refused when there is a record already.
+/// a first use. Refused when there is a record already. Says besides what the token needs at least, and what comes next.
+/// To initialise, a token needs to write below `lockstep/owners/` too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   lockstep init production
@@ -31,10 +33,21 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let made = target.initialise().await;
     edges.close().await;
     let identity = made.map_err(|error| {
-        let hint = error.hint.clone();
+        let hint = match (error.kind, edges.target_config(&environment)) {
+            (EdgeKind::Denied, Ok(TargetConfig::Consul(consul))) => {
+                let rules = acl::rules(&edges.repository, &environment, &consul.keys) + &acl::rules_to_initialise();
+                Some(format!("the token needs these rules: {}", rules.trim_end().replace('\n', "; ")))
+            }
+            _ => error.hint.clone(),
+        };
         let failure = Failure::from(error);
         Failure { hint: hint.or_else(|| Some(format!("`lockstep status {environment}` shows what is there"))), ..failure }
     })?;
+    let rules = match edges.target_config(&environment)? {
+        TargetConfig::Consul(consul) => Some(acl::rules(&edges.repository, &environment, &consul.keys)),
+        // Only one machine can see it, and its path is the pin.
+        TargetConfig::Directory(_) => None,
+    };
     output.show(&Initialised {
         version: VERSION,
         environment: environment.to_string(),
@@ -42,11 +55,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         target_id: identity.target.to_string(),
         owner: identity.owner.number(),
         config: options.config().display().to_string(),
-        pinned: match edges.target_config(&environment)? {
-            TargetConfig::Consul(_) => false,
-            // Only one machine can see it, and its path is the pin.
-            TargetConfig::Directory(_) => true,
-        },
+        acl_rules: rules,
     })?;
     Ok(Exit::Ok)
 }
@@ -60,19 +69,31 @@ struct Initialised {
     owner: u16,
     #[serde(skip)]
     config: String,
-    #[serde(skip)]
-    pinned: bool,
+    /// What the token needs at least; none for a directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acl_rules: Option<String>,
 }
 
 impl View for Initialised {
     fn human(&self, page: &mut Page) {
-        page.line(format_args!("{} is ready at {}", self.environment, self.target));
-        if self.pinned {
-            page.line("a directory needs no pin; for the record, its id is");
+        let Self { environment, target, target_id, config, acl_rules, .. } = self;
+        page.line(format_args!("{environment} is ready at {target}"));
+        if acl_rules.is_some() {
+            page.line(format_args!("pin it below environments.{environment} in {config}, beside `consul:`"));
         } else {
-            page.line(format_args!("pin it below environments.{} in {}, beside `consul:`", self.environment, self.config));
+            page.line("a directory needs no pin; for the record, its id is");
         }
         // A line of its own, so that it can be copied, or cut out by a script.
-        page.line(format_args!("target_id: {}", self.target_id));
+        page.line(format_args!("target_id: {target_id}"));
+        if let Some(rules) = acl_rules {
+            page.line("");
+            page.line("where Consul's ACLs are on, the controller's token needs no more than these rules:");
+            rules.lines().for_each(|rule| page.line(format_args!("  {rule}")));
+        }
+        page.line("");
+        page.line(format_args!(
+            "next: `lockstep plan {environment}` shows the first deploy; `lockstep run` keeps the environment in"
+        ));
+        page.line(format_args!("step from then on, or `lockstep apply --once {environment}` takes it there once"));
     }
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep::client::consul::{ConsulTarget, Server};
+use lockstep::client::consul::{ConsulTarget, Server, acl};
 use lockstep::config::Credential;
 use lockstep::domain::desired::DesiredState;
-use lockstep::domain::name::KeyPath;
+use lockstep::domain::name::{EnvironmentName, KeyPath, RepositoryName};
 use lockstep::domain::rollout::Phase;
 use lockstep::port::{EdgeKind, Leading, Target as _};
 
 use crate::fake::{Fake, Reply};
 use crate::stage::{Stage, desired, many};
-use crate::support::{Agent, MASTER, Options, PATIENCE, config, controller, target};
+use crate::support::{Agent, MASTER, Options, PATIENCE, config, controller, roots, target};
 
 const RECORD: &str = "lockstep/calvin-config/test/record";
 
@@ -379,6 +379,35 @@ async fn one_denied_key_denies_the_transaction_and_is_named() {
             assert!(!text.contains(secret) && !text.contains(MASTER), "{text}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rules_that_init_prints_are_enough_for_the_environment_and_for_no_other() {
+    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&agent.address());
+    let (repository, test) = (RepositoryName::parse("calvin-config").unwrap(), EnvironmentName::parse("test").unwrap());
+    let rules = acl::rules(&repository, &test, &config.keys);
+    let at = |config: &_, environment: &EnvironmentName, id| {
+        let server = Server::connect(config).unwrap();
+        ConsulTarget::new(server, repository.clone(), environment.clone(), roots(), id)
+    };
+    config.token = Some(token(&agent, &dir, "init", &format!("{rules}{}", acl::rules_to_initialise())));
+    let identity = at(&config, &test, None).initialise().await.unwrap();
+
+    config.token = Some(token(&agent, &dir, "printed", &rules));
+    let mut stage = Stage::lead(at(&config, &test, Some(identity.target.clone()))).await;
+    stage.go(&many(200, "1"), 1).await.unwrap();
+    stage.go(&desired([("config/a", "2")]), 2).await.unwrap();
+    assert_eq!(agent.get("config/a").unwrap(), b"2");
+    assert!(!stage.target.history(10).await.unwrap().is_empty());
+    let outside = stage.go(&desired([("other/a", "1")]), 3).await.unwrap_err();
+    assert_eq!((outside.kind, agent.get("other/a")), (EdgeKind::Denied, None), "{}", outside.chain());
+    for other in [test, EnvironmentName::parse("production").unwrap()] {
+        let denied = at(&config, &other, None).initialise().await.unwrap_err();
+        assert!(matches!(denied.kind, EdgeKind::Denied | EdgeKind::Refused), "{}", denied.chain());
+    }
+    assert_eq!(agent.tree("lockstep/owners/").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

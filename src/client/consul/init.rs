@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::ConsulTarget;
+use super::paths::OWNERS;
 use super::txn::Transaction;
 use crate::client::wire;
-use crate::domain::name::STATE_PREFIX;
 use crate::domain::resource::OwnerId;
 use crate::domain::rollout::{Identity, Rollout, TargetId};
 use crate::port::{EdgeError, EdgeKind};
@@ -21,13 +21,8 @@ impl ConsulTarget {
         if let Some(read) = http.read_key(&self.paths.record(), &doing).await? {
             return Err(self.refuse_existing(&read.value, &doing));
         }
-        let owners = format!("{STATE_PREFIX}owners/");
-        let taken: BTreeSet<u16> = http
-            .read_names(&owners, &doing)
-            .await?
-            .iter()
-            .filter_map(|name| name.strip_prefix(&owners)?.parse().ok())
-            .collect();
+        let taken: BTreeSet<u16> =
+            http.read_names(OWNERS, &doing).await?.iter().filter_map(|name| name.strip_prefix(OWNERS)?.parse().ok()).collect();
         for _ in 0..DRAWS {
             let identity = Identity {
                 repository: self.repository.clone(),
@@ -35,7 +30,7 @@ impl ConsulTarget {
                 target: self.draw_target(&doing)?,
                 owner: self.draw_owner(&taken, &doing)?,
             };
-            let owner_key = format!("{owners}{}", identity.owner);
+            let owner_key = format!("{OWNERS}{}", identity.owner);
             let mut txn = Transaction::new();
             txn.cas(&owner_key, owner_entry(&identity).as_bytes(), 0, 0);
             txn.cas(&self.paths.record(), &wire::record_to_json(&Rollout::new(identity.clone())), 0, 0);

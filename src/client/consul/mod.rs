@@ -13,6 +13,7 @@ mod txn;
 mod kv;
 mod session;
 mod paths;
+pub mod acl;
 mod lease;
 mod state;
 mod apply;

@@ -4,6 +4,9 @@ use crate::domain::name::{EnvironmentName, RepositoryName, STATE_PREFIX};
 use crate::domain::revision::Generation;
 use crate::domain::rollout::RequestId;
 
+/// Below this every environment of this Consul has its owner id (rule O4).
+pub(super) const OWNERS: &str = "lockstep/owners/";
+
 /// Where one environment's state lies.
 #[derive(Debug, Clone)]
 pub(super) struct Paths {

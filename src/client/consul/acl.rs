@@ -1,0 +1,54 @@
+//! The least rights that a token needs for one environment, as Consul's ACL rules: for printing, nothing here asks Consul.
+
+use super::paths::{OWNERS, Paths};
+use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
+
+/// The rules of the token that keeps the environment: its roots (rule O7), its own state (rule O5), a session for the lease,
+/// and reading the catalog for its checks. To initialise takes one rule more: [`rules_to_initialise`].
+#[must_use]
+pub fn rules(repository: &RepositoryName, environment: &EnvironmentName, roots: &KeyRoots) -> String {
+    let keys = roots.prefixes().iter().map(|root| rule("key_prefix", root, "write", "the keys of the environment"));
+    let state = Paths::new(repository, environment);
+    let rules = keys.chain([
+        rule("key_prefix", state.base(), "write", "its record, lease, history and requests"),
+        rule("session_prefix", "", "write", "the lease is held by a session of whichever agent is asked"),
+        rule("service_prefix", "", "read", "checks that name a service"),
+        rule("node_prefix", "", "read", "where the instances of such a service are"),
+    ]);
+    rules.collect()
+}
+
+/// What `lockstep init` needs besides, once: it draws an owner id that nobody has (rule O4).
+#[must_use]
+pub fn rules_to_initialise() -> String {
+    rule("key_prefix", OWNERS, "write", "only for `lockstep init`")
+}
+
+fn rule(what: &str, prefix: &str, policy: &str, why: &str) -> String {
+    let prefix = prefix.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("{what} \"{prefix}\" {{ policy = \"{policy}\" }} # {why}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_rules_name_the_roots_and_the_state_of_one_environment_and_nothing_else_to_write() {
+        let repository = RepositoryName::parse("calvin-config").unwrap();
+        let environment = EnvironmentName::parse("production").unwrap();
+        let roots = KeyRoots::parse(&["resources/", "config/a\"b/"]).unwrap();
+        expect![[r#"
+            key_prefix "config/a\"b/" { policy = "write" } # the keys of the environment
+            key_prefix "resources/" { policy = "write" } # the keys of the environment
+            key_prefix "lockstep/calvin-config/production/" { policy = "write" } # its record, lease, history and requests
+            session_prefix "" { policy = "write" } # the lease is held by a session of whichever agent is asked
+            service_prefix "" { policy = "read" } # checks that name a service
+            node_prefix "" { policy = "read" } # where the instances of such a service are
+            key_prefix "lockstep/owners/" { policy = "write" } # only for `lockstep init`
+        "#]]
+        .assert_eq(&(rules(&repository, &environment, &roots) + &rules_to_initialise()));
+    }
+}
