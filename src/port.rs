@@ -139,9 +139,11 @@ pub struct Head {
 pub enum Tip {
     /// At a commit.
     At(Revision),
-    /// The repository has no such branch.
-    NoBranch,
-    /// The repository has no commit at all.
+    /// The repository has no branch of this name, and had none as far as is known.
+    NoBranch(String),
+    /// The branch of this name was followed, and is gone from the repository: deleted, whatever else is there.
+    Gone(String),
+    /// The repository has no commit at all, and had none as far as is known.
     Empty,
     /// Nothing was fetched yet.
     Unfetched,

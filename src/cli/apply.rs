@@ -139,7 +139,7 @@ async fn lead(
 async fn follow(edges: &Edges, environment: &EnvironmentName, target: &AnyTarget) -> Result<Rollout, Failure> {
     let tip = match &edges.tip {
         Tip::At(tip) => Some(*tip),
-        Tip::NoBranch | Tip::Empty | Tip::Unfetched => None,
+        Tip::NoBranch(_) | Tip::Gone(_) | Tip::Empty | Tip::Unfetched => None,
     };
     let wanted = match tip {
         Some(tip) => read_environment(&edges.source.tree(tip).await?, environment).ok().flatten(),

@@ -69,21 +69,41 @@ pub(super) async fn repository<S: Source>(
                 books.desired.insert(*revision, desired);
             }
             Reading::Missing => missing = true,
-            Reading::Invalid(_) | Reading::Retired => {}
+            Reading::Invalid(text) => drop(books.unusable.insert(*revision, text)),
+            Reading::Retired => drop(books.unusable.insert(*revision, "it has no such environment".to_owned())),
         }
     }
     memory.readings.keep_only(&needed);
     Ok((view, books, missing))
 }
 
+/// Why there is no head, for people.
+#[must_use]
+pub fn no_head(tip: &Tip) -> String {
+    match tip {
+        Tip::At(tip) => format!("the branch is at {}", tip.short()),
+        Tip::NoBranch(branch) => format!("the repository has no branch {branch}"),
+        Tip::Gone(branch) => format!("branch {branch} is gone from the repository"),
+        Tip::Empty => "the repository is empty: it has no commit yet".to_owned(),
+        Tip::Unfetched => "the repository was not fetched yet".to_owned(),
+    }
+}
+
+/// Without a head the environment stays where it is: that is no removal, and drift from the goal is still drift (rules O9, R4).
+fn holding_on(record: &Rollout, why: String) -> String {
+    match &record.goal {
+        None => why,
+        Some(goal) => format!(
+            "{why}; the environment holds on to {}: nothing is removed, and drift from it is treated as before",
+            goal.revision.short()
+        ),
+    }
+}
+
 async fn view<S: Source>(record: &Rollout, head: &Head, memory: &mut Memory, source: &S) -> Result<HeadView, EdgeError> {
-    let tip = match head.tip {
-        Tip::At(tip) => tip,
-        Tip::NoBranch => {
-            return Ok(HeadView::None("the branch does not exist any more; nothing is written or deleted".to_owned()));
-        }
-        Tip::Empty => return Ok(HeadView::None("the repository has no commit yet".to_owned())),
-        Tip::Unfetched => return Ok(HeadView::None("the repository was not fetched yet".to_owned())),
+    let tip = match &head.tip {
+        Tip::At(tip) => *tip,
+        nowhere => return Ok(HeadView::None(holding_on(record, no_head(nowhere)))),
     };
     if let Some(goal) = &record.goal
         && goal.tip != tip

@@ -25,6 +25,14 @@ use tokio::time::Instant;
 /// The poll interval of all tests here.
 const POLL: Duration = Duration::from_secs(30);
 
+fn no_branch() -> Tip {
+    Tip::NoBranch("main".to_owned())
+}
+
+fn gone() -> Tip {
+    Tip::Gone("main".to_owned())
+}
+
 /// A clock that the test moves.
 #[derive(Default)]
 struct Hand(AtomicI64);

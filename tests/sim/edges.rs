@@ -175,7 +175,7 @@ impl Source for Edge {
         let mirror = &world.mirrors[self.replica];
         let tip = match (mirror.fetched, mirror.tip) {
             (false, _) => Tip::Unfetched,
-            (true, None) => Tip::NoBranch,
+            (true, None) => Tip::Gone("main".to_owned()),
             (true, Some(tip)) => Tip::At(tip),
         };
         Ok(Head { tip, confirmed: mirror.confirmed || self.has(Bug::BelievesEveryHead), trouble: None })

@@ -17,6 +17,7 @@ use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::Revision;
 use crate::port::{Clock as _, Commit, EdgeKind, Source as _, Tip};
 use crate::runtime::clock::SystemClock;
+use crate::runtime::observe::no_head;
 use crate::runtime::reading::Fit;
 
 pub(super) use target::AnyTarget;
@@ -217,12 +218,9 @@ impl Edges {
 
     /// The branch head, where there is one.
     pub(super) fn head(&self) -> Result<Revision, Failure> {
-        let branch = &self.config.repository.branch;
-        match self.tip {
-            Tip::At(tip) => Ok(tip),
-            Tip::NoBranch => Err(Failure::new(format!("the repository has no branch {branch}"))),
-            Tip::Empty => Err(Failure::new("the repository has no commit yet")),
-            Tip::Unfetched => Err(Failure::new("the repository was not fetched yet")),
+        match &self.tip {
+            Tip::At(tip) => Ok(*tip),
+            nowhere => Err(Failure::new(no_head(nowhere)).hint("a commit that the mirror has can be named with --rev")),
         }
     }
 
@@ -306,12 +304,9 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
         let Some(environment) = kept.next() else { break };
         candidates = source.kept(environment).await.unwrap_or_default();
     }
-    let branch = &config.repository.branch;
     let message = match tip {
         Tip::At(tip) => format!("lockstep.yaml at {} does not name the repository", tip.short()),
-        Tip::NoBranch => format!("the repository has no branch {branch}"),
-        Tip::Empty => "the repository has no commit yet".to_owned(),
-        Tip::Unfetched => "the repository was not fetched yet".to_owned(),
+        nowhere => no_head(nowhere),
     };
     let hint = "commit a lockstep.yaml with `name: …`; `lockstep validate` shows what else is missing";
     Err(Failure { problems, ..Failure::new(message).hint(hint) })

@@ -45,8 +45,9 @@ pub(super) fn fetch(
     let tip = match origin.find_reference(&format!("refs/heads/{branch}")) {
         Ok(reference) => reference.peel_to_commit().map_err(failed)?.id(),
         Err(error) if error.code() == ErrorCode::NotFound => {
-            let any = origin.references().map_err(failed)?.next().is_some();
-            return Ok(if any { Tip::NoBranch } else { Tip::Empty });
+            // A detached HEAD is no branch, and holds commits all the same.
+            let any = origin.references().map_err(failed)?.next().is_some() || origin.head().is_ok();
+            return Ok(if any { Tip::NoBranch(branch.to_owned()) } else { Tip::Empty });
         }
         Err(error) => return Err(failed(error)),
     };

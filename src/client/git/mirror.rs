@@ -23,6 +23,8 @@ use git2::{
 
 /// Below this the mirror keeps where branches of the origin stood at the last fetch.
 const TRACKED: &str = "refs/remotes/origin/";
+/// Below this it keeps where a branch stood last that is gone from the origin since.
+const GONE: &str = "refs/gone/";
 /// Below this the mirror keeps commits for environments (rule S2).
 pub(super) const KEPT: &str = "refs/lockstep/";
 /// What an answer that libgit2 can't read usually is.
@@ -224,13 +226,16 @@ impl Mirror {
             Origin::There => self.fetch_over_network(repository, session)?,
         };
         session.in_time()?;
-        let id = match tip {
+        let was_there = self.recorded(repository)?.is_some() || self.is_gone(repository);
+        let (tip, id) = match tip {
             Tip::At(revision) => {
                 let id = oid(revision);
                 self.check_history(repository, id, session)?;
-                Some(id)
+                (tip, Some(id))
             }
-            Tip::NoBranch | Tip::Empty | Tip::Unfetched => None,
+            // Whatever else the origin has or has not, this is what matters to whoever follows the branch.
+            Tip::NoBranch(_) | Tip::Gone(_) | Tip::Empty if was_there => (Tip::Gone(self.branch.clone()), None),
+            Tip::NoBranch(_) | Tip::Gone(_) | Tip::Empty | Tip::Unfetched => (tip, None),
         };
         self.record(repository, id)?;
         packs::tidy(repository, session, &self.doors)?;
@@ -256,8 +261,9 @@ impl Mirror {
             let heads = connection.list().map_err(failed)?;
             let tip = heads.iter().find(|head| head.name() == wanted).map(git2::RemoteHead::oid);
             let Some(tip) = tip else {
-                let any = heads.iter().any(|head| !head.oid().is_zero() && head.name().starts_with("refs/"));
-                return Ok(if any { Tip::NoBranch } else { Tip::Empty });
+                // A detached HEAD is no branch, and holds commits all the same.
+                let any = heads.iter().any(|head| !head.oid().is_zero());
+                return Ok(if any { Tip::NoBranch(self.branch.clone()) } else { Tip::Empty });
             };
             if self.recorded(repository)? == Some(tip) {
                 return Ok(Tip::At(revision(tip)));
@@ -295,14 +301,36 @@ impl Mirror {
         Ok(())
     }
 
-    /// Writes down where the branch stands, and forgets branches that are no longer followed.
+    /// Whether the branch was at the origin once and was not at the last fetch.
+    fn is_gone(&self, repository: &Repository) -> bool {
+        repository.refname_to_id(&self.gone()).is_ok()
+    }
+
+    /// What the last fetch of an earlier run found.
+    ///
+    /// # Errors
+    /// When the mirror can't be read; the next fetch replaces it.
+    pub(super) fn last_known(&self, repository: &Repository) -> Result<Tip, EdgeError> {
+        Ok(match self.recorded(repository)? {
+            Some(id) => Tip::At(revision(id)),
+            None if self.is_gone(repository) => Tip::Gone(self.branch.clone()),
+            None => Tip::Unfetched,
+        })
+    }
+
+    /// Writes down where the branch stands, or stood last, and forgets branches that are no longer followed.
     fn record(&self, repository: &Repository, tip: Option<Oid>) -> Result<(), EdgeError> {
         let tracked = self.tracked();
         let failed = |error| from_git(format!("write {tracked} in the mirror"), error);
-        let others = repository.references_glob(&format!("{TRACKED}*")).map_err(failed)?;
-        for mut reference in others.flatten() {
-            if reference.name().ok() != Some(&tracked) || tip.is_none() {
-                reference.delete().map_err(failed)?;
+        if let Some(last) = self.recorded(repository)?.filter(|_| tip.is_none()) {
+            repository.reference(&self.gone(), last, true, "the branch is gone").map_err(failed)?;
+        }
+        let keep = if tip.is_some() { tracked.clone() } else { self.gone() };
+        for place in [TRACKED, GONE] {
+            for mut reference in repository.references_glob(&format!("{place}*")).map_err(failed)?.flatten() {
+                if reference.name().ok() != Some(&keep) {
+                    reference.delete().map_err(failed)?;
+                }
             }
         }
         if let Some(tip) = tip
@@ -315,6 +343,10 @@ impl Mirror {
 
     fn tracked(&self) -> String {
         format!("{TRACKED}{}", self.branch)
+    }
+
+    fn gone(&self) -> String {
+        format!("{GONE}{}", self.branch)
     }
 
     fn at_origin(&self) -> String {

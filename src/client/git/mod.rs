@@ -117,10 +117,7 @@ impl GitSource {
         }
         let mirror = Mirror::new(data_dir, &address(&settings.url), &settings.branch);
         // An unreadable mirror is replaced by the first fetch; until then nothing is known.
-        let tip = match mirror.read(|repository| mirror.recorded(repository)) {
-            Ok(Some(id)) => Tip::At(id::revision(id)),
-            Ok(None) | Err(_) => Tip::Unfetched,
-        };
+        let tip = mirror.read(|repository| mirror.last_known(repository)).unwrap_or(Tip::Unfetched);
         let known = Known {
             tip,
             since: None,

@@ -29,8 +29,8 @@ impl GitSource {
             let digits = base.len() >= 4 && base.len() <= 40 && base.bytes().all(|byte| byte.is_ascii_hexdigit());
             let base = match head.tip {
                 Tip::At(tip) if base == "HEAD" || base == inner.mirror.branch() => tip.to_string(),
-                Tip::At(_) | Tip::NoBranch | Tip::Empty | Tip::Unfetched if digits => base.to_owned(),
-                Tip::At(_) | Tip::NoBranch | Tip::Empty | Tip::Unfetched => {
+                _ if digits => base.to_owned(),
+                Tip::At(_) | Tip::NoBranch(_) | Tip::Gone(_) | Tip::Empty | Tip::Unfetched => {
                     return Err(fault(EdgeKind::NotFound, operation)
                         .because("it is neither HEAD, nor the branch, nor an id of at least four digits"));
                 }

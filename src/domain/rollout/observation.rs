@@ -35,6 +35,8 @@ pub enum HeadView {
 pub struct Books {
     /// The desired state of each revision that the record or a request names and the mirror has.
     pub desired: BTreeMap<Revision, Arc<DesiredState>>,
+    /// Of each such revision that the mirror has and that can't be used here today: why, in one line.
+    pub unusable: BTreeMap<Revision, String>,
     /// Commits after the first, up to the second, newest first.
     pub commits: BTreeMap<(Revision, Revision), Vec<Commit>>,
     /// The commit of the head itself.
@@ -52,6 +54,23 @@ impl Books {
     pub fn of(&self, reached: &Reached) -> Option<&DesiredState> {
         let same = |desired: &&Arc<DesiredState>| desired.revision_digest() == reached.digest;
         self.desired.get(&reached.revision).or_else(|| self.desired.values().find(same)).map(Arc::as_ref)
+    }
+
+    /// Why what a reached revision says is not known, and what would help (rule S2). For when [`Self::of`] has nothing.
+    pub(super) fn why_unknown(&self, revision: Revision) -> String {
+        let short = revision.short();
+        match self.unusable.get(&revision) {
+            Some(problem) => format!(
+                "{short} can't be used under today's configuration: {problem}; take the change of the controller's configuration back \
+                 (its roots were narrowed?), or commit a fix"
+            ),
+            None => format!("{short} is in no mirror; bring it back into the branch, which is fetched again, or commit a fix"),
+        }
+    }
+
+    /// Whether some revision that counts here calls the key sensitive: then nothing of its value is told (rule F2).
+    pub(super) fn hides(&self, key: &KeyPath) -> bool {
+        self.desired.values().any(|state| state.entries().get(key).is_some_and(|entry| entry.sensitive))
     }
 
     pub(super) fn after(&self, after: Revision, upto: Revision) -> &[Commit] {

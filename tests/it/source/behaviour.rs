@@ -48,14 +48,39 @@ async fn an_empty_repository_and_a_missing_branch_are_told_apart_and_neither_is_
     let source = place.open();
     assert_eq!(fetched(&source).await.tip, Tip::Empty);
     repo.on("other").commit("elsewhere", &[("a", "1")]);
-    assert_eq!(fetched(&source).await.tip, Tip::NoBranch);
+    assert_eq!(fetched(&source).await.tip, no_branch());
     let first = repo.on("main").commit("here", &[("a", "2")]);
     assert_eq!(fetched(&source).await.tip, Tip::At(first));
     repo.delete_branch("main");
     let head = fetched(&source).await;
-    assert_eq!((head.tip, head.trouble), (Tip::NoBranch, None));
+    assert_eq!((head.tip, head.trouble), (gone(), None));
     // Its commits are still there to be compared with.
     assert!(source.tree(first).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_deleted_branch_is_gone_and_not_empty_wherever_head_is_and_after_a_restart() {
+    let mut repo = TestRepo::with(&[("a", "1")]);
+    let first = repo.tip();
+    let place = Place::local(&repo.path());
+    let source = place.open();
+    fetched(&source).await;
+    let detached = git2::Oid::from_bytes(first.as_bytes()).unwrap();
+    repo.git().set_head_detached(detached).unwrap();
+    repo.delete_branch("main");
+    assert_eq!(fetched(&source).await.tip, gone(), "HEAD is detached");
+    assert_eq!(fetched(&Place::local(&repo.path()).open()).await.tip, no_branch(), "whoever never saw the branch");
+    repo.git().set_head("refs/heads/unborn").unwrap();
+    assert_eq!(fetched(&source).await.tip, gone(), "HEAD points to nothing");
+    // What was recorded is not lost: it is read again before anything is fetched, and no garbage.
+    collect_garbage(&place.mirror());
+    let restarted = place.open();
+    assert_eq!(restarted.head().await.unwrap().tip, gone());
+    assert!(restarted.tree(first).await.is_ok());
+    assert_eq!(fetched(&restarted).await.tip, gone());
+    let second = repo.on("main").commit("it is back", &[("a", "2")]);
+    assert_eq!(fetched(&restarted).await.tip, Tip::At(second));
+    assert_eq!(place.open().head().await.unwrap().tip, Tip::At(second));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn http_serves_as_well_as_a_directory() {
     let source = place.open();
     assert_eq!(fetched(&source).await.tip, Tip::Empty);
     repo.on("other").commit("elsewhere", &[("a", "1")]);
-    assert_eq!(fetched(&source).await.tip, Tip::NoBranch);
+    assert_eq!(fetched(&source).await.tip, no_branch());
     let first = repo.on("main").commit("first", &[("a", "1")]);
     assert_eq!(fetched(&source).await.tip, Tip::At(first));
     let second = repo.commit("second", &[("a", "2")]);
@@ -26,7 +26,11 @@ async fn http_serves_as_well_as_a_directory() {
     assert_eq!(fetched(&source).await.tip, Tip::At(amended));
     assert!(!source.descends(amended, second).await.unwrap());
     repo.delete_branch("main");
-    assert_eq!(fetched(&source).await.tip, Tip::NoBranch);
+    assert_eq!(fetched(&source).await.tip, gone());
+    repo.delete_branch("other");
+    repo.git().set_head_detached(git2::Oid::from_bytes(amended.as_bytes()).unwrap()).unwrap();
+    assert_eq!(fetched(&source).await.tip, gone(), "a detached HEAD is all that is left");
+    assert_eq!(fetched(&Place::http(&server.url).open()).await.tip, no_branch(), "whoever never saw the branch");
 }
 
 #[tokio::test]
