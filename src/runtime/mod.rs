@@ -20,3 +20,4 @@ pub mod controller;
 pub mod together;
 pub mod preview;
 pub mod once;
+mod baseline;

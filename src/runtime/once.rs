@@ -56,6 +56,7 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
         memory.led_anew();
         let clock = RealTime.clock();
         let led_since = clock.now();
+        self.take_baseline(memory, clock, led_since, tell).await?;
         let mut sampling = Sampling::new(Arc::clone(&self.probe), RealTime, clock);
         let (mut has_moved, mut fetched_again) = (false, false);
         loop {

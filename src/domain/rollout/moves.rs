@@ -37,17 +37,20 @@ impl Rollout {
         Self::carry(before.begin(aim, candidate.desired, &plan, seen.now), plan)
     }
 
+    /// Last good, if the environment stands on it and nothing is under way: then its checks say what failed before (rule H5).
+    #[must_use]
+    pub fn standing_on_last_good(&self) -> Option<&Reached> {
+        let (goal, good) = (self.goal.as_ref()?, self.last_good.as_ref()?);
+        let resting = matches!(self.phase, Phase::Steady | Phase::HeldAfterRollback | Phase::HeldRefused);
+        (resting && goal.digest == good.digest).then_some(good)
+    }
+
     /// Checks that failed all along while the environment stood on last good: not the next commit's fault (rule H5).
     pub(super) fn failing_on_last_good(
         &self,
         seen: &Observation<'_>,
     ) -> Option<std::collections::BTreeSet<crate::domain::name::CheckName>> {
-        let (goal, good) = (self.goal.as_ref()?, self.last_good.as_ref()?);
-        let resting = matches!(self.phase, Phase::Steady | Phase::HeldAfterRollback | Phase::HeldRefused);
-        if !resting || goal.digest != good.digest {
-            return None;
-        }
-        let desired = seen.books.of(good)?;
+        let desired = seen.books.of(self.standing_on_last_good()?)?;
         Some(seen.health.failing_throughout(desired.environment().policy.rollout.fail_after))
     }
 
