@@ -3,7 +3,7 @@
 
 use crate::domain::plan::{Counts, Intent};
 use crate::domain::revision::ValueDigest;
-use crate::domain::rollout::{Answer, HistoryLine, Outcome, Phase, Request, Rollout};
+use crate::domain::rollout::{Answer, Contested, HistoryLine, Outcome, Phase, Request, Rollout};
 use crate::telemetry::{Event, Subject};
 
 use super::pass::Move;
@@ -76,16 +76,21 @@ fn of_applied(from: &Rollout, to: &Rollout) -> Option<Event> {
 }
 
 fn of_fights(from: &Rollout, to: &Rollout) -> Vec<Event> {
-    let word = |digest: Option<ValueDigest>| digest.map_or("none".to_owned(), |digest| digest.to_string());
     to.repairs
         .contested
         .iter()
         .filter(|(key, _)| !from.repairs.contested.contains_key(*key))
-        .map(|(key, fight)| Event::Contested {
-            key: key.clone(),
-            because: format!("ours is {}, theirs {}", word(fight.ours), word(fight.theirs)),
-        })
+        .map(|(key, fight)| Event::Contested { key: key.clone(), because: both_values(fight) })
         .collect()
+}
+
+fn both_values(fight: &Contested) -> String {
+    let word = |digest: Option<ValueDigest>| digest.map_or("none".to_owned(), |digest| digest.to_string());
+    match (fight.ours, fight.theirs) {
+        // A key that neither side wants is not fought over, so there is something to hide.
+        (None, None) => "its value is sensitive".to_owned(),
+        (ours, theirs) => format!("ours is {}, theirs {}", word(ours), word(theirs)),
+    }
 }
 
 fn of_answer(request: &Request, answer: &Answer) -> Event {
@@ -99,4 +104,22 @@ fn of_answer(request: &Request, answer: &Answer) -> Event {
 
 const fn total(counts: Counts) -> u32 {
     counts.created + counts.updated + counts.deleted + counts.released
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_fight_is_told_with_both_digests_and_of_a_sensitive_key_with_none() {
+        let digest = |text: &str| Some(ValueDigest::of(text.as_bytes()));
+        let told =
+            |ours, theirs| both_values(&Contested { ours, theirs, wait: Duration::ZERO, next: Timestamp::from_millis(0) });
+        assert!(told(digest("a"), digest("b")).starts_with("ours is ca978112"), "{}", told(digest("a"), digest("b")));
+        assert!(told(digest("a"), None).ends_with("theirs none"));
+        assert_eq!(told(None, None), "its value is sensitive");
+    }
 }

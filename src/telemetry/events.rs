@@ -92,7 +92,7 @@ pub enum Event {
     Contested {
         /// Which.
         key: KeyPath,
-        /// Both values' digests.
+        /// Both values' digests, unless the key is sensitive.
         because: String,
     },
     /// A check fails on a proven revision: reported, never rolled back (rule H5).

@@ -134,13 +134,14 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         let sensitive = is_sensitive(look, key);
         let before = live.entries.get(key).map(|entry| {
             if sensitive {
-                Value::hidden(&entry.digest)
+                Value::hidden(false)
             } else {
                 found.get(key).map_or_else(|| Value::digest_only(&entry.digest), |bytes| Value::of(bytes))
             }
         });
         let wanted = desired.entries().get(key).filter(|_| matches!(change.action, Action::Create | Action::Update));
-        let after = wanted.map(|entry| if sensitive { Value::hidden(&entry.digest) } else { Value::of(&entry.value) });
+        let differs = |digest| live.entries.get(key).is_some_and(|found| found.digest != digest);
+        let after = wanted.map(|entry| if sensitive { Value::hidden(differs(entry.digest)) } else { Value::of(&entry.value) });
         ChangeView { key: key.to_string(), action: change.action.into(), why: clean(&change.why), before, after }
     });
     let obstacles =

@@ -29,10 +29,10 @@ pub(super) enum Value {
         /// Their digest.
         sha256: String,
     },
-    /// Tagged `!sensitive`: the digest is cut, so that a short value can't be guessed from it with certainty.
+    /// Tagged `!sensitive`: not even a digest, since a short value can be guessed from one.
     Sensitive {
-        /// The digest's first digits: enough to see that a value changed.
-        sha256: String,
+        /// It is another value than the one before.
+        changed: bool,
     },
 }
 
@@ -50,9 +50,9 @@ impl Value {
         Self::Bytes { size: None, sha256: digest.to_string() }
     }
 
-    /// A value that may not be shown.
-    pub(super) fn hidden(digest: &ValueDigest) -> Self {
-        Self::Sensitive { sha256: short(&digest.to_string()) }
+    /// A value that may not be shown, and whether it is another one than before.
+    pub(super) fn hidden(changed: bool) -> Self {
+        Self::Sensitive { changed }
     }
 
     fn told(&self) -> String {
@@ -60,7 +60,8 @@ impl Value {
             Self::Text(text) => text.clone(),
             Self::Bytes { size: Some(size), sha256 } => format!("({size} bytes, sha256 {})", short(sha256)),
             Self::Bytes { size: None, sha256 } => format!("(sha256 {})", short(sha256)),
-            Self::Sensitive { sha256 } => format!("(sensitive, sha256 {sha256})"),
+            Self::Sensitive { changed: false } => "(sensitive)".to_owned(),
+            Self::Sensitive { changed: true } => "(sensitive, changed)".to_owned(),
         }
     }
 }

@@ -192,14 +192,16 @@ fn told(problem: Problem, tree: &FileTree) -> ProblemReport {
     ProblemReport { file, line, column, message, hint, environments, excerpt }
 }
 
-/// The line that a problem is about, with a caret below the column. The line of a `!sensitive` value is not shown, and in a
-/// file that has one, nothing is that may be a further line of it.
+/// The line that a problem is about, with a caret below the column. Nothing is shown of a file that has a `!sensitive` value,
+/// since any line may be a further one of it, nor of a file that may give such a key its value in another layer.
 fn excerpt(problem: &Problem, tree: &FileTree) -> Option<String> {
     const LONGEST: usize = 100;
     let Node::File(bytes) = tree.nodes.get(&problem.file)? else { return None };
     let text = std::str::from_utf8(bytes).ok()?;
     let line = text.lines().nth(usize::try_from(problem.line).ok()?.checked_sub(1)?)?.replace('\t', " ");
-    if text.contains("!sensitive") || line.chars().count() > LONGEST {
+    if tree.nodes.iter().any(|(other, node)| hides(node) && may_share_keys(&problem.file, other))
+        || line.chars().count() > LONGEST
+    {
         return None;
     }
     let number = problem.line.to_string();
@@ -207,6 +209,20 @@ fn excerpt(problem: &Problem, tree: &FileTree) -> Option<String> {
     let Some(before) = usize::try_from(problem.column).ok()?.checked_sub(1) else { return Some(shown) };
     let before = clean(&line.chars().take(before).collect::<String>()).chars().count();
     Some(format!("{shown}\n{}   {}^", " ".repeat(number.len()), " ".repeat(before)))
+}
+
+fn hides(node: &Node) -> bool {
+    const TAG: &[u8] = b"!sensitive";
+    matches!(node, Node::File(bytes) if bytes.windows(TAG.len()).any(|window| window == TAG))
+}
+
+/// Whether two files may give values to the same key: they are one, or the keys of one may lie among those of the other.
+fn may_share_keys(one: &str, other: &str) -> bool {
+    let keys = |file: &'_ str| -> Option<String> {
+        let (_, below) = file.split_once("/kv/")?;
+        Some(format!("{}/", below.strip_suffix(".yaml").unwrap_or(below)))
+    };
+    one == other || keys(one).zip(keys(other)).is_some_and(|(one, other)| one.starts_with(&other) || other.starts_with(&one))
 }
 
 impl View for Report {

@@ -381,10 +381,11 @@ pub struct Suspension {
     pub at: Timestamp,
 }
 
-/// A key that somebody else keeps changing (rule R9).
+/// A key that somebody else keeps changing (rule R9). Of a sensitive key neither digest is kept: a short value can be guessed
+/// from its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contested {
-    /// The digest of the value that it should have.
+    /// The digest of the value that it should have; none when it should not be there.
     pub ours: Option<ValueDigest>,
     /// The digest that it was given last; none when it was deleted.
     pub theirs: Option<ValueDigest>,

@@ -82,7 +82,7 @@ fn apply_writes_exactly_what_the_plan_says_and_then_there_is_nothing_left() {
                   "action": "create",
                   "after": {
                     "sensitive": {
-                      "sha256": "b6cf97d2…"
+                      "changed": false
                     }
                   },
                   "key": "config/app/password",
@@ -156,8 +156,8 @@ fn a_plan_shows_values_line_by_line_and_hides_the_sensitive() {
               - two
               + three
           ~ config/app/password (changed in base/kv/config.yaml:6)
-              - (sensitive, sha256 b6cf97d2…)
-              + (sensitive, sha256 9b219916…)
+              - (sensitive)
+              + (sensitive, changed)
           ~ config/app/port (changed in base/kv/config.yaml:2)
               - 8080
               + 9090

@@ -86,6 +86,20 @@ fn every_problem_has_its_place_its_line_and_a_hint() {
 }
 
 #[test]
+fn a_line_that_may_be_a_sensitive_value_of_another_layer_is_not_shown() {
+    check(
+        &[("environments/test/kv/config/app.yaml", "password: hunter2canary${nowhere}\n")],
+        1,
+        &expect![[r#"
+        environments/test/kv/config/app.yaml:1:1: the variable "nowhere" is not defined in this environment
+          hint: define it under variables: in environment.yaml, or write $${ for a literal ${
+
+        invalid test: 1 problem (unreadable)
+    "#]],
+    );
+}
+
+#[test]
 fn a_commit_is_checked_without_checking_it_out() {
     let mut stage = Stage::new();
     let good = stage.repo.tip();
@@ -126,7 +140,61 @@ fn with_the_configuration_roots_and_permissions_are_checked_too() {
     for expected in ["other/a lies outside", "no program \"smoke\"", "has no environment more"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
+    // The same words as a program reads them, and their places.
+    let said = stage.run(&["validate", &path, "--environment", "test", "--output", "json"]).exits(1).json();
+    let places: Vec<String> = said["problems"].as_array().unwrap().iter().map(place).collect();
+    expect![[r#"
+        base/checks/run.yaml:2:1 the check run: the controller's list has no program "smoke"
+        base/kv/other.yaml:1:1 the key other/a can't be a file, since other/a/b (base/kv/other.yaml:2) lies below it
+        base/kv/other.yaml:1:1 the key other/a lies outside this environment's roots
+        base/kv/other.yaml:2:1 the key other/a/b lies outside this environment's roots"#]]
+    .assert_eq(&places.join("\n"));
     let mut alone = stage.command(&["validate", &path]);
     alone.env_remove("LOCKSTEP_CONFIG");
     super::stage::finish(alone).exits(0);
+}
+
+#[test]
+fn environments_that_share_a_place_are_refused_offline() {
+    let stage = Stage::new();
+    let path = stage.repo.path().display().to_string();
+    let consul = |roots: &str| format!("{{consul: {{address: 'http://127.0.0.1:8500'}}, keys: [{roots}]}}");
+    for (test, more, expected) in [
+        ("{directory: {path: ./live}}", "{directory: {path: ./x/../live/}}", "have the same directory"),
+        (&consul("config/"), &consul("config/b/"), "may write the same keys of one Consul"),
+    ] {
+        stage.configure(&format!("  test: {test}\n  more: {more}\n"));
+        let said = stage.run(&["validate", &path]).exits(1).err;
+        assert!(said.contains(expected) && said.contains(":5:3: ") && said.contains("(at 4:3)"), "{said}");
+    }
+}
+
+fn place(problem: &serde_json::Value) -> String {
+    let text = |name: &str| problem[name].as_str().unwrap().to_owned();
+    format!("{}:{}:{} {}", text("file"), problem["line"], problem["column"], text("message"))
+}
+
+#[test]
+fn what_a_check_may_not_do_is_told_at_the_check_and_of_the_layer_that_counts() {
+    let stage = Stage::with(&[
+        MANIFEST,
+        ENVIRONMENT,
+        KEYS,
+        ("base/checks/dns.yaml", "interval: 5s\nkind: dns\nname: build.service\n"),
+        ("base/checks/raw.yaml", "kind: tcp\naddress: 10.0.0.7:80\n"),
+        ("base/checks/catalog.yaml", "kind: consul-service\nservice: build\n"),
+        ("base/checks/web.yaml", "kind: http\nservice: other\n"),
+        ("environments/test/checks/web.yaml", "\nkind: http\npath: /health\nservice: build\n"),
+    ]);
+    let path = stage.repo.path().display().to_string();
+    let said = stage.run(&["validate", &path, "--output", "json"]).exits(1).json();
+    let places: Vec<String> = said["problems"].as_array().unwrap().iter().map(place).collect();
+    expect![[r"
+        base/checks/catalog.yaml:1:1 the check catalog: a directory has no catalog to ask
+        base/checks/dns.yaml:2:1 the check dns: the environment has no DNS server to ask
+        base/checks/raw.yaml:2:1 the check raw: raw addresses such as 10.0.0.7 are not allowed here
+        environments/test/checks/web.yaml:4:1 the check web: the controller's configuration has no address of the service build"]]
+    .assert_eq(&places.join("\n"));
+    let shown = stage.run(&["validate", &path]).exits(1).out;
+    assert!(shown.contains("2 | address: 10.0.0.7:80"), "{shown}");
 }
