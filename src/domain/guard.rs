@@ -3,7 +3,7 @@
 use super::commit::Commit;
 use super::desired::DesiredState;
 use super::environment::DeleteLimits;
-use super::plan::{Action, Intent, Plan};
+use super::plan::{Action, Intent, Obstacle, Plan};
 
 /// Why a plan may not be carried out, with numbers and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn guard(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     if plan.intent != Intent::Advance {
         return Ok(());
     }
-    obstacles(plan)?;
+    obstacles(plan, around)?;
     if around.proven || around.overridden {
         return Ok(());
     }
@@ -44,18 +44,40 @@ pub fn guard(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     checks(around)
 }
 
-fn obstacles(plan: &Plan) -> Result<(), Refusal> {
+fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     const SHOWN: usize = 5;
-    let Some(first) = plan.obstacles.first() else { return Ok(()) };
-    let keys: Vec<&str> = plan.obstacles.iter().take(SHOWN).map(|obstacle| obstacle.key.as_str()).collect();
+    if plan.obstacles.is_empty() {
+        return Ok(());
+    }
+    // Keys that are held for the same reason are named together.
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for Obstacle { key, why, .. } in plan.obstacles.iter().take(SHOWN) {
+        match reasons.iter_mut().find(|(known, _)| known == why) {
+            Some((_, keys)) => keys.push(key.as_str()),
+            None => reasons.push((why, vec![key.as_str()])),
+        }
+    }
     let more = plan.obstacles.len().saturating_sub(SHOWN);
     let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Err(Refusal(format!(
-        "{}{and_more}: {}; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can \
-         create it",
-        keys.join(", "),
-        first.why
-    )))
+    let held = match reasons.as_slice() {
+        [(why, keys)] => format!("{}{and_more}: {why}", keys.join(", ")),
+        several => {
+            let texts: Vec<String> = several.iter().map(|(why, keys)| format!("{}: {why}", keys.join(", "))).collect();
+            format!("{}{and_more}", texts.join("; "))
+        }
+    };
+    let name = &around.desired.environment().name;
+    let mut ways_out = Vec::new();
+    if plan.obstacles.iter().any(|obstacle| !obstacle.drifted) {
+        ways_out
+            .push("Take the key out of the repository, or delete it in the target so that lockstep can create it".to_owned());
+    }
+    if plan.obstacles.iter().any(|obstacle| obstacle.drifted) {
+        ways_out.push(format!(
+            "To write what the commit says, run `lockstep apply --once --overwrite-drift {name}`; to keep what is live, commit it"
+        ));
+    }
+    Err(Refusal(format!("{held}; nothing was written. {}", ways_out.join(". "))))
 }
 
 fn deletes(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use super::environment::DriftPolicy;
 use super::live::{Fence, LiveEntry, LiveState};
 use super::name::KeyPath;
 use super::resource::{Flags, KeyMark, OwnerId, Ownership};
-use super::revision::{Generation, Revision};
+use super::revision::{Generation, Revision, ValueDigest};
 
 /// What an attempt is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +84,10 @@ pub struct Change {
 pub struct Obstacle {
     /// The key.
     pub key: KeyPath,
-    /// Who holds it, for people.
+    /// Who holds it, or how it differs, for people.
     pub why: String,
+    /// It is ours and was changed by hand, and the policy is to report that (rule R10).
+    pub drifted: bool,
 }
 
 /// An ordered list of changes that takes an environment to a revision: creates and updates first, then deletes (rule A4).
@@ -184,6 +186,8 @@ enum Verdict {
     Nothing,
     Write(Change),
     Blocked(String),
+    /// Changed by hand, and wanted otherwise by the revision: how it is and how it should be.
+    Disputed(String),
     Stray,
     Drifted,
 }
@@ -193,7 +197,8 @@ impl Plan {
         match verdict {
             Verdict::Nothing => {}
             Verdict::Write(change) => self.changes.push(change),
-            Verdict::Blocked(why) => self.obstacles.push(Obstacle { key: key.clone(), why }),
+            Verdict::Blocked(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: false }),
+            Verdict::Disputed(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: true }),
             Verdict::Stray => self.strays.push(key.clone()),
             Verdict::Drifted => self.drifted.push(key.clone()),
         }
@@ -293,7 +298,17 @@ impl Terms<'_> {
         if self.intent == Intent::Repair || same {
             return Some(Verdict::Drifted);
         }
-        Some(Verdict::Blocked("was changed by hand, and drift is only reported here".to_owned()))
+        let hides = |state: &DesiredState| state.entries().get(key).is_some_and(|entry| entry.sensitive);
+        let sensitive = [self.desired].iter().chain(self.reached).chain(self.complete.iter()).any(|state| hides(state));
+        let told = |digest: Option<ValueDigest>, none: &str| match digest {
+            None => none.to_owned(),
+            // A short value can be guessed from its digest.
+            Some(_) if sensitive => "a sensitive value".to_owned(),
+            Some(digest) => format!("sha256 {}…", digest.to_string().chars().take(8).collect::<String>()),
+        };
+        let live = told(found.map(|found| found.digest), "deleted");
+        let wanted = told(entry.map(|entry| entry.digest), "no such key");
+        Some(Verdict::Disputed(format!("was changed by hand, and drift is only reported here: live {live}, wanted {wanted}")))
     }
 }
 

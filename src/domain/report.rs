@@ -42,7 +42,7 @@ pub fn headline(rollout: &Rollout) -> String {
 /// characters, most important first; none when the environment is in step and well.
 #[must_use]
 pub fn explain(rollout: &Rollout) -> Vec<String> {
-    let mut lines: Vec<String> = [phase(rollout), head(rollout), people(rollout), last_good(rollout)].concat();
+    let mut lines: Vec<String> = [advice(rollout), head(rollout), people(rollout), last_good(rollout)].concat();
     if !rollout.baseline.is_empty() {
         let checks = listed(rollout.baseline.iter().map(ToString::to_string));
         lines.push(format!("not counted, because failing before this change: {checks}"));
@@ -62,16 +62,23 @@ pub fn explain(rollout: &Rollout) -> Vec<String> {
     lines.iter().map(|line| clipped(line, LONGEST_LINE)).collect()
 }
 
-/// What the phase asks of people.
-fn phase(rollout: &Rollout) -> Vec<String> {
+/// What the phase asks of people, or what would end it.
+#[must_use]
+pub fn advice(rollout: &Rollout) -> Vec<String> {
     let name = &rollout.identity.environment;
     let advice = match (rollout.phase, rollout.unproven) {
+        (Phase::Applying, _) if rollout.suspension.is_some() => {
+            "it stands half-way: some keys are written and some are not, until it is resumed".to_owned()
+        }
         (Phase::Frozen, _) => format!(
             "no automatic move any more: mend what is wrong, then run `lockstep release {name}` or give a commit the trailer \
              `Lockstep-Release: {name}`"
         ),
         (Phase::HeldUnproven, Some(Unproven::Unknown | Unproven::RollbackUnknown)) => {
             "the checks can't tell; it is proven as soon as they pass for long enough".to_owned()
+        }
+        (Phase::HeldUnproven, Some(Unproven::NothingToGoBackTo)) if rollout.last_good.is_some() => {
+            "it goes back by itself as soon as last good can be used again; a newer commit moves on too".to_owned()
         }
         (Phase::HeldUnproven, Some(Unproven::NothingToGoBackTo)) => {
             "there is nothing to go back to; a newer commit moves on, and it is proven if the checks pass".to_owned()
@@ -86,6 +93,9 @@ fn phase(rollout: &Rollout) -> Vec<String> {
             format!("put the keys back by hand, or run `lockstep apply {name} --once --overwrite-drift`")
         }
         (Phase::HeldUnproven, Some(Unproven::Released)) => "it is proven as soon as the checks pass for long enough".to_owned(),
+        (Phase::HeldRefused, _) if rollout.refused.is_some() => format!(
+            "give the token the rights it lacks, then run `lockstep release {name}`; another token or a newer commit is tried by itself"
+        ),
         (Phase::HeldRefused, _) if rollout.note.is_none() => {
             "it goes on when nothing stands in the way any more, or with a newer commit".to_owned()
         }
@@ -107,6 +117,7 @@ fn head(rollout: &Rollout) -> Vec<String> {
         HeadVerdict::Refused => "is refused",
         HeadVerdict::Rejected => "is not followed",
         HeadVerdict::Pinned | HeadVerdict::Frozen => "waits",
+        HeadVerdict::NotBelieved if note.revision.is_none() => "can't be followed",
         HeadVerdict::NotBelieved => "is not believed yet",
         HeadVerdict::Retired => "has no such environment",
     };
@@ -206,7 +217,7 @@ mod tests {
             "branch gone, settle",
             expect![[r#"
             nothing applied yet: the branch does not exist any more
-            - the branch is not believed yet: the branch does not exist any more"#]],
+            - the branch can't be followed: the branch does not exist any more"#]],
         );
         check(
             "batch 1, commit good, pass",
@@ -309,6 +320,38 @@ mod tests {
     }
 
     #[test]
+    fn what_can_not_be_gone_back_to_and_what_was_denied_say_what_would_help() {
+        check(
+            "commit good b=1, settle, commit a=2 -b bad, wait 5, narrow r1, settle",
+            expect![[r#"
+            on a000002, not proven: build failed at the deadline: got 503; last good a000001 can't be used under today's configuration: invalid: base/k…
+            - it goes back by itself as soon as last good can be used again; a newer commit moves on too
+            - last good is a000001"#]],
+        );
+        check(
+            "commit good, settle, commit a=2 bad, wait 5, lose r1, settle",
+            expect![[r#"
+            on a000002, not proven: build failed at the deadline: got 503; last good a000001 is in no mirror; bring it back into the branch, which is f…
+            - it goes back by itself as soon as last good can be used again; a newer commit moves on too
+            - last good is a000001"#]],
+        );
+        check(
+            "batch 1, deny b, commit good b=2, settle",
+            expect![[r#"
+            stopped half-way to a000001: permission denied
+            - give the token the rights it lacks, then run `lockstep release test`; another token or a newer commit is tried by itself
+            - nothing was proven here yet, so there is nothing to go back to"#]],
+        );
+        check(
+            "commit good, settle, batch 1, deny b, commit a=2 b=2, settle",
+            expect![[r#"
+            staying on a000001, the head is refused: permission denied
+            - give the token the rights it lacks, then run `lockstep release test`; another token or a newer commit is tried by itself
+            - a000002 is refused: permission denied"#]],
+        );
+    }
+
+    #[test]
     fn a_freeze_says_how_it_ends() {
         check(
             "commit good, settle, commit a=2 bad, build sick, settle",
@@ -327,6 +370,14 @@ mod tests {
             suspended by Grace; steady on a000001
             - a000002 waits: suspended by Grace: to see
             - suspended by Grace: to see; `lockstep resume test` goes on"#]],
+        );
+        check(
+            "commit good, settle, batch 1, commit a=2 b=2, pass, ask suspend, settle",
+            expect![[r#"
+                suspended by Grace; applying a000002
+                - it stands half-way: some keys are written and some are not, until it is resumed
+                - suspended by Grace: to see; `lockstep resume test` goes on
+                - last good is a000001"#]],
         );
         check(
             "commit good, settle, ask release override, wait 1, ask release deletes 9, wait 1",

@@ -158,6 +158,8 @@ async fn record<S: Source, T: Target, C: Clock>(
     match world.target.save(lease, stored.fence, save).await {
         Ok(fence) => {
             memory.restored = false;
+            // That the record moved says nothing of a write that was denied; a person's word is worth a try at once.
+            memory.trouble.take_if(|trouble| trouble.kind != TroubleKind::Denied || !save.answers.is_empty());
             moved(memory, stored.record, Stored { record: save.record.clone(), fence }, save)
         }
         Err(error) => failed(world, memory, error, None),
@@ -187,6 +189,7 @@ async fn write<S: Source, T: Target, C: Clock>(
     }
     match world.target.apply(lease, stored.fence, apply, desired, world.go_on).await {
         Ok(Written { record: fence, complete, keys }) => {
+            memory.trouble = None;
             if let Some(live) = &mut memory.live {
                 for (key, entry) in keys {
                     match entry {
@@ -223,7 +226,6 @@ fn moved(memory: &mut Memory, from: Rollout, to: Stored, save: &Save) -> Passed 
             Some((request, answer))
         })
         .collect();
-    memory.trouble = None;
     memory.failures = 0;
     memory.highest = memory.highest.max(to.fence);
     memory.remembered = memory.remembered.max(to.record.generation);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::output::{Page, Told, View};
 use crate::cli::text::{self, clean, count, moment, when};
 use crate::domain::name::EnvironmentName;
+use crate::domain::report;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{Phase, Reached, Rollout};
 use crate::domain::time::Timestamp;
@@ -49,8 +50,13 @@ pub(super) struct Environment {
     pub(super) phase: &'static str,
     /// Who leads it now; `null`: nobody.
     pub(super) leader: Option<String>,
+    /// All of it in one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headline: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What would help, most important first; empty when nothing is asked of anybody.
+    advice: Vec<String>,
     generation: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     goal: Option<RevisionView>,
@@ -171,7 +177,9 @@ impl Environment {
             target: Some(target),
             phase: record.phase.word(),
             leader: None,
+            headline: Some(clean(&report::headline(record))),
             reason: Some(clean(&record.reason)).filter(|reason| !reason.is_empty()),
+            advice: report::advice(record).iter().map(|line| clean(line)).collect(),
             generation: record.generation.number(),
             goal: record.goal.as_ref().map(|goal| RevisionView::of(goal, subjects)),
             proven,
@@ -233,7 +241,9 @@ impl Environment {
             target: None,
             phase,
             leader: None,
+            headline: None,
             reason: None,
+            advice: Vec::new(),
             generation: 0,
             goal: None,
             proven: false,
@@ -301,6 +311,9 @@ impl Environment {
         }
         if let Some(reason) = &self.reason {
             page.field("reason", reason);
+        }
+        for line in &self.advice {
+            page.hint(line);
         }
         if let Some(good) = self.last_good.as_ref().filter(|_| !self.proven) {
             page.field("last good", quoted(&good.revision, good.subject.as_deref()));

@@ -237,20 +237,20 @@ fn reported_drift_is_not_written_and_stands_in_the_way_of_a_change_of_it() {
         "a=2 b=2 @drift=report",
         "a=9 b=1",
         expect![[r#"
-        Update b at 11: changed in base/kv/x.yaml:1
-        blocked a: was changed by hand, and drift is only reported here"#]],
+            Update b at 11: changed in base/kv/x.yaml:1
+            blocked a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…"#]],
     );
     check(
         "a=1 b=1",
         "b=1 @drift=report",
         "a=9 b=1",
-        expect!["blocked a: was changed by hand, and drift is only reported here"],
+        expect!["blocked a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted no such key"],
     );
     check(
         "a=1 b=1",
         "a=2 b=1 @drift=report",
         "b=1",
-        expect!["blocked a: was changed by hand, and drift is only reported here"],
+        expect!["blocked a: was changed by hand, and drift is only reported here: live deleted, wanted sha256 d4735e3a…"],
     );
 }
 

@@ -47,9 +47,10 @@ impl Rollout {
         if plan.is_empty() { self.written(&plan, seen) } else { self.write_on(plan) }
     }
 
-    /// The commit gone to was forced out of the branch and is in no mirror here: only a newer head can go on from this.
+    /// The commit gone to was forced out of the branch and is in no mirror here, or can't be used under today's configuration:
+    /// only a newer head can go on from this.
     pub(super) fn without_its_goal(&self, goal: &Reached, seen: &Observation<'_>) -> Step {
-        let text = format!("{} is not in the mirror; fetching", goal.revision.short());
+        let text = seen.books.why_unknown(goal.revision);
         self.supersede(seen).unwrap_or_else(|| Step::wait(text, None))
     }
 
@@ -110,8 +111,8 @@ impl Rollout {
     fn turn_back(&self, goal: &Reached, text: &str, seen: &Observation<'_>) -> Step {
         let refused = RefusedAttempt { digest: goal.digest, rights: seen.rights, text: text.to_owned() };
         let before = Self { refused: Some(refused), ..self.clone() };
-        // With nothing to go back to this attempt is the one to go on with, so it is no refused head.
-        before.roll_back(Outcome::Refused, text, seen).unwrap_or_else(|| self.hold_back(text))
+        // With nothing to go back to this attempt is the one to go on with, once the rights or the revision are others.
+        before.roll_back(Outcome::Refused, text, seen).unwrap_or_else(|| before.hold_back(text))
     }
 }
 

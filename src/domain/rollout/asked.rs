@@ -32,10 +32,7 @@ impl Rollout {
     fn asked_back(&self, to: Option<Revision>, request: &Request, seen: &Observation<'_>) -> Result<(Save, String), String> {
         let goal = self.goal.as_ref().ok_or("nothing was ever applied here")?;
         let to = to.or_else(|| self.way_back()).ok_or("there is no proven revision to go back to")?;
-        let desired = seen
-            .books
-            .desired(to)
-            .ok_or_else(|| format!("{} is not in the mirror, or invalid for this environment", to.short()))?;
+        let desired = seen.books.desired(to).ok_or_else(|| seen.books.why_unknown(to))?;
         let digest = desired.revision_digest();
         if digest == goal.digest {
             return Err(format!("{} is what the environment is on already", to.short()));

@@ -125,6 +125,7 @@ impl Rollout {
     pub(super) fn completed(mut self) -> Self {
         self.complete = self.goal.clone();
         self.attempted.clear();
+        self.overwrite_drift = false;
         self
     }
 

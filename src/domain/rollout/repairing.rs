@@ -77,10 +77,13 @@ impl Rollout {
         Save { record, history: vec![line], answers: Vec::new() }
     }
 
-    /// A repair that was interrupted, and whose keys are right now, is finished.
+    /// A repair that was interrupted, and whose keys are right now, is finished; so is one that a person asked for.
     fn finish_repair(&self, plan: &Plan, seen: &Observation<'_>) -> Option<Step> {
         let mut record = self.clone();
-        let line = record.close_repair(Outcome::Repaired, "put right", seen.now)?;
+        record.overwrite_drift = false;
+        let Some(line) = record.close_repair(Outcome::Repaired, "put right", seen.now) else {
+            return (self.overwrite_drift && plan.obstacles.is_empty()).then(|| Step::record(record));
+        };
         let record = record.whole_after(plan);
         Some(Step::Record(Box::new(Save { record, history: vec![line], answers: Vec::new() })))
     }
@@ -141,9 +144,10 @@ impl RepairLog {
                 continue;
             }
             let wait = known.map_or(FIRST_BACK_OFF, |wait| (wait * 2).min(WINDOW));
+            let told = !seen.books.hides(&change.key);
             let contested = Contested {
-                ours: desired.entries().get(&change.key).map(|entry| entry.digest),
-                theirs: seen.live.entries.get(&change.key).map(|entry| entry.digest),
+                ours: desired.entries().get(&change.key).filter(|_| told).map(|entry| entry.digest),
+                theirs: seen.live.entries.get(&change.key).filter(|_| told).map(|entry| entry.digest),
                 wait,
                 next: now + wait,
             };

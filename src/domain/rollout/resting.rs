@@ -66,13 +66,17 @@ impl Rollout {
             return Some(wait);
         }
         let intent = attempt.line.intent;
+        // Nor while the head was denied to the same rights: to try the two in turn would be to ask without a pause (rule H6).
+        if intent == Intent::Advance && self.refused.as_ref().is_some_and(|refused| refused.rights == seen.rights) {
+            return None;
+        }
         // Whatever was denied: to try this and the head in turn would be to ask without a pause.
         if seen.trouble.is_some_and(|trouble| trouble.kind == TroubleKind::Denied && trouble.retry > seen.now) {
             return None;
         }
         let plan = self.plan(intent, goal.revision, desired, goal.generation, seen);
         let clear = intent != Intent::Advance || plan.obstacles.is_empty();
-        clear.then(|| Step::record(Self { phase: Phase::Applying, reason: String::new(), ..self.clone() }))
+        clear.then(|| Step::record(Self { phase: Phase::Applying, reason: String::new(), refused: None, ..self.clone() }))
     }
 
     /// An unproven goal is judged on, without a deadline of its own (rule R8).

@@ -106,12 +106,8 @@ impl Rollout {
             return rejected.hold_unproven(Unproven::AutoRevertOff, &format!("{because}; auto_revert is off"), seen);
         }
         rejected.roll_back(Outcome::RolledBack, because, seen).unwrap_or_else(|| {
-            let good = self.last_good.as_ref().map_or_else(String::new, |good| good.revision.short());
-            rejected.hold_unproven(
-                Unproven::NothingToGoBackTo,
-                &format!("{because}; last good {good} is in no mirror, so it can't be gone back to"),
-                seen,
-            )
+            let why = self.last_good.as_ref().map_or_else(String::new, |good| seen.books.why_unknown(good.revision));
+            rejected.hold_unproven(Unproven::NothingToGoBackTo, &format!("{because}; last good {why}"), seen)
         })
     }
 

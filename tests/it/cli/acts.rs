@@ -131,3 +131,81 @@ fn a_commit_is_in_current_within_a_second_without_a_poll() {
     assert!(fastest < Duration::from_secs(1), "{fastest:?}");
     assert_eq!(daemon.stop().0, Some(0));
 }
+
+#[test]
+fn a_deleted_branch_removes_nothing_and_the_environment_holds_on_to_its_goal() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let before = stage.live();
+    let goal = stage.repo.tip();
+    stage.repo.git().set_head_detached(git2::Oid::from_bytes(goal.as_bytes()).unwrap()).unwrap();
+    stage.repo.delete_branch("main");
+    let key = stage.home.path().join("test/current/config/app/port");
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(&key, "1").unwrap();
+    let said = stage.run(&["apply", "--once"]).exits(1).out;
+    let text = "branch main is gone from the repository; the environment holds on to";
+    assert!(said.contains(text) && said.contains("steady on"), "{said}");
+    assert_eq!(stage.live(), before, "drift was put right, and nothing was removed");
+    let status = stage.run(&["status"]).exits(0).out;
+    assert!(status.contains(text) && status.contains("nothing is removed"), "{status}");
+    let plan = stage.run(&["plan"]).exits(1).err;
+    assert!(plan.contains("error: branch main is gone from the repository"), "{plan}");
+    stage.run(&["plan", "--rev", &goal.short()]).exits(0);
+    // It comes back with something else: that is a rewind and no descendant, so it is looked at twice and then believed.
+    stage.repo.on("main").commit("Anew", &[MANIFEST, ENVIRONMENT, ("base/kv/config.yaml", "app: {port: 1}\n")]);
+    let back = stage.run(&["plan"]).exits(3).out;
+    assert!(back.contains("to delete"), "{back}");
+}
+
+#[test]
+fn a_lost_record_of_a_directory_is_told_in_the_same_words_by_every_verb_and_by_the_controller() {
+    let stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let before = stage.live();
+    std::fs::remove_file(stage.home.path().join("test/.lockstep/record")).unwrap();
+    let expected = [
+        "read the record in",
+        "it has a live version and no record: the record was lost",
+        "restore `.lockstep` from a backup; or move `current` and `versions` away to begin anew",
+    ];
+    for arguments in [&["status"][..], &["plan"], &["apply", "--once"], &["init", "test"], &["resume", "test"]] {
+        let said = stage.run(arguments).exits(1);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(expected.iter().all(|part| text.contains(part)), "{arguments:?}: {text}");
+    }
+    let daemon = Daemon::start(&stage);
+    daemon.says(expected[1]);
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(stage.live(), before);
+    // The whole state is lost no less than its record.
+    std::fs::remove_dir_all(stage.home.path().join("test/.lockstep")).unwrap();
+    assert!(stage.run(&["status"]).exits(1).out.contains(expected[1]));
+}
+
+#[test]
+fn a_check_that_failed_before_an_apply_does_not_blame_the_commit() {
+    let old = TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = TcpListener::bind("127.0.0.1:0").unwrap();
+    let check = |service: &str| format!("kind: tcp\nservice: {service}\ninterval: 200ms\ntimeout: 200ms\n");
+    let environment = ENVIRONMENT.1.replace("fail_after: 1", "fail_after: 3");
+    let mut stage = Stage::with(&[
+        MANIFEST,
+        (ENVIRONMENT.0, &environment),
+        KEYS,
+        ("base/checks/old.yaml", &check("old")),
+        ("base/checks/web.yaml", &check("web")),
+    ]);
+    let (at_old, at_web) = (old.local_addr().unwrap(), web.local_addr().unwrap());
+    stage.configure(&format!("  test: {{directory: {{path: ./test, services: {{old: {at_old}, web: {at_web}}}}}}}\n"));
+    stage.run(&["apply", "--once"]).exits(0);
+    drop(old);
+    stage.repo.commit("Other keys", &[(KEYS.0, "app: {port: 1}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.live(), [("config/app/port".to_owned(), "1".to_owned())]);
+    // What the commit itself breaks counts as ever.
+    let worse = stage.repo.commit("Worse", &[("base/checks/web.yaml", &check("old")), (KEYS.0, "app: {port: 2}\n")]);
+    let ended = stage.run(&["apply", "--once", "--output", "json"]).exits(1).json();
+    assert_eq!(ended["environments"][0]["phase"], "held-after-rollback", "{ended}");
+    assert!(stage.run(&["status"]).exits(0).out.contains(&worse.short()));
+}

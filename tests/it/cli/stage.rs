@@ -1,6 +1,5 @@
 //! A scratch repository, a configuration with directory targets, and the program run on them.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -134,12 +133,20 @@ pub(super) fn finish(mut command: Command) -> Said {
 }
 
 /// A controller in the background, ended when dropped.
-pub(super) struct Daemon(Option<Child>);
+pub(super) struct Daemon(Option<Child>, PathBuf);
 
 impl Daemon {
     pub(super) fn start(stage: &Stage) -> Self {
         let mut command = stage.command(&["run"]);
-        Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()))
+        let log = stage.home.path().join("daemon.log");
+        let file = std::fs::File::create(&log).unwrap();
+        Self(Some(command.stdout(Stdio::null()).stderr(file).spawn().unwrap()), log)
+    }
+
+    /// Waits until its log has this.
+    #[track_caller]
+    pub(super) fn says(&self, text: &str) {
+        until(text, || std::fs::read_to_string(&self.1).unwrap().contains(text));
     }
 
     /// Asks it to stop, as a service manager does, and returns its exit code and log.
@@ -148,9 +155,7 @@ impl Daemon {
         let id = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         let status = child.wait().unwrap();
-        let mut log = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status.code(), log)
+        (status.code(), std::fs::read_to_string(&self.1).unwrap())
     }
 }
 

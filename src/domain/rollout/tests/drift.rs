@@ -131,6 +131,14 @@ fn a_key_that_somebody_keeps_changing_is_contested_and_repaired_with_patience() 
 }
 
 #[test]
+fn no_digest_of_a_sensitive_key_is_kept_since_it_could_be_guessed_from_it() {
+    let fight = "by hand a=9 b=9, wait 1, by hand a=9 b=9, wait 1, by hand a=9 b=9, wait 1";
+    let contested = super::rollout_after(&format!("commit good a=1!sensitive b=1, settle, {fight}")).repairs.contested;
+    let told = |key: &str| contested.get(key).map(|fight| (fight.ours.is_some(), fight.theirs.is_some()));
+    assert_eq!((told("a"), told("b")), (Some((false, false)), Some((true, true))));
+}
+
+#[test]
 fn a_contested_key_does_not_keep_other_keys_from_repair() {
     let fight = "by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9";
     check(
@@ -205,11 +213,11 @@ fn a_drifted_key_that_the_commit_changes_refuses_it_by_name() {
     check(
         "commit @drift=report, settle, by hand a=9, settle, commit a=2, settle",
         expect![[r#"
-        held-refused r1
-        because: drift is reported only: 1 keys, a among them
-        head refused: a: was changed by hand, and drift is only reported here; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
-        live: a=9(unmarked) health=good
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            because: drift is reported only: 1 keys, a among them
+            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
+            live: a=9(unmarked) health=good
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     check(
         "commit @drift=report, settle, by hand a=9, settle, commit -a, settle",
@@ -222,17 +230,72 @@ fn a_drifted_key_that_the_commit_changes_refuses_it_by_name() {
 }
 
 #[test]
+fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensitive_digest() {
+    check(
+        "commit @drift=report b=1!sensitive c=1, settle, by hand a=9 b=9 -c, settle, commit a=2 b=2!sensitive c=2, settle",
+        expect![[r#"
+            held-refused r1
+            because: drift is reported only: 3 keys, a among them
+            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; b: was changed by hand, and drift is only reported here: live a sensitive value, wanted a sensitive value; c: was changed by hand, and drift is only reported here: live deleted, wanted sha256 d4735e3a…; nothing was written. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
+            live: a=9(unmarked) b=9(unmarked) health=good
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit @drift=report, settle, by hand a=9, foreign d, settle, commit a=2 d=2, settle",
+        expect![[r#"
+            held-refused r1
+            because: drift is reported only: 1 keys, a among them
+            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; d: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
+            live: a=9(unmarked) d=foreign(foreign) health=good
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit @drift=report, settle, by hand a=9, settle, commit a=2, settle, ask overwrite drift, settle",
+        expect![[r#"
+            steady r2
+            live: a=2 health=good
+            done: drift is put right once
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn overwriting_drift_is_asked_for_once_and_not_for_what_drifts_later() {
+    let refused = "commit @drift=report, settle, by hand a=9, settle, commit a=2, settle";
+    check(
+        &format!("{refused}, ask overwrite drift, settle, by hand a=8, settle"),
+        expect![[r#"
+        steady r2
+        because: drift is reported only: 1 keys, a among them
+        live: a=8(unmarked) health=good
+        done: drift is put right once
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit @drift=report, settle, ask overwrite drift, settle, by hand a=8, settle",
+        expect![[r#"
+        steady r1
+        because: drift is reported only: 1 keys, a among them
+        live: a=8(unmarked) health=good
+        done: drift is put right once
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
 fn a_rollback_leaves_a_drifted_key_and_says_so() {
     check(
         "commit @drift=report, settle, commit a=2 bad, wait 10, by hand a=9, settle",
         expect![[r#"
-        held-unproven r1, complete r2, rejected r2, unproven except
-        because: rolled back except a (was changed by hand, and drift is only reported here)
-        head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
-        live: a=9(unmarked) health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
-        3. rollback r1 by lockstep: unproven: rolled back except a (was changed by hand, and drift is only reported here)"#]],
+            held-unproven r1, complete r2, rejected r2, unproven except
+            because: rolled back except a (was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 6b86b273…)
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=9(unmarked) health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: unproven: rolled back except a (was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 6b86b273…)"#]],
     );
 }
 

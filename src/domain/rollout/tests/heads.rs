@@ -405,13 +405,13 @@ fn a_goal_that_is_not_in_the_mirror_is_fetched_and_not_decided_about() {
     check(
         "commit good, settle, batch 1, commit a=2 b=2, pass, lose r2, wait 5, show, find r2, settle",
         expect![[r#"
-        applying r2, complete r1, good r1
-        waits: r2 is not in the mirror; fetching
-        live: a=2 health=good
-        --
-        steady r2
-        live: a=2 b=2 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy"#]],
+            applying r2, complete r1, good r1
+            waits: r2 is in no mirror; bring it back into the branch, which is fetched again, or commit a fix
+            live: a=2 health=good
+            --
+            steady r2
+            live: a=2 b=2 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy"#]],
     );
 }

@@ -108,11 +108,11 @@ fn a_person_goes_back_to_a_revision_by_name() {
     check(
         "commit good, settle, commit invalid, settle, commit a=3, settle, ask rollback r2, settle",
         expect![[r#"
-        steady r3
-        live: a=3 health=good
-        refused: r2 is not in the mirror, or invalid for this environment
-        1. advance r1 by Ada: proven: healthy
-        2. advance r3 by Ada: proven: healthy"#]],
+            steady r3
+            live: a=3 health=good
+            refused: r2 can't be used under today's configuration: invalid: base/kv/x.yaml:1: the key b lies outside the roots; take the change of the controller's configuration back (its roots were narrowed?), or commit a fix
+            1. advance r1 by Ada: proven: healthy
+            2. advance r3 by Ada: proven: healthy"#]],
     );
 }
 
@@ -272,6 +272,106 @@ fn a_suspension_in_the_middle_of_things_stops_their_writes() {
 }
 
 #[test]
+fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and_resume_goes_on_with_it() {
+    let half = "commit good b=1 c=1, settle, batch 1, commit a=2 b=2 c=2, pass, ask suspend, pass";
+    // Another controller, drift, and time beyond every deadline: nothing is written.
+    check(
+        &format!("{half}, by hand c=9, take over, wait 300, show, ask resume, settle"),
+        expect![[r#"
+        applying r2, complete r1, good r1, suspended by Grace
+        waits: suspended while applying
+        live: a=2 b=1 c=9(unmarked) health=good
+        --
+        steady r2
+        live: a=2 b=2 c=2 health=good
+        done: suspended
+        done: resumed
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    // A newer commit waits too; what is resumed gives way to it.
+    check(
+        &format!("{half}, commit d=1, wait 30, show, ask resume, settle"),
+        expect![[r#"
+        applying r2, complete r1, good r1, suspended by Grace
+        waits: suspended while applying
+        live: a=2 b=1 c=1 health=good
+        --
+        steady r3
+        live: a=2 b=2 c=2 d=1 health=good
+        done: suspended
+        done: resumed
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: superseded: superseded by r3
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+    // The way back is not written either before it is resumed.
+    check(
+        &format!("{half}, ask rollback, wait 30, show, ask resume, settle"),
+        expect![[r#"
+        applying r1, rejected r2, pinned by Grace, suspended by Grace
+        waits: suspended while applying
+        live: a=2 b=1 c=1 health=good
+        --
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: rolled back by Grace: to see; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 b=1 c=1 health=good
+        done: suspended
+        done: rolling back from r2 to r1
+        done: resumed and unpinned
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
+        3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend 60, wait 50, show, settle",
+        expect![[r#"
+        applying r2, complete r1, good r1, suspended by Grace
+        waits: suspended while applying
+        live: a=2 b=1 health=good
+        --
+        steady r2
+        live: a=2 b=2 health=good
+        done: suspended
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "batch 1, commit good b=1 c=1, pass, pass, ask suspend, settle, show, ask resume, settle",
+        expect![[r#"
+            applying r1, complete none, good none, suspended by Grace
+            waits: suspended while applying
+            live: a=1 b=1
+            --
+            steady r1
+            live: a=1 b=1 c=1 health=good
+            done: suspended
+            done: resumed
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_half_written_rollback_stands_still_while_suspended() {
+    check(
+        "commit good b=1, settle, commit a=2 b=2 bad, wait 20, batch 1, tick, pass, ask suspend, settle, show, ask resume, settle",
+        expect![[r#"
+            applying r1, complete r2, rejected r2, suspended by Grace
+            waits: suspended while applying
+            live: a=1 b=2 health=bad
+            --
+            held-after-rollback r1, rejected r2
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=1 b=1 health=good
+            done: suspended
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy"#]],
+    );
+}
+
+#[test]
 fn a_suspension_ends_by_itself_when_it_says_so() {
     check(
         "commit good, settle, ask suspend 60, wait 1, commit a=2, wait 50, show, settle",
@@ -334,12 +434,12 @@ fn a_suspended_environment_does_not_move_on_when_its_commit_is_lost() {
     check(
         "commit good, settle, commit a=2, pass, pass, ask suspend, pass, lose r2, commit a=3, settle",
         expect![[r#"
-        verifying r2, good r1, suspended by Grace
-        waits: r2 is not in the mirror; fetching
-        live: a=2 health=good
-        done: suspended
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: under way"#]],
+            verifying r2, good r1, suspended by Grace
+            waits: r2 is in no mirror; bring it back into the branch, which is fetched again, or commit a fix
+            live: a=2 health=good
+            done: suspended
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: under way"#]],
     );
 }
 

@@ -14,7 +14,7 @@ use crate::domain::rollout::{Rollout, Verb};
 ///
 /// Steps: `commit WORDS` (the words of [`Sketch::edit`], `good`, `bad`, `unknown` and `flapping` for the key `health`, `readme`,
 /// `invalid`, `retired`, `blank`, and `+Trailer=value`), `revert`, `fork rN WORDS`, `rewind rN`, `believe`, `branch gone`,
-/// `lose rN`, `find rN`; `settle`, `wait N`, `tick` (a second without a pass), `pass`, `show`; `by hand WORDS`, `copy A B`, `theirs K`, `foreign K`; `deny K`,
+/// `lose rN`, `find rN`, `narrow rN`, `widen rN`; `settle`, `wait N`, `tick` (a second without a pass), `pass`, `show`; `by hand WORDS`, `copy A B`, `theirs K`, `foreign K`; `deny K`,
 /// `allow`, `contend K`, `peace`, `unreachable`, `reachable`, `new rights`, `batch N`, `whole`; `CHECK sick|blind|well`;
 /// `take over`, `snapshot`, `restore`; `ask VERB …`.
 #[track_caller]
@@ -76,6 +76,8 @@ impl World {
             ["branch", "gone"] => self.tip = None,
             ["lose", commit] => drop(self.lost.insert(number(commit))),
             ["find", commit] => drop(self.lost.remove(&number(commit))),
+            ["narrow", commit] => drop(self.narrowed.insert(number(commit))),
+            ["widen", commit] => drop(self.narrowed.remove(&number(commit))),
             ["settle"] => self.settle(),
             ["wait", seconds] => self.wait(seconds.parse().unwrap()),
             ["pass"] => drop(self.pass()),

@@ -467,20 +467,48 @@ fn a_late_failure_is_reported_and_not_rolled_back() {
 }
 
 #[test]
-fn last_good_that_is_in_no_mirror_is_never_guessed() {
+fn last_good_that_todays_configuration_does_not_allow_is_said_as_such_and_gone_back_to_when_it_does() {
+    let narrowed = "commit good b=1, settle, commit a=2 -b bad, wait 5, narrow r1, settle";
     check(
-        "commit good, settle, commit a=2 bad, wait 10, lose r1, settle, show, find r1, settle",
+        &format!("{narrowed}, show, widen r1, settle"),
         expect![[r#"
         held-unproven r2, good r1, rejected r2, unproven nothing-to-go-back-to
-        because: build failed at the deadline: got 503; last good r1 is in no mirror, so it can't be gone back to
+        because: build failed at the deadline: got 503; last good r1 can't be used under today's configuration: invalid: base/kv/x.yaml:1: the key b lies outside the roots; take the change of the controller's configuration back (its roots were narrowed?), or commit a fix
         live: a=2 health=bad
         --
         held-after-rollback r1, rejected r2
         head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
-        live: a=1 health=good
+        live: a=1 b=1 health=good
         1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: unproven: build failed at the deadline: got 503; last good r1 is in no mirror, so it can't be gone back to
+        2. advance r2 by Ada: unproven: build failed at the deadline: got 503; last good r1 can't be used under today's configuration: invalid: base/kv/x.yaml:1: the key b lies outside the roots; take the change of the controller's configuration back (its roots were narrowed?), or commit a fix
         3. rollback r1 by lockstep: proven: healthy"#]],
+    );
+    check(
+        "commit good b=1, settle, commit a=2 -b, settle, narrow r1, ask rollback r1, settle",
+        expect![[r#"
+        steady r2
+        live: a=2 health=good
+        refused: r1 can't be used under today's configuration: invalid: base/kv/x.yaml:1: the key b lies outside the roots; take the change of the controller's configuration back (its roots were narrowed?), or commit a fix
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn last_good_that_is_in_no_mirror_is_never_guessed() {
+    check(
+        "commit good, settle, commit a=2 bad, wait 10, lose r1, settle, show, find r1, settle",
+        expect![[r#"
+            held-unproven r2, good r1, rejected r2, unproven nothing-to-go-back-to
+            because: build failed at the deadline: got 503; last good r1 is in no mirror; bring it back into the branch, which is fetched again, or commit a fix
+            live: a=2 health=bad
+            --
+            held-after-rollback r1, rejected r2
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: unproven: build failed at the deadline: got 503; last good r1 is in no mirror; bring it back into the branch, which is fetched again, or commit a fix
+            3. rollback r1 by lockstep: proven: healthy"#]],
     );
 }
 

@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) believed: bool,
     /// Commits that the mirror doesn't have.
     pub(super) lost: BTreeSet<usize>,
+    /// Commits that the controller's configuration does not allow any more.
+    pub(super) narrowed: BTreeSet<usize>,
     pub(super) record: Rollout,
     pub(super) live: LiveState,
     pub(super) values: BTreeMap<KeyPath, String>,
@@ -109,6 +111,7 @@ impl World {
             tip: None,
             believed: false,
             lost: BTreeSet::new(),
+            narrowed: BTreeSet::new(),
             record: Rollout::new(identity),
             live: LiveState::default(),
             values: BTreeMap::new(),
@@ -137,7 +140,8 @@ impl World {
     pub(super) fn desired(&self, revision: Revision) -> Option<DesiredState> {
         let number = number(revision);
         let node = &self.commits[number - 1];
-        (!self.lost.contains(&number) && !node.invalid && !node.retired).then(|| node.sketch.state())
+        let gone = self.lost.contains(&number) || self.narrowed.contains(&number);
+        (!gone && !node.invalid && !node.retired).then(|| node.sketch.state())
     }
 
     /// What a commit says, whatever the mirror has.
@@ -189,6 +193,8 @@ impl World {
         for revision in needed {
             if let Some(desired) = self.desired(revision) {
                 books.desired.insert(revision, desired.into());
+            } else if !self.lost.contains(&number(revision)) {
+                books.unusable.insert(revision, "invalid: base/kv/x.yaml:1: the key b lies outside the roots".to_owned());
             }
         }
         books

@@ -217,13 +217,67 @@ fn what_is_denied_to_a_first_deploy_is_held() {
     check(
         "batch 1, deny b, commit b=2, settle, show, allow, new rights, settle",
         expect![[r#"
-            held-refused r1, complete none, good none
+            held-refused r1, complete none, good none, not permitted: permission denied
             because: permission denied
             live: a=1
             --
             steady r1
             live: a=1 b=2 health=good
             1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn what_is_denied_to_a_first_deploy_is_not_tried_again_until_rights_revision_or_a_person_change_it() {
+    let denied = "batch 1, deny b, commit good b=2, settle";
+    check(
+        &format!("{denied}, allow, wait 600"),
+        expect![[r#"
+        held-refused r1, complete none, good none, not permitted: permission denied
+        because: permission denied
+        live: a=1
+        1. advance r1 by Ada: under way"#]],
+    );
+    check(
+        &format!("{denied}, allow, take over, wait 600"),
+        expect![[r#"
+        held-refused r1, complete none, good none, not permitted: permission denied
+        because: permission denied
+        live: a=1
+        1. advance r1 by Ada: under way"#]],
+    );
+    check(
+        &format!("{denied}, allow, ask release, settle"),
+        expect![[r#"
+        steady r1
+        live: a=1 b=2 health=good
+        done: the refused revision is tried again
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{denied}, commit -b c=1, settle"),
+        expect![[r#"
+        steady r2
+        live: a=1 c=1 health=good
+        1. advance r1 by Ada: superseded: superseded by r2
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{denied}, new rights, settle"),
+        expect![[r#"
+        held-refused r1, complete none, good none, not permitted: permission denied
+        because: permission denied
+        live: a=1
+        1. advance r1 by Ada: under way"#]],
+    );
+    check(
+        &format!("{denied}, commit c=1, settle"),
+        expect![[r#"
+        held-refused r1, complete none, good none, not permitted: permission denied
+        because: permission denied
+        head refused: permission denied
+        live: a=1
+        1. advance r1 by Ada: under way"#]],
     );
 }
 
