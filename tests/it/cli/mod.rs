@@ -4,5 +4,6 @@ mod acts;
 mod consumers;
 mod documents;
 mod looks;
+mod shapes;
 mod stage;
 mod validate;
