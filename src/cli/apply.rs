@@ -6,7 +6,7 @@ use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
-use super::ask::{Foreground, duration, give_back, never_initialised, submit};
+use super::ask::{Foreground, duration, give_back, submit};
 use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
@@ -16,6 +16,7 @@ use crate::domain::desired::read_environment;
 use crate::domain::name::EnvironmentName;
 use crate::domain::rollout::{Phase, Rollout, Verb};
 use crate::port::{Leading, Source as _, Target as _, Tip};
+use crate::runtime::observe::no_record;
 use crate::runtime::once::News;
 use crate::runtime::together::together;
 
@@ -87,7 +88,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
         match &target {
             // A directory may make its own record: its path can't be another environment's by mistake (rule O6).
             AnyTarget::Directory(directory) => drop(directory.initialise().await?),
-            AnyTarget::Consul(_) => return Err(never_initialised(environment)),
+            AnyTarget::Consul(_) => return Err(no_record(&target).into()),
         }
     }
     if args.overwrite_drift {

@@ -17,6 +17,7 @@ use crate::domain::name::EnvironmentName;
 use crate::domain::rollout::{Answer, Request, RequestId, Rollout, Verb};
 use crate::port::{EdgeError, Leading, Target as _};
 use crate::runtime::memory::Memory;
+use crate::runtime::observe::no_record;
 use crate::runtime::once::{News, Once};
 use crate::runtime::reading::Fit;
 
@@ -86,7 +87,7 @@ async fn asked(
     let Question { environment, verb, reason } = question;
     let target = edges.target(environment)?;
     if target.load().await?.is_none() {
-        return Err(never_initialised(environment));
+        return Err(no_record(&target).into());
     }
     let id = submit(edges, &target, verb.clone(), reason, &asking.by()).await?;
     let waiting = wait(edges, environment, &target, &id, verb, output);
@@ -113,12 +114,6 @@ pub(super) async fn submit(
     let request = Request { id: id.clone(), by: clean(by), at: edges.now(), reason: reason.to_owned(), verb };
     target.submit(&request).await?;
     Ok(id)
-}
-
-/// A target without a record.
-pub(super) fn never_initialised(environment: &EnvironmentName) -> Failure {
-    Failure::new(format!("the target of {environment} has no record of it"))
-        .hint(format!("for a new target run `lockstep init {environment}`; else its address is wrong, or the record was lost"))
 }
 
 async fn wait(

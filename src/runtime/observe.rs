@@ -32,7 +32,8 @@ pub(super) async fn record<T: Target>(memory: &mut Memory, target: &T) -> Result
 }
 
 /// A target without a record: nothing at all may be written there, not even a lease (rule O6).
-pub(super) fn no_record<T: Target>(target: &T) -> EdgeError {
+#[must_use]
+pub fn no_record<T: Target>(target: &T) -> EdgeError {
     let operation = format!("read the record of this environment at {}", target.character().name);
     EdgeError::new("lockstep", EdgeKind::Refused, operation)
         .because("there is none: this target was never initialised for it, its record was lost, or the address is wrong")
@@ -101,9 +102,8 @@ fn holding_on(record: &Rollout, why: String) -> String {
 }
 
 async fn view<S: Source>(record: &Rollout, head: &Head, memory: &mut Memory, source: &S) -> Result<HeadView, EdgeError> {
-    let tip = match &head.tip {
-        Tip::At(tip) => *tip,
-        nowhere => return Ok(HeadView::None(holding_on(record, no_head(nowhere)))),
+    let Tip::At(tip) = head.tip else {
+        return Ok(HeadView::None(holding_on(record, no_head(&head.tip))));
     };
     if let Some(goal) = &record.goal
         && goal.tip != tip

@@ -265,6 +265,17 @@ fn failed<S, T, C: Clock>(
         TroubleKind::Conflict | TroubleKind::Transient => now + memory.back_off(),
     };
     let keys = error.about.iter().filter_map(|key| KeyPath::parse(key).ok()).collect();
-    memory.trouble = Some(Trouble { kind, text: error.chain(), keys, intent, revision, since, retry });
+    memory.trouble = Some(Trouble { kind, text: with_its_keys(&error), keys, intent, revision, since, retry });
     if first { Passed::Stale } else { Passed::Troubled(error) }
+}
+
+/// What failed and why, and which keys it is about where the text does not say so itself.
+fn with_its_keys(error: &EdgeError) -> String {
+    const SHOWN: usize = 5;
+    let text = error.chain();
+    let untold: Vec<&str> = error.about.iter().map(String::as_str).filter(|key| !text.contains(key)).collect();
+    let more = untold.len().saturating_sub(SHOWN);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown = untold.get(..SHOWN).unwrap_or(&untold).join(", ");
+    if shown.is_empty() { text } else { format!("{text} ({shown}{and_more})") }
 }

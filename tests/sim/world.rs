@@ -19,8 +19,6 @@ pub(crate) const REPLICAS: usize = 2;
 pub(crate) const SESSION: i64 = 10_000;
 /// How long the service goes on as before after its keys changed.
 pub(crate) const REACTION: i64 = 1_500;
-/// So many denied writes within a minute are no patience any more (rule H6).
-const DENIALS: usize = 30;
 /// From one fetch to the next.
 pub(crate) const POLL: i64 = 5_000;
 
@@ -95,8 +93,6 @@ pub(crate) struct World {
     pub(crate) blind_until: i64,
     /// The service fails whatever its keys say until then.
     pub(crate) sick_until: i64,
-    /// When writes were denied within the last minute.
-    denied_at: Vec<i64>,
     /// Writes to this key are denied.
     pub(crate) denied: Option<String>,
     /// When each key was last written by hand.
@@ -153,7 +149,6 @@ impl World {
             stormy: true,
             blind_until: 0,
             sick_until: 0,
-            denied_at: Vec::new(),
             denied: None,
             edited: BTreeMap::new(),
             health_before: (None, 0),
@@ -294,11 +289,6 @@ impl World {
             changes.iter().map(|(change, _)| change.key.to_string()).filter(|key| self.denied.as_ref() == Some(key)).collect();
         if !denied.is_empty() {
             self.reached("a write was denied");
-            self.denied_at.retain(|at| self.now - at < 60_000);
-            self.denied_at.push(self.now);
-            if self.denied_at.len() > DENIALS {
-                self.violated(format!("H6: {} denied writes within a minute", self.denied_at.len()));
-            }
             return Err(Refused::Denied(denied));
         }
         for line in save.iter().flat_map(|save| &save.history) {

@@ -218,10 +218,10 @@ impl Edges {
 
     /// The branch head, where there is one.
     pub(super) fn head(&self) -> Result<Revision, Failure> {
-        match &self.tip {
-            Tip::At(tip) => Ok(*tip),
-            nowhere => Err(Failure::new(no_head(nowhere)).hint("a commit that the mirror has can be named with --rev")),
-        }
+        let Tip::At(tip) = self.tip else {
+            return Err(Failure::new(no_head(&self.tip)).hint("a commit that the mirror has can be named with --rev"));
+        };
+        Ok(tip)
     }
 
     /// The commit that a person named.
@@ -304,9 +304,10 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
         let Some(environment) = kept.next() else { break };
         candidates = source.kept(environment).await.unwrap_or_default();
     }
-    let message = match tip {
-        Tip::At(tip) => format!("lockstep.yaml at {} does not name the repository", tip.short()),
-        nowhere => no_head(nowhere),
+    let message = if let Tip::At(tip) = tip {
+        format!("lockstep.yaml at {} does not name the repository", tip.short())
+    } else {
+        no_head(tip)
     };
     let hint = "commit a lockstep.yaml with `name: …`; `lockstep validate` shows what else is missing";
     Err(Failure { problems, ..Failure::new(message).hint(hint) })

@@ -9,10 +9,12 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
+use crate::config::TargetConfig;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::Phase;
 use crate::port::{Source as _, Target as _};
+use crate::runtime::observe::no_record;
 use crate::runtime::together::together;
 
 use view::{Environment, Statuses, Subjects};
@@ -62,7 +64,11 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment, Failure> {
     let target = edges.target(environment)?;
     let name = target.character().name;
-    let Some(stored) = target.load().await? else { return Ok(Environment::uninitialised(environment, name)) };
+    let Some(stored) = target.load().await? else {
+        // A pin says that there was a record: then this is no first use (rule O6).
+        let was_there = matches!(edges.target_config(environment)?, TargetConfig::Consul(consul) if consul.target_id.is_some());
+        return if was_there { Err(no_record(&target).into()) } else { Ok(Environment::uninitialised(environment, name)) };
+    };
     let waiting = target.requests().await.map_or(0, |requests| requests.len());
     let record = stored.record;
     let named = [&record.goal, &record.last_good].into_iter().flatten().map(|reached| reached.revision);

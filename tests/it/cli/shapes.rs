@@ -37,7 +37,11 @@ fn check(stage: &Stage, arguments: &[&str], code: i32, expected: Expect) {
 #[test]
 fn what_looks_keeps_its_shape() {
     let mut stage = Stage::new();
-    check(&stage, &["status"], 0, expect![[r#"
+    check(
+        &stage,
+        &["status"],
+        0,
+        expect![[r"
         .environments[].advice[]
         .environments[].contested[]
         .environments[].environment text
@@ -49,8 +53,13 @@ fn what_looks_keeps_its_shape() {
         .environments[].requests_waiting number
         .environments[].target text
         .repository text
-        .version number"#]]);
-    check(&stage, &["plan"], 3, expect![[r#"
+        .version number"]],
+    );
+    check(
+        &stage,
+        &["plan"],
+        3,
+        expect![[r"
         .environments[].changes[].action text
         .environments[].changes[].after.sensitive.changed bool
         .environments[].changes[].after.text text
@@ -73,12 +82,17 @@ fn what_looks_keeps_its_shape() {
         .repository text
         .revision text
         .subject text
-        .version number"#]]);
+        .version number"]],
+    );
     stage.run(&["apply", "--once"]).exits(0);
     stage.repo.commit("Break it", &[("environments/test/environment.yaml", "layers: [none]\n")]);
     stage.run(&["apply", "--once"]).exits(1);
     stage.run(&["suspend", "test", "--until", "2h", "--reason", "why"]).exits(0);
-    check(&stage, &["status"], 0, expect![[r#"
+    check(
+        &stage,
+        &["status"],
+        0,
+        expect![[r"
         .environments[].advice[]
         .environments[].attempt.because text
         .environments[].attempt.by text
@@ -114,8 +128,13 @@ fn what_looks_keeps_its_shape() {
         .environments[].suspension.until text
         .environments[].target text
         .repository text
-        .version number"#]]);
-    check(&stage, &["plan"], 1, expect![[r#"
+        .version number"]],
+    );
+    check(
+        &stage,
+        &["plan"],
+        1,
+        expect![[r"
         .environments[].changes[]
         .environments[].counts.created number
         .environments[].counts.deleted number
@@ -134,8 +153,13 @@ fn what_looks_keeps_its_shape() {
         .repository text
         .revision text
         .subject text
-        .version number"#]]);
-    check(&stage, &["history", "test"], 0, expect![[r#"
+        .version number"]],
+    );
+    check(
+        &stage,
+        &["history", "test"],
+        0,
+        expect![[r"
         .environment text
         .lines[].because text
         .lines[].by text
@@ -150,9 +174,14 @@ fn what_looks_keeps_its_shape() {
         .lines[].revision text
         .lines[].started text
         .lines[].updated number
-        .version number"#]]);
+        .version number"]],
+    );
     let path = stage.repo.path().display().to_string();
-    check(&stage, &["validate", &path], 1, expect![[r#"
+    check(
+        &stage,
+        &["validate", &path],
+        1,
+        expect![[r"
         .environments[].environment text
         .environments[].problems number
         .environments[].valid bool
@@ -166,60 +195,92 @@ fn what_looks_keeps_its_shape() {
         .repository text
         .revision text
         .valid bool
-        .version number"#]]);
-    check(&stage, &["status", "nowhere"], 2, expect![[r#"
+        .version number"]],
+    );
+    check(
+        &stage,
+        &["status", "nowhere"],
+        2,
+        expect![[r"
         .error.causes[]
         .error.hint text
         .error.message text
-        .version number"#]]);
+        .version number"]],
+    );
 }
 
 #[test]
 fn what_acts_keeps_its_shape() {
     let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS]);
     let told = stage.run(&["init", "test", "--output", "json"]).exits(0).json();
-    expect![[r#"
+    expect![[r"
         .environment text
         .owner number
         .target text
         .target_id text
-        .version number"#]].assert_eq(&shape(&told));
-    check(&stage, &["apply", "--once"], 0, expect![[r#"
+        .version number"]]
+    .assert_eq(&shape(&told));
+    check(
+        &stage,
+        &["apply", "--once"],
+        0,
+        expect![[r"
         .environments[].environment text
         .environments[].generation number
         .environments[].in_step bool
         .environments[].phase text
         .environments[].revision text
-        .version number"#]]);
+        .version number"]],
+    );
     stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
     stage.run(&["apply", "--once"]).exits(0);
-    check(&stage, &["suspend", "test", "--reason", "why"], 0, expect![[r#"
+    check(
+        &stage,
+        &["suspend", "test", "--reason", "why"],
+        0,
+        expect![[r"
         .accepted bool
         .environment text
         .request text
         .text text
-        .version number"#]]);
-    check(&stage, &["resume", "test"], 0, expect![[r#"
+        .version number"]],
+    );
+    check(
+        &stage,
+        &["resume", "test"],
+        0,
+        expect![[r"
         .accepted bool
         .environment text
         .request text
         .text text
-        .version number"#]]);
-    check(&stage, &["release", "test", "--allow-deletes", "3"], 0, expect![[r#"
+        .version number"]],
+    );
+    check(
+        &stage,
+        &["release", "test", "--allow-deletes", "3"],
+        0,
+        expect![[r"
         .accepted bool
         .environment text
         .request text
         .text text
-        .version number"#]]);
+        .version number"]],
+    );
     let told = stage.run(&["rollback", "test", "--reason", "why", "--output", "json"]).exits(0).json();
-    expect![[r#"
+    expect![[r"
         .accepted bool
         .environment text
         .phase text
         .request text
         .text text
-        .version number"#]].assert_eq(&shape(&told));
-    check(&stage, &["status"], 0, expect![[r#"
+        .version number"]]
+    .assert_eq(&shape(&told));
+    check(
+        &stage,
+        &["status"],
+        0,
+        expect![[r"
         .environments[].advice[]
         .environments[].attempt.because text
         .environments[].attempt.by text
@@ -256,10 +317,16 @@ fn what_acts_keeps_its_shape() {
         .environments[].requests_waiting number
         .environments[].target text
         .repository text
-        .version number"#]]);
-    check(&stage, &["init", "test"], 1, expect![[r#"
+        .version number"]],
+    );
+    check(
+        &stage,
+        &["init", "test"],
+        1,
+        expect![[r"
         .error.causes[] text
         .error.hint text
         .error.message text
-        .version number"#]]);
+        .version number"]],
+    );
 }

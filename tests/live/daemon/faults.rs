@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::service::Service;
-use super::site::{MANY, Running, Site, dump, many};
+use super::site::{CHECK, MANY, Running, Site, dump, many};
 use crate::support::{Agent, Options, eventually};
 
 const KEYS: usize = 1_000;
@@ -127,4 +127,46 @@ fn a_hand_edit_is_put_right_within_two_seconds() {
     assert!(took < Duration::from_secs(2), "{took:?}");
     it.site.until("the repair is over", |status| status["phase"] == "steady");
     eventually("its line is closed", || it.site.outcomes() == ["proven", "repaired"]);
+}
+
+#[test]
+fn a_first_deploy_that_is_denied_half_way_writes_nothing_more_until_a_person_says_that_the_rights_are_there() {
+    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let put = |path: &str, body: Value| -> Value {
+        let (status, answer) = agent.curl("PUT", path, body.to_string().as_bytes());
+        assert_eq!(status, 200);
+        serde_json::from_slice(&answer).unwrap()
+    };
+    let rules = |last: &str| {
+        format!(
+            r#"key_prefix "config/" {{ policy = "write" }} key "config/many/k00399" {{ policy = "{last}" }}
+               key_prefix "lockstep/" {{ policy = "write" }} session_prefix "" {{ policy = "write" }}"#
+        )
+    };
+    let policy = put("/v1/acl/policy", serde_json::json!({ "Name": "lockstep", "Rules": rules("read") }));
+    let token = put("/v1/acl/token", serde_json::json!({ "Policies": [{ "Name": "lockstep" }] }));
+    let mut site = Site::named("demo", &agent.address());
+    site.use_token(token["SecretID"].as_str().unwrap());
+    site.init();
+    site.repo.remove("No checks", &[CHECK.0]);
+    site.repo.commit("Many", &[(MANY, &many(400, "x"))]);
+    let _controller = site.start("one");
+    let held = site.until("it is held", |status| status["phase"] == "held-refused");
+    assert!(held["advice"][0].as_str().unwrap().contains("`lockstep release test`"), "{held}");
+    assert!(held["reason"].as_str().unwrap().contains("config/many/k00399"), "{held}");
+    let before = dump(&agent, "");
+    assert!(before.iter().any(|(key, _, _)| key == "config/many/k00000"), "it was denied part-way");
+
+    // Each look is a chance to try again, and none is taken.
+    let tip = site.repo.tip();
+    for _ in 0..500 {
+        site.repo.move_to(tip);
+        std::thread::sleep(Duration::from_millis(4));
+    }
+    assert_eq!(dump(&agent, ""), before);
+    let id = policy["ID"].as_str().unwrap();
+    put(&format!("/v1/acl/policy/{id}"), serde_json::json!({ "ID": id, "Name": "lockstep", "Rules": rules("write") }));
+    site.run(&["release", "test"]).exits(0);
+    site.until_steady();
+    assert_eq!(agent.values("config/many/").len(), 400);
 }

@@ -40,6 +40,7 @@ pub(super) struct Site {
     target_id: RefCell<Option<String>>,
     /// The time between two looks at the repository.
     pub(super) poll: &'static str,
+    token: RefCell<Option<PathBuf>>,
 }
 
 /// What a command left behind.
@@ -98,6 +99,7 @@ impl Site {
             variables: Vec::new(),
             target_id: RefCell::default(),
             poll: "1s",
+            token: RefCell::default(),
         }
     }
 
@@ -106,6 +108,14 @@ impl Site {
         let said = self.run(&["init", "test"]).exits(0).out;
         let id = said.lines().find_map(|line| line.strip_prefix("target_id: ")).unwrap();
         *self.target_id.borrow_mut() = Some(id.to_owned());
+    }
+
+    /// From now on with this token, in a file as an operator would leave it.
+    pub(super) fn use_token(&self, secret: &str) {
+        let path = self.home.path().join("token");
+        std::fs::write(&path, secret).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        *self.token.borrow_mut() = Some(path);
     }
 
     /// The same configuration with the address of another Consul.
@@ -151,13 +161,11 @@ impl Site {
     /// Writes the file of one controller.
     fn configure(&self, name: &str) -> PathBuf {
         let pin = self.target_id.borrow().as_ref().map_or_else(String::new, |id| format!("target_id: {id}, "));
+        let token =
+            self.token.borrow().as_ref().map_or_else(String::new, |path| format!(", token: {{file: {}}}", path.display()));
         let text = format!(
-            "repository: {{url: {}, poll: {}}}
-data_dir: ./{name}
-environments:
-  test: {{consul: {{{}}}, {pin}keys: \
-             [config/]}}
-",
+            "repository: {{url: {}, poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{{}{token}}}, {pin}keys: \
+             [config/]}}\n",
             self.repo.path().display(),
             self.poll,
             self.consul
