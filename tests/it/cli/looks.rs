@@ -314,9 +314,10 @@ fn bad_input_is_told_with_its_cause_and_what_to_do() {
         &["rollback", "test", "--reason", "x"],
         1,
         &expect![[r"
-        error: the target of test has no record of it
-          hint: for a new target run `lockstep init test`; else its address is wrong, or the record was lost
-    "]],
+            error: lockstep: read the record of this environment at directory HOME/test
+              because: there is none: this target was never initialised for it, its record was lost, or the address is wrong
+              hint: for a new target run `lockstep init ENVIRONMENT` and pin the target_id that it prints
+        "]],
     );
     check_failure(|stage| stage.configure("  test: {directory: {path: ./missing/test}}\n"), &["status"], 4, &expect![[r""]]);
 }
