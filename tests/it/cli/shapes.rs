@@ -36,7 +36,7 @@ fn check(stage: &Stage, arguments: &[&str], code: i32, expected: Expect) {
 
 #[test]
 fn what_looks_keeps_its_shape() {
-    let mut stage = Stage::new();
+    let stage = Stage::new();
     check(
         &stage,
         &["status"],
@@ -84,6 +84,11 @@ fn what_looks_keeps_its_shape() {
         .subject text
         .version number"]],
     );
+}
+
+#[test]
+fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
+    let mut stage = Stage::new();
     stage.run(&["apply", "--once"]).exits(0);
     stage.repo.commit("Break it", &[("environments/test/environment.yaml", "layers: [none]\n")]);
     stage.run(&["apply", "--once"]).exits(1);
@@ -155,6 +160,13 @@ fn what_looks_keeps_its_shape() {
         .subject text
         .version number"]],
     );
+}
+
+#[test]
+fn what_was_done_and_what_is_wrong_keep_their_shape() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Break it", &[("environments/test/environment.yaml", "layers: [none]\n")]);
     check(
         &stage,
         &["history", "test"],
@@ -211,7 +223,7 @@ fn what_looks_keeps_its_shape() {
 
 #[test]
 fn what_acts_keeps_its_shape() {
-    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS]);
+    let stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS]);
     let told = stage.run(&["init", "test", "--output", "json"]).exits(0).json();
     expect![[r"
         .environment text
@@ -232,8 +244,6 @@ fn what_acts_keeps_its_shape() {
         .environments[].revision text
         .version number"]],
     );
-    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
-    stage.run(&["apply", "--once"]).exits(0);
     check(
         &stage,
         &["suspend", "test", "--reason", "why"],
@@ -267,6 +277,14 @@ fn what_acts_keeps_its_shape() {
         .text text
         .version number"]],
     );
+}
+
+#[test]
+fn what_goes_back_keeps_its_shape() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
     let told = stage.run(&["rollback", "test", "--reason", "why", "--output", "json"]).exits(0).json();
     expect![[r"
         .accepted bool
