@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
-
-use super::clock::SystemClock;
+use super::clock::{RealTime, SystemClock};
 use super::memory::Memory;
 use super::observe;
 use super::once::{News, Once};
@@ -14,7 +12,7 @@ use crate::domain::check::Check;
 use crate::domain::health::{Finding, HealthLog, Sample};
 use crate::domain::rollout::HeadView;
 use crate::domain::time::Timestamp;
-use crate::port::{Clock, EdgeError, Probe, Source, Target};
+use crate::port::{Clock, EdgeError, Probe, Scheduler as _, Source, Target};
 
 /// However slow the checks are, this is the longest that an apply waits for them.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -66,7 +64,7 @@ impl<S: Source, T: Target, P: Probe> Once<'_, S, T, P> {
             if passes || samples.len() >= often as usize || next >= end {
                 break;
             }
-            sleep(next.since(clock.now())).await;
+            RealTime.sleep(next.since(clock.now())).await;
         }
         samples
     }
