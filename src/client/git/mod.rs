@@ -33,7 +33,7 @@ use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, Source, Tip};
 
 use fault::{fault, overdue};
 use mirror::{Mirror, Origin};
-use publish::Marks;
+use publish::{Publishing, Work};
 use transport::{Deadline, Endpoint, Http, Session, Ssh};
 
 pub use libgit2::prepare;
@@ -75,6 +75,7 @@ struct Inner {
     /// Held by the fetch that is under way, by its thread even when nobody waits for it any more.
     lane: Arc<tokio::sync::Mutex<()>>,
     known: Mutex<Known>,
+    publishing: Mutex<Publishing>,
 }
 
 /// What the fetches of this process found (rule S1).
@@ -88,14 +89,6 @@ struct Known {
     trouble: Option<String>,
     /// An object could not be read: the next fetch starts afresh.
     damaged: bool,
-    /// Last good of each environment, as it was last told.
-    marks: Marks,
-    /// What of it the origin has.
-    published: Marks,
-    /// What others named at the origin was brought in.
-    brought: bool,
-    /// Why the last attempt at either failed.
-    unpublished: Option<String>,
 }
 
 impl GitSource {
@@ -118,17 +111,7 @@ impl GitSource {
         let mirror = Mirror::new(data_dir, &address(&settings.url), &settings.branch);
         // An unreadable mirror is replaced by the first fetch; until then nothing is known.
         let tip = mirror.read(|repository| mirror.last_known(repository)).unwrap_or(Tip::Unfetched);
-        let known = Known {
-            tip,
-            since: None,
-            confirmed: false,
-            trouble: None,
-            damaged: false,
-            marks: Marks::new(),
-            published: Marks::new(),
-            brought: false,
-            unpublished: None,
-        };
+        let known = Known { tip, since: None, confirmed: false, trouble: None, damaged: false };
         let source = Self(Arc::new(Inner {
             settings: settings.clone(),
             options,
@@ -136,6 +119,7 @@ impl GitSource {
             clock,
             lane: Arc::default(),
             known: Mutex::new(known),
+            publishing: Mutex::default(),
         }));
         if let Some(ssh) = source.0.ssh() {
             ssh.check()?;
@@ -227,7 +211,7 @@ impl Source for GitSource {
         last_good: Option<Revision>,
     ) -> Result<(), EdgeError> {
         if let Some(last_good) = last_good {
-            self.0.known().marks.insert(environment.clone(), last_good);
+            self.0.publishing().mark(environment, last_good);
         }
         let (environment, revisions) = (environment.clone(), revisions.to_vec());
         let operation = format!("keep the commits of {environment} in the mirror");
@@ -238,6 +222,10 @@ impl Source for GitSource {
 impl Inner {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publishing(&self) -> MutexGuard<'_, Publishing> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn operation(&self) -> String {
@@ -253,43 +241,18 @@ impl Inner {
         self.note(began, outcome)
     }
 
-    /// Brings last good commits in that others named at the origin, and names ours there. A failure is told once and tried
-    /// again with the next fetch: it never stands in the way of what was fetched.
+    /// Brings last good commits in that others named at the origin, and names ours there. A failure never stands in the way
+    /// of what was fetched.
     fn exchange_marks(&self, deadline: Deadline) {
-        let (wanted, brought) = {
-            let known = self.known();
-            let news = known.marks.iter().filter(|(environment, revision)| known.published.get(*environment) != Some(revision));
-            (news.map(|(environment, revision)| (environment.clone(), *revision)).collect::<Marks>(), known.brought)
-        };
-        if brought && wanted.is_empty() {
-            return;
-        }
-        let outcome = self.exchange(deadline, brought, &wanted);
-        let mut known = self.known();
-        match outcome {
-            Ok(()) => {
-                known.brought = true;
-                known.published.extend(wanted);
-                known.unpublished = None;
-            }
-            Err(error) => {
-                let text = error.chain();
-                if known.unpublished.as_ref() != Some(&text) {
-                    tracing::warn!(error = %text, hint = error.hint, "last good can't be kept in the repository");
-                    known.unpublished = Some(text);
-                }
-            }
-        }
+        let Some(work) = self.publishing().work() else { return };
+        let outcome = self.exchange(deadline, &work);
+        self.publishing().note(work, outcome);
     }
 
-    fn exchange(&self, deadline: Deadline, brought: bool, wanted: &Marks) -> Result<(), EdgeError> {
+    fn exchange(&self, deadline: Deadline, work: &Work) -> Result<(), EdgeError> {
         let (session, origin) = self.session(format!("keep last good in {}", self.mirror.origin()), deadline)?;
         let _alone = self.mirror.lock(&session)?;
-        let repository = self.mirror.open()?;
-        if !brought {
-            publish::bring(&repository, &session, origin)?;
-        }
-        publish::publish(&repository, &session, origin, wanted)
+        publish::exchange(&self.mirror.open()?, &session, origin, work)
     }
 
     /// The way to the origin.
@@ -334,7 +297,7 @@ impl Inner {
             Err(error) if matches!(error.kind, EdgeKind::Denied | EdgeKind::Transient) => Err(error),
             Ok(_) | Err(_) => {
                 tracing::warn!(mirror = %self.mirror.path().display(), "the mirror is damaged; fetching it anew");
-                self.known().brought = false;
+                self.publishing().lost();
                 self.mirror.replace(&session, origin).inspect_err(|_| self.known().damaged = true)
             }
         }

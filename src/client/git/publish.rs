@@ -28,18 +28,77 @@ const FOUND: &str = "refs/remotes/lockstep/";
 const MOST: usize = 1_000;
 
 /// Last good of each environment.
-pub(super) type Marks = BTreeMap<EnvironmentName, Revision>;
+type Marks = BTreeMap<EnvironmentName, Revision>;
 
-/// Brings what is named at the origin into the mirror.
-pub(super) fn bring(mirror: &Repository, session: &Arc<Session>, from: Origin<'_>) -> Result<(), EdgeError> {
-    match from {
-        Origin::Here(path) => bring_from_here(mirror, session, path),
-        Origin::There => bring_over_network(mirror, session),
+/// What this process knows of it.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    /// As it was last told.
+    marks: Marks,
+    /// What of it the origin has.
+    published: Marks,
+    /// What others named at the origin is in the mirror.
+    brought: bool,
+    /// Why the last exchange failed.
+    trouble: Option<String>,
+}
+
+/// What is to be exchanged with the origin.
+#[derive(Debug)]
+pub(super) struct Work {
+    bring: bool,
+    publish: Marks,
+}
+
+impl Publishing {
+    pub(super) fn mark(&mut self, environment: &EnvironmentName, last_good: Revision) {
+        self.marks.insert(environment.clone(), last_good);
+    }
+
+    /// The mirror is made anew: what others named is not in it.
+    pub(super) fn lost(&mut self) {
+        self.brought = false;
+    }
+
+    /// What is to be done; none mostly.
+    pub(super) fn work(&self) -> Option<Work> {
+        let news = self.marks.iter().filter(|(environment, revision)| self.published.get(*environment) != Some(revision));
+        let publish: Marks = news.map(|(environment, revision)| (environment.clone(), *revision)).collect();
+        (!self.brought || !publish.is_empty()).then_some(Work { bring: !self.brought, publish })
+    }
+
+    /// What came of it. A failure is told once and tried again after the next fetch.
+    pub(super) fn note(&mut self, work: Work, outcome: Result<(), EdgeError>) {
+        match outcome {
+            Ok(()) => {
+                self.brought = true;
+                self.published.extend(work.publish);
+                self.trouble = None;
+            }
+            Err(error) => {
+                let text = error.chain();
+                if self.trouble.as_ref() != Some(&text) {
+                    tracing::warn!(error = %text, hint = error.hint, "last good can't be kept in the repository");
+                    self.trouble = Some(text);
+                }
+            }
+        }
     }
 }
 
+/// Does the work: first brings in, then publishes.
+pub(super) fn exchange(mirror: &Repository, session: &Arc<Session>, with: Origin<'_>, work: &Work) -> Result<(), EdgeError> {
+    if work.bring {
+        match with {
+            Origin::Here(path) => bring_from_here(mirror, session, path)?,
+            Origin::There => bring_over_network(mirror, session)?,
+        }
+    }
+    publish(mirror, session, with, &work.publish)
+}
+
 /// Names these commits at the origin, as far as the mirror has them.
-pub(super) fn publish(mirror: &Repository, session: &Arc<Session>, to: Origin<'_>, marks: &Marks) -> Result<(), EdgeError> {
+fn publish(mirror: &Repository, session: &Arc<Session>, to: Origin<'_>, marks: &Marks) -> Result<(), EdgeError> {
     let marks: Vec<(String, Oid)> = marks
         .iter()
         .filter(|(_, revision)| mirror.find_commit(oid(**revision)).is_ok())

@@ -75,7 +75,7 @@ fn a_wrong_address_is_refused_and_nothing_is_written_there() {
         controller.log().contains("there is none: this target was never initialised")
     });
     assert_eq!(site.run(&["apply", "--once"]).exits(1).out.matches("lockstep init").count(), 1);
-    assert_eq!(site.status()["phase"], "uninitialised");
+    assert_eq!(site.status()["phase"], "failed");
     assert_eq!(dump(&wrong, ""), before, "not even a lease is written to the wrong place");
 
     // Initialised by another repository of the same name, it is still not the one that is pinned.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::idle::Looks;
 use super::service::Service;
 use super::site::{CHECK, MANY, Running, Site, dump, many};
 use crate::support::{Agent, Options, eventually};
@@ -158,11 +159,7 @@ fn a_first_deploy_that_is_denied_half_way_writes_nothing_more_until_a_person_say
     assert!(before.iter().any(|(key, _, _)| key == "config/many/k00000"), "it was denied part-way");
 
     // Each look is a chance to try again, and none is taken.
-    let tip = site.repo.tip();
-    for _ in 0..500 {
-        site.repo.move_to(tip);
-        std::thread::sleep(Duration::from_millis(4));
-    }
+    Looks::at(&site.repo).again(100);
     assert_eq!(dump(&agent, ""), before);
     let id = policy["ID"].as_str().unwrap();
     put(&format!("/v1/acl/policy/{id}"), serde_json::json!({ "ID": id, "Name": "lockstep", "Rules": rules("write") }));

@@ -2,28 +2,46 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::PathBuf;
 
+use lockstep::domain::revision::Revision;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
 use super::site::{APP, MANY, Running, app, dump, many};
+use crate::repo::TestRepo;
 use crate::support::{Agent, PATIENCE};
 
-/// Tells when somebody has opened the branch's file in a repository.
-struct Looks(OwnedFd);
+/// Makes controllers look at the branch although nothing is new there, and tells when they have.
+pub(super) struct Looks {
+    opened: OwnedFd,
+    branch: PathBuf,
+    tip: Revision,
+}
 
 impl Looks {
-    fn at(repository: &Path) -> Self {
-        let looks = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
-        inotify::add_watch(&looks, repository.join("refs/heads"), inotify::WatchFlags::OPEN).unwrap();
-        Self(looks)
+    pub(super) fn at(repo: &TestRepo) -> Self {
+        let opened = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&opened, repo.path().join("refs/heads"), inotify::WatchFlags::OPEN).unwrap();
+        Self { opened, branch: repo.path().join("refs/heads/main"), tip: repo.tip() }
+    }
+
+    /// Writes the branch anew, always to the same commit: each time the controller wakes, fetches and looks. By hand, since
+    /// git itself writes nothing where nothing changes.
+    pub(super) fn again(&self, times: usize) {
+        for _ in 0..times {
+            let lock = self.branch.with_extension("lock");
+            std::fs::write(&lock, format!("{}\n", self.tip)).unwrap();
+            self.take();
+            std::fs::rename(&lock, &self.branch).unwrap();
+            self.next();
+        }
     }
 
     /// Forgets what was, and says whether the branch was among it.
     fn take(&self) -> bool {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut events = inotify::Reader::new(&self.0, &mut buffer);
+        let mut events = inotify::Reader::new(&self.opened, &mut buffer);
         let mut seen = false;
         while let Ok(event) = events.next() {
             seen |= event.file_name().is_some_and(|name| name.to_bytes() == b"main");
@@ -35,7 +53,7 @@ impl Looks {
     fn next(&self) {
         while !self.take() {
             let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
-            let found = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&limit)).unwrap();
+            let found = poll(&mut [PollFd::new(&self.opened, PollFlags::IN)], Some(&limit)).unwrap();
             assert!(found > 0, "nobody looked at the branch within {PATIENCE:?}");
         }
     }
@@ -54,23 +72,11 @@ fn a_thousand_polls_without_news_write_nothing_say_nothing_and_grow_nothing() {
     let mut it = Running::on(Agent::start(), |repo| {
         repo.commit("Some", &[(MANY, &many(100, "x"))]);
     });
-    let looks = Looks::at(&it.site.repo.path());
-    let (tip, branch) = (it.site.repo.tip(), it.site.repo.path().join("refs/heads/main"));
-    // The branch is written anew, always to the same commit: each time the controller wakes, fetches and looks. By hand, since
-    // git itself writes nothing where nothing changes.
-    let poll = |times: usize| {
-        for _ in 0..times {
-            let lock = branch.with_extension("lock");
-            std::fs::write(&lock, format!("{tip}\n")).unwrap();
-            looks.take();
-            std::fs::rename(&lock, &branch).unwrap();
-            looks.next();
-        }
-    };
-    poll(100);
+    let looks = Looks::at(&it.site.repo);
+    looks.again(100);
     let before = dump(&it.agent, "");
     let (log, (resident, files)) = (it.controller.log(), size_of(it.controller.id()));
-    poll(1_000);
+    looks.again(1_000);
     assert_eq!(dump(&it.agent, ""), before);
     assert_eq!(it.controller.log(), log);
     let (resident_after, files_after) = size_of(it.controller.id());

@@ -63,7 +63,7 @@ fn a_forced_push_is_followed_once_two_fetches_agree_and_a_deleted_branch_changes
     it.site.repo.on("another").commit("Elsewhere", &[("base/kv/config/elsewhere.yaml", "x: 1\n")]);
     it.site.repo.on("main").delete_branch("main");
     let status = it.site.until("a word on the branch", |status| !status["head"].is_null());
-    assert!(status["head"]["text"].as_str().unwrap().contains("the branch does not exist any more"), "{status:#}");
+    assert!(status["head"]["text"].as_str().unwrap().contains("branch main is gone from the repository"), "{status:#}");
     assert_eq!(it.agent.values("config/"), before);
     it.site.repo.git().reference("refs/heads/main", git2::Oid::from_bytes(tip.as_bytes()).unwrap(), false, "test").unwrap();
     it.site.until("back", |status| status["head"].is_null());
