@@ -2,7 +2,7 @@
 //!
 //! They are traits because each has several real implementations (Consul, a directory, the simulation). Every method has
 //! a deadline of its own inside its implementation; none blocks for ever. A future that is dropped between two polls
-//! leaves the outside as some prefix of its work would, never something else.
+//! leaves the outside as a part of its work would, in the order that its contract names, never something else.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -262,8 +262,9 @@ pub trait Target: Send + Sync {
     /// `Conflict` when the lease is lost or the record moved; nothing is written then.
     fn save(&self, lease: &Self::Lease, expected: Fence, save: &Save) -> impl Future<Output = Result<Fence, EdgeError>> + Send;
 
-    /// Writes a plan in its order, in one step or in several, each only while the lease is held, the record is ours and each
-    /// key is as its change's fence says. Between two steps it asks `go_on`. The last step carries the closing record.
+    /// Writes a plan, in one step or in several, each only while the lease is held, the record is ours and each key is as its
+    /// change's fence says. The first step carries the opening record, the last one the closing record; sets come before
+    /// deletes, and neither in a certain order among themselves. Between two steps it asks `go_on`.
     ///
     /// # Errors
     /// After an error some steps may have been written: look again.

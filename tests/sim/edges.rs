@@ -12,7 +12,7 @@ use lockstep::domain::desired::{DesiredState, FileTree};
 use lockstep::domain::health::Finding;
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
-use lockstep::domain::plan::Change;
+use lockstep::domain::plan::{Action, Change};
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
 use lockstep::domain::time::Timestamp;
@@ -265,6 +265,10 @@ impl Source for Edge {
     }
 }
 
+fn deletes(batch: &[Change]) -> bool {
+    batch.iter().any(|change| change.action == Action::Delete)
+}
+
 /// The session of one term.
 pub(crate) struct Lease(pub(crate) u64);
 
@@ -276,6 +280,17 @@ impl Edge {
             Refused::Denied(keys) => (EdgeKind::Denied, keys),
         };
         EdgeError::new("sim", kind, "write a transaction").because("it was refused").about(about)
+    }
+
+    /// Transactions between the first and the last are under way two at a time, so sets land in some order.
+    fn in_some_order<'a>(&self, mut batches: Vec<&'a [Change]>) -> Vec<&'a [Change]> {
+        for at in 1..batches.len().saturating_sub(2) {
+            let both_set = batches.get(at..at + 2).is_some_and(|pair| pair.iter().all(|batch| !deletes(batch)));
+            if both_set && self.world().random.percent(40) {
+                batches.swap(at, at + 1);
+            }
+        }
+        batches
     }
 
     /// The process learns that its write was carried out.
@@ -419,7 +434,7 @@ impl Target for Edge {
             return Ok(Written { complete: true, ..whole });
         }
         let mut written = Written { record: expected, complete: false, keys: Vec::new() };
-        let batches: Vec<&[Change]> = changes.chunks(BATCH).collect();
+        let batches = self.in_some_order(changes.chunks(BATCH).collect());
         for (number, batch) in batches.iter().enumerate() {
             let last = number + 1 == batches.len();
             if number > 0 {
@@ -437,7 +452,15 @@ impl Target for Edge {
                 (0, false) => apply.opening.as_ref(),
                 _ => None,
             };
-            let done = self.transaction(lease, written.record, save, batch, Some(desired)).await?;
+            let done = self.transaction(lease, written.record, save, batch, Some(desired)).await;
+            if let (Err(_), Some(next), true) = (&done, batches.get(number + 1), number > 0 && number + 2 < batches.len()) {
+                // The next one was under way as well, and may land although this one failed.
+                if !deletes(next) && self.world().random.percent(50) {
+                    self.world().reached("a later transaction landed although an earlier one failed");
+                    let _ = self.transaction(lease, written.record, None, next, Some(desired)).await;
+                }
+            }
+            let done = done?;
             written.record = done.record;
             written.keys.extend(done.keys);
             written.complete = last;

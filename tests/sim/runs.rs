@@ -36,6 +36,7 @@ const SITUATIONS: &[&str] = &[
     "a deleted branch",
     "a forced push",
     "a graceful stop",
+    "a later transaction landed although an earlier one failed",
     "a lost mirror",
     "a git server that lags",
     "a hand edit",

@@ -2,12 +2,14 @@
 //! record and the index of every key that it touches (rules A2, A4).
 //!
 //! In several transactions the first carries the opening record and says `applying` in the `revision` key, the last carries
-//! the closing record and says `complete`. Whoever finds the record in between goes on from what is live.
+//! the closing record and says `complete`; sets come before deletes. Whoever finds the record in between goes on from what
+//! is live.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::ConsulTarget;
+use super::flights::Flights;
 use super::lease::Lease;
 use super::txn::{Found, Transaction};
 use crate::domain::desired::DesiredState;
@@ -18,6 +20,8 @@ use crate::domain::revision::ValueDigest;
 use crate::domain::rollout::Apply;
 use crate::port::{EdgeError, EdgeKind, Written};
 
+/// Transactions under way at once: while Consul commits one, the next one is on its way.
+const AT_ONCE: usize = 2;
 /// Larger than any index: tells how large a tail can get before the record's index is known.
 const LONGEST_FENCE: Fence = Fence(u64::MAX);
 
@@ -36,6 +40,15 @@ enum Tail {
 struct Batch {
     txn: Transaction,
     changes: Range<usize>,
+}
+
+/// A transaction that was sent, and what it came to.
+struct Sent {
+    found: Result<Vec<Found>, EdgeError>,
+    changes: Range<usize>,
+    /// Whether it moved the record.
+    moves: bool,
+    doing: String,
 }
 
 /// What a transaction may hold.
@@ -84,9 +97,9 @@ impl ConsulTarget {
             Some(txn) => {
                 let all = 0..apply.plan.changes.len();
                 let doing = work.doing(&all);
-                let found = self.transact(txn, &doing).await?;
+                let found = self.transact(txn, &doing).await;
                 let mut written = Written { record: expected, complete: true, keys: Vec::new() };
-                work.note(&mut written, all, &found, true, &doing)?;
+                work.note(&mut written, Sent { found, changes: all, moves: true, doing })?;
                 Ok(written)
             }
             None => work.in_several(expected, go_on).await,
@@ -123,35 +136,72 @@ impl Work<'_> {
         Ok(self.room.holds(&txn).then_some(txn))
     }
 
+    /// The opening record goes alone and first, the closing one alone and last. In between two transactions are under way at
+    /// a time: each is fenced by itself, and what an interruption leaves behind is some of the sets, or all of them and some
+    /// of the deletes.
     async fn in_several(&self, expected: Fence, go_on: &(dyn Fn() -> bool + Sync)) -> Result<Written, EdgeError> {
         self.check_sizes()?;
         let count = self.apply.plan.changes.len();
         let mut written = Written { record: expected, complete: false, keys: Vec::with_capacity(count) };
-        let mut tail = if self.apply.opening.is_some() { Tail::Opening } else { Tail::Between };
-        let mut batch = self.pack(0, tail)?;
+        let mut at = 0;
+        if self.apply.opening.is_some() {
+            let batch = self.pack(0, Tail::Opening)?;
+            at = batch.changes.end;
+            let sent = self.send(batch, Tail::Opening, expected).await;
+            self.note(&mut written, sent)?;
+        }
+        let mut under_way = Flights::new();
+        let mut deleting = false;
         loop {
-            if tail == Tail::Between && batch.changes.end == count && self.closing_fits(&batch) {
-                tail = Tail::Closing;
+            // Encoded while Consul works on the ones before.
+            let batch = self.pack(at, Tail::Between)?;
+            let closing = batch.changes.end == count && self.closing_fits(&batch);
+            let deletes = self.deletes(&batch);
+            let alone = closing || deletes && !deleting;
+            let room = if alone { 0 } else { AT_ONCE - 1 };
+            while under_way.len() > room {
+                self.land(&mut under_way, &mut written).await?;
             }
-            let Batch { mut txn, changes } = batch;
-            txn.append(&self.tail(tail, written.record));
-            let doing = self.doing(&changes);
-            let next_at = changes.end;
-            // The next batch is encoded while Consul works on this one.
-            let sending = self.target.transact(txn, &doing);
-            let packing = async { if tail == Tail::Closing { None } else { Some(self.pack(next_at, Tail::Between)) } };
-            let (found, next) = tokio::join!(sending, packing);
-            self.note(&mut written, changes, &found?, tail != Tail::Between, &doing)?;
-            let Some(next) = next else {
+            if at > 0 && !go_on() {
+                while under_way.len() > 0 {
+                    self.land(&mut under_way, &mut written).await?;
+                }
+                return Ok(written);
+            }
+            (at, deleting) = (batch.changes.end, deletes);
+            let tail = if closing { Tail::Closing } else { Tail::Between };
+            under_way.begin(self.send(batch, tail, written.record));
+            if closing {
+                self.land(&mut under_way, &mut written).await?;
                 written.complete = true;
                 return Ok(written);
-            };
-            if !go_on() {
-                return Ok(written);
             }
-            batch = next?;
-            tail = Tail::Between;
         }
+    }
+
+    /// Waits for the oldest transaction under way. When it failed, the others are waited for too: what was written is then
+    /// there to be looked at.
+    async fn land(&self, under_way: &mut Flights<'_, Sent>, written: &mut Written) -> Result<(), EdgeError> {
+        let Some(sent) = under_way.next().await else { return Ok(()) };
+        let noted = self.note(written, sent);
+        if noted.is_err() {
+            while under_way.next().await.is_some() {}
+        }
+        noted
+    }
+
+    /// Whether a batch takes a key away: then every set is there before it (rule A4).
+    fn deletes(&self, batch: &Batch) -> bool {
+        let changes = self.apply.plan.changes.get(batch.changes.clone()).unwrap_or_default();
+        changes.iter().any(|change| change.action == Action::Delete)
+    }
+
+    async fn send(&self, batch: Batch, tail: Tail, record: Fence) -> Sent {
+        let Batch { mut txn, changes } = batch;
+        txn.append(&self.tail(tail, record));
+        let doing = self.doing(&changes);
+        let found = self.target.transact(txn, &doing).await;
+        Sent { found, changes, moves: tail != Tail::Between, doing }
     }
 
     /// As many of the changes from `start` on as fit beside this tail; none when only the closing record is left.
@@ -228,16 +278,11 @@ impl Work<'_> {
     }
 
     /// Adds what a transaction left behind.
-    fn note(
-        &self,
-        written: &mut Written,
-        changes: Range<usize>,
-        found: &[Found],
-        moved: bool,
-        doing: &str,
-    ) -> Result<(), EdgeError> {
-        if moved {
-            written.record = self.target.fence_after(found, doing)?;
+    fn note(&self, written: &mut Written, sent: Sent) -> Result<(), EdgeError> {
+        let Sent { found, changes, moves, doing } = sent;
+        let found = found?;
+        if moves {
+            written.record = self.target.fence_after(&found, &doing)?;
         }
         // Consul answers in the order of the operations, and leaves deletes out.
         let mut answers = found.iter();
@@ -252,7 +297,7 @@ impl Work<'_> {
             };
             let answer = answers.find(|found| found.key == change.key.as_str());
             let (Some(answer), Some(digest)) = (answer, digest) else {
-                let error = self.target.server.http.error(EdgeKind::Transient, doing);
+                let error = self.target.server.http.error(EdgeKind::Transient, &doing);
                 return Err(error.because(format!("the answer does not name {}", change.key)));
             };
             let entry = LiveEntry { digest, flags: change.flags, fence: Fence(answer.index) };

@@ -16,6 +16,7 @@ mod paths;
 pub mod acl;
 mod lease;
 mod state;
+mod flights;
 mod apply;
 mod init;
 mod watch;
