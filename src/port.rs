@@ -17,7 +17,7 @@ use crate::domain::health::Finding;
 use crate::domain::live::{Fence, LiveEntry, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
 use crate::domain::time::Timestamp;
 
 /// What kind of failure a call to the outside was. Policy looks at nothing else, and metrics are labelled by it.
@@ -256,7 +256,7 @@ pub trait Target: Send + Sync {
     fn release(&self, lease: Self::Lease) -> impl Future<Output = Result<(), EdgeError>> + Send;
 
     /// Moves the record, in one step with its history lines and answers: all or nothing, only while the lease is held and
-    /// the record is as `expected` says. A line without an outcome is created and must not exist yet.
+    /// the record is as `expected` says. The line that [`Save::opens`] names is created and must not exist yet.
     ///
     /// # Errors
     /// `Conflict` when the lease is lost or the record moved; nothing is written then.
@@ -288,6 +288,15 @@ pub trait Target: Send + Sync {
 
     /// The answer to a request, if it has one.
     fn answer(&self, id: &RequestId) -> impl Future<Output = Result<Option<Answer>, EdgeError>> + Send;
+
+    /// Forgets a bounded part of what may go of history and answers; nothing when nothing may. Only while the lease is held
+    /// and the record is as `expected` says.
+    fn forget(
+        &self,
+        lease: &Self::Lease,
+        expected: Fence,
+        retention: &Retention,
+    ) -> impl Future<Output = Result<(), EdgeError>> + Send;
 
     /// Calls `wake` whenever something may have changed, until the future is dropped. It survives every error by itself.
     fn watch(&self, wake: &dyn Wake) -> impl Future<Output = ()> + Send;

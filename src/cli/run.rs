@@ -9,6 +9,7 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use crate::client::git::GitSource;
 use crate::domain::name::EnvironmentName;
+use crate::domain::rollout::Kept;
 use crate::runtime::clock::RealTime;
 use crate::runtime::controller::Controller;
 use crate::runtime::keeper::Keeper;
@@ -69,6 +70,7 @@ fn keeper(
         scheduler: RealTime,
         wakes: Arc::new(Wakes::default()),
         fetches,
+        kept: Kept::default(),
         telemetry,
         environment,
     })

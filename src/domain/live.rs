@@ -45,6 +45,11 @@ impl LiveState {
     /// The highest generation that any key carries under this owner's mark (rule A5).
     #[must_use]
     pub fn highest_generation(&self, owner: OwnerId) -> Option<Generation> {
-        self.entries.values().filter_map(|entry| entry.flags.mark_of(owner)).map(|mark| mark.generation).max()
+        self.generations(owner).max()
+    }
+
+    /// The generation of each key that carries this owner's mark.
+    pub fn generations(&self, owner: OwnerId) -> impl Iterator<Item = Generation> + '_ {
+        self.entries.values().filter_map(move |entry| entry.flags.mark_of(owner)).map(|mark| mark.generation)
     }
 }

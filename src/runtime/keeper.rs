@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::reading::Fit;
 use super::wakes::{Fetches, Wakes};
 use crate::domain::name::{EnvironmentName, RepositoryName};
+use crate::domain::rollout::Kept;
 use crate::port::{EdgeError, Probe, Scheduler, Source, Target};
 use crate::telemetry::{Event, Subject, Telemetry};
 
@@ -30,6 +31,8 @@ pub struct Keeper<S, T, P, R> {
     pub wakes: Arc<Wakes>,
     /// Where a commit that the mirror lacks is asked for.
     pub fetches: Fetches,
+    /// How much of the past stays in the target (rule A5).
+    pub kept: Kept,
     /// Where events go.
     pub telemetry: Arc<Telemetry>,
 }

@@ -26,6 +26,8 @@ pub struct Memory {
     pub(super) health_of: Option<(Generation, Option<Timestamp>, Timestamp)>,
     pub(super) trouble: Option<Trouble>,
     pub(super) failures: u32,
+    /// A move ended something since old history was last forgotten.
+    pub(super) untidy: bool,
     /// The highest generation and record fence ever seen: both only grow, unless the target was restored (rule A6).
     pub(super) remembered: Generation,
     pub(super) highest: Fence,
@@ -48,6 +50,7 @@ impl Memory {
             health_of: None,
             trouble: None,
             failures: 0,
+            untidy: false,
             remembered: Generation::default(),
             highest: Fence::default(),
             restored: false,

@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::next::{Next, after};
 use super::pass::{Passed, World, pass};
 use super::sampling::Sampling;
-use crate::domain::rollout::{Answer, HeadVerdict, HistoryLine, Phase, RequestId, Rollout, TroubleKind};
+use crate::domain::rollout::{Answer, HeadVerdict, HistoryLine, Kept, Phase, RequestId, Rollout, TroubleKind};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler, Source, Target};
 
@@ -134,7 +134,8 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
     ) -> Result<Passed, EdgeError> {
         let Self { source, target, .. } = *self;
         let announce = |_: &Rollout, _: &HistoryLine| {};
-        let world = World { source, target, clock: &clock, led_since, go_on: &|| true, announce: &announce };
+        let world =
+            World { source, target, clock: &clock, led_since, go_on: &|| true, kept: Kept::default(), announce: &announce };
         pass(&world, memory, lease).await
     }
 

@@ -10,7 +10,8 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{
-    Answer, Apply, Books, HistoryLine, Observation, Request, Rollout, Save, Step, Stored, Trouble, TroubleKind, Waiting,
+    Answer, Apply, Books, HistoryLine, Kept, Observation, Request, Retention, Rollout, Save, Step, Stored, Trouble,
+    TroubleKind, Waiting,
 };
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, EdgeKind, Source, Target, Written};
@@ -27,6 +28,8 @@ pub struct World<'a, S, T, C> {
     pub led_since: Timestamp,
     /// Asked at each batch boundary of a long write: false stops there, because something newer wants a look (rule R7).
     pub go_on: &'a (dyn Fn() -> bool + Sync),
+    /// How much of the past stays.
+    pub kept: Kept,
     /// Told of each attempt once, just before its first write.
     pub announce: &'a (dyn Fn(&Rollout, &HistoryLine) + Sync),
 }
@@ -119,7 +122,10 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         restored: memory.restored,
     };
     match decide(&stored.record, &seen) {
-        Step::Wait(waiting) => Ok(Passed::Waiting { waiting, fetch: missing }),
+        Step::Wait(waiting) => {
+            forget(world, memory, lease, &stored).await;
+            Ok(Passed::Waiting { waiting, fetch: missing })
+        }
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
         Step::Apply(apply) => Ok(write(world, memory, lease, stored, &apply, &books).await),
     }
@@ -142,6 +148,22 @@ fn judge_by_the_right_samples(
     let Some(desired) = books.of(goal) else { return };
     memory.health = HealthLog::counting_from(record.samples_count_from(desired, settle, led_since, now));
     memory.health_of = Some(about);
+}
+
+/// Forgets what may go of the past, once after each move that ended something and not before there is nothing else to do
+/// (rule A5). A failure is no trouble: the next such move tries again.
+async fn forget<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    lease: &T::Lease,
+    stored: &Stored,
+) {
+    let Some(live) = memory.live.as_ref().filter(|_| memory.untidy) else { return };
+    memory.untidy = false;
+    let retention = Retention::new(world.kept, &stored.record, live);
+    if let Err(error) = world.target.forget(lease, stored.fence, &retention).await {
+        tracing::debug!(environment = %stored.record.identity.environment, error = error.chain(), "old history stays for now");
+    }
 }
 
 async fn record<S: Source, T: Target, C: Clock>(
@@ -201,7 +223,7 @@ async fn write<S: Source, T: Target, C: Clock>(
             let save = match (&apply.opening, complete) {
                 (_, true) => apply.at_once(),
                 (Some(opening), false) => opening.clone(),
-                (None, false) => Save { record: stored.record.clone(), history: Vec::new(), answers: Vec::new() },
+                (None, false) => Save::of(stored.record.clone()),
             };
             moved(memory, stored.record, Stored { record: save.record.clone(), fence }, &save)
         }
@@ -226,6 +248,7 @@ fn moved(memory: &mut Memory, from: Rollout, to: Stored, save: &Save) -> Passed 
             Some((request, answer))
         })
         .collect();
+    memory.untidy |= !save.answers.is_empty() || save.history.iter().any(|line| line.closed.is_some());
     memory.failures = 0;
     memory.highest = memory.highest.max(to.fence);
     memory.remembered = memory.remembered.max(to.record.generation);

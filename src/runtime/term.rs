@@ -73,6 +73,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 clock: &clock,
                 led_since,
                 go_on: &go_on,
+                kept: self.kept,
                 announce: &announce,
             };
             let outcome = pass_with(&world, memory, lease, decide).await;

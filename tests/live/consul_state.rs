@@ -17,7 +17,7 @@ use crate::support::{Agent, config, controller, request, roots, target};
 const STATE: &str = "lockstep/calvin-config/test/";
 
 fn save(record: lockstep::domain::rollout::Rollout) -> Save {
-    Save { record, history: Vec::new(), answers: Vec::new() }
+    Save::of(record)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,18 +201,18 @@ async fn a_line_of_history_is_created_once_and_closed_with_the_record() {
     let mut record = stage.record.clone();
     record.generation = generation;
     let open = line(generation, 1, Counts::default());
-    let saved = Save { record: record.clone(), history: vec![open.clone()], answers: Vec::new() };
+    let saved = Save::opening(record.clone(), open.clone());
     let fence = stage.target.save(&stage.lease, stage.fence, &saved).await.unwrap();
     assert_eq!(stage.target.history(10).await.unwrap(), vec![open.clone()]);
 
     record.reason = "again".into();
-    let again = Save { record: record.clone(), history: vec![open.clone()], answers: Vec::new() };
+    let again = Save::opening(record.clone(), open.clone());
     let refused = stage.target.save(&stage.lease, fence, &again).await.unwrap_err();
     assert_eq!(refused.kind, EdgeKind::Conflict);
     assert_eq!(stage.target.load().await.unwrap().unwrap().fence, fence, "half of it was written");
 
     let ended = closed(open);
-    let done = Save { record, history: vec![ended.clone()], answers: Vec::new() };
+    let done = Save { history: vec![ended.clone()], ..Save::of(record) };
     stage.target.save(&stage.lease, fence, &done).await.unwrap();
     assert_eq!(stage.target.history(10).await.unwrap(), vec![ended]);
 }
@@ -224,8 +224,7 @@ async fn history_is_newest_first_by_number() {
     let (mut record, mut fence) = (stage.record.clone(), stage.fence);
     for _ in 0..12 {
         record.generation = record.generation.next();
-        let history = vec![closed(line(record.generation, 1, Counts::default()))];
-        let saved = Save { record: record.clone(), history, answers: Vec::new() };
+        let saved = Save::opening(record.clone(), closed(line(record.generation, 1, Counts::default())));
         fence = stage.target.save(&stage.lease, fence, &saved).await.unwrap();
     }
     let numbers: Vec<u32> = stage.target.history(11).await.unwrap().iter().map(|line| line.generation.number()).collect();
@@ -256,7 +255,7 @@ async fn a_request_is_put_down_once_and_answered_with_the_record() {
     let answer = Answer { id: first.id.clone(), at: Timestamp::from_millis(6), accepted: true, text: "resumed".into() };
     let mut record = stage.record.clone();
     record.reason = "resumed".into();
-    let saved = Save { record, history: Vec::new(), answers: vec![answer.clone()] };
+    let saved = Save { answers: vec![answer.clone()], ..Save::of(record) };
     stage.target.save(&stage.lease, stage.fence, &saved).await.unwrap();
     assert_eq!(elsewhere.answer(&first.id).await.unwrap(), Some(answer));
     assert_eq!(stage.target.requests().await.unwrap(), vec![second]);

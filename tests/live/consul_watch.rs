@@ -110,7 +110,7 @@ async fn a_record_a_request_and_a_freed_lease_wake_the_state() {
     let before = watching.count().1;
     let mut record = stage.record.clone();
     record.reason = "moved".into();
-    let save = Save { record, history: Vec::new(), answers: Vec::new() };
+    let save = Save::of(record);
     stage.target.save(&stage.lease, stage.fence, &save).await.unwrap();
     watching.until("the record", |_, state| state > before).await;
 

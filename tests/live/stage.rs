@@ -140,11 +140,7 @@ impl Stage {
             drifted: Vec::new(),
         };
         let line = line(generation, number, plan.counts());
-        Apply {
-            opening: Some(Save { record: opening, history: vec![line], answers: Vec::new() }),
-            plan,
-            closing: Save { record: closing, history: Vec::new(), answers: Vec::new() },
-        }
+        Apply { opening: Some(Save::opening(opening, line)), plan, closing: Save::of(closing) }
     }
 
     /// Takes the environment to `desired` from what is live, and remembers the record.

@@ -16,7 +16,8 @@ use lockstep::domain::plan::{Action, Change, Counts, Intent, Plan};
 use lockstep::domain::resource::{Flags, KeyMark, OwnerId};
 use lockstep::domain::revision::{Generation, Revision, ValueDigest};
 use lockstep::domain::rollout::{
-    Answer, Apply, Closed, HistoryLine, Outcome, Phase, Reached, Request, RequestId, Rollout, Save, Stored, Verb,
+    Answer, Apply, Closed, HistoryLine, Kept, Outcome, Phase, Reached, Request, RequestId, Retention, Rollout, Save, Stored,
+    Verb,
 };
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{EdgeError, EdgeKind, Leading, Target, Wake, Written};
@@ -49,6 +50,9 @@ macro_rules! conformance {
             a_move_names_the_fence_of_the_last_one,
             a_history_line_is_created_once_and_closed_later,
             a_request_is_listed_until_its_answer_is_there,
+            old_history_goes_unless_a_live_key_or_the_record_names_it,
+            the_newest_answers_stay_and_no_open_request_goes,
+            only_the_leader_forgets,
             only_one_controller_leads_and_a_release_hands_over,
             a_lost_lease_writes_nothing,
             a_plan_leaves_exactly_its_values_and_marks,
@@ -161,7 +165,7 @@ fn closed(line: &HistoryLine) -> HistoryLine {
 }
 
 pub fn only(record: Rollout) -> Save {
-    Save { record, history: Vec::new(), answers: Vec::new() }
+    Save::of(record)
 }
 
 /// A plan with the records that a rollout would put around it.
@@ -182,8 +186,8 @@ pub fn around(record: &Rollout, wanted: &DesiredState, plan: Plan, opens: bool) 
         ..record.clone()
     };
     let after = Rollout { phase: Phase::Verifying, complete: goal, ..during.clone() };
-    let history = vec![line(plan.generation.number(), plan.revision, plan.counts())];
-    let opening = opens.then_some(Save { record: during, history, answers: Vec::new() });
+    let line = line(plan.generation.number(), plan.revision, plan.counts());
+    let opening = opens.then(|| Save::opening(during, line));
     Apply { opening, plan, closing: only(after) }
 }
 
@@ -281,7 +285,7 @@ pub async fn a_move_names_the_fence_of_the_last_one(place: impl Place) {
     assert_eq!(led.stored().await, Stored { record: next, fence });
 
     let late = Rollout { reason: "too late".into(), ..first.record.clone() };
-    let late = Save { history: vec![line(1, revision(1), Counts::default())], ..only(late) };
+    let late = Save::opening(late, line(1, revision(1), Counts::default()));
     for stale in [first.fence, Fence::ABSENT, Fence(u64::MAX)] {
         is(led.target.save(&led.lease, stale, &late).await, EdgeKind::Conflict);
     }
@@ -294,17 +298,17 @@ pub async fn a_history_line_is_created_once_and_closed_later(place: impl Place) 
     let Stored { record, mut fence } = led.stored().await;
     let mut lines: Vec<HistoryLine> = (1..=12).map(|at| line(at, revision(9), Counts::default())).collect();
     for one in &lines {
-        let save = Save { history: vec![one.clone()], ..only(record.clone()) };
+        let save = Save::opening(record.clone(), one.clone());
         fence = led.target.save(&led.lease, fence, &save).await.unwrap();
     }
-    let again = Save { history: vec![lines[3].clone()], ..only(Rollout { reason: "again".into(), ..record.clone() }) };
+    let again = Save::opening(Rollout { reason: "again".into(), ..record.clone() }, lines[3].clone());
     is(led.target.save(&led.lease, fence, &again).await, EdgeKind::Conflict);
     assert_eq!(led.stored().await, Stored { record: record.clone(), fence }, "a refused move moved the record");
 
     lines[3] = closed(&lines[3]);
     // A line that is opened and closed at once, beside one that is closed.
     lines.push(closed(&line(13, revision(9), Counts::default())));
-    let save = Save { history: vec![lines[3].clone(), lines[12].clone()], ..only(record) };
+    let save = Save { opens: Some(generation(13)), history: vec![lines[3].clone(), lines[12].clone()], ..only(record) };
     led.target.save(&led.lease, fence, &save).await.unwrap();
     lines.reverse();
     assert_eq!(led.target.history(100).await.unwrap(), lines, "newest first, by number");
@@ -342,6 +346,80 @@ pub async fn a_request_is_listed_until_its_answer_is_there(place: impl Place) {
     assert_eq!(cli.requests().await.unwrap(), [new]);
 }
 
+async fn generations<T: Target>(target: &T) -> Vec<u32> {
+    target.history(1_000).await.unwrap().iter().map(|line| line.generation.number()).collect()
+}
+
+/// Attempts that leave one key each, and further ones that leave nothing.
+async fn with_a_past<P: Place>(place: P, leave: u32, further: u32) -> Led<P> {
+    let led = Led::start(place).await;
+    for at in 1..=leave {
+        led.apply(&desired((1..=at).map(|n| (format!("config/{n}"), n.to_string()))), at).await;
+    }
+    for at in leave + 1..=leave + further {
+        led.apply(&desired((1..=leave).map(|n| (format!("config/{n}"), n.to_string()))), at).await;
+    }
+    led
+}
+
+pub async fn old_history_goes_unless_a_live_key_or_the_record_names_it(place: impl Place) {
+    let led = with_a_past(place, 2, 6).await;
+    // Generations 1 and 2 are live; the record reached 8, and says that 4 is last good.
+    let Stored { mut record, fence } = led.stored().await;
+    let goal = record.goal.clone().unwrap();
+    record.last_good = Some(Reached { generation: generation(4), ..goal });
+    let fence = led.target.save(&led.lease, fence, &only(record.clone())).await.unwrap();
+    let kept = Kept { lines: 3, answers: 9 };
+    let retention = Retention::new(kept, &record, &led.live().await);
+    led.target.forget(&led.lease, fence, &retention).await.unwrap();
+    assert_eq!(generations(&led.target).await, [8, 7, 6, 4, 2, 1]);
+    // Once more changes nothing, and so does the default.
+    led.target.forget(&led.lease, fence, &retention).await.unwrap();
+    let retention = Retention::new(Kept::default(), &record, &led.live().await);
+    led.target.forget(&led.lease, fence, &retention).await.unwrap();
+    assert_eq!(generations(&led.target).await, [8, 7, 6, 4, 2, 1]);
+    assert_eq!(led.stored().await, Stored { record, fence }, "forgetting moved the record");
+    assert_eq!(led.names().await, ["config/1", "config/2"]);
+    // A line goes with the last key that names it.
+    led.apply(&desired([("config/2", "2")]), 9).await;
+    let Stored { record, fence } = led.stored().await;
+    let retention = Retention::new(kept, &record, &led.live().await);
+    led.target.forget(&led.lease, fence, &retention).await.unwrap();
+    assert_eq!(generations(&led.place.target()).await, [9, 8, 7, 4, 2]);
+}
+
+pub async fn the_newest_answers_stay_and_no_open_request_goes(place: impl Place) {
+    let led = Led::start(place).await;
+    let cli = led.place.target();
+    cli.submit(&request(99, 0)).await.unwrap();
+    let Stored { record, mut fence } = led.stored().await;
+    for id in 1..=6 {
+        let asked = request(id, 1);
+        cli.submit(&asked).await.unwrap();
+        let answer = Answer { id: asked.id, at: asked.at, accepted: true, text: "done".into() };
+        let save = Save { answers: vec![answer], ..only(Rollout { reason: format!("answer {id}"), ..record.clone() }) };
+        fence = led.target.save(&led.lease, fence, &save).await.unwrap();
+    }
+    let retention = Retention::new(Kept { lines: 9, answers: 2 }, &record, &LiveState::default());
+    led.target.forget(&led.lease, fence, &retention).await.unwrap();
+    let mut answered = Vec::new();
+    for id in 1..=6 {
+        answered.extend(cli.answer(&request(id, 1).id).await.unwrap().map(|_| id));
+    }
+    assert_eq!(answered, [5, 6]);
+    assert_eq!(cli.requests().await.unwrap(), [request(99, 0)]);
+}
+
+pub async fn only_the_leader_forgets(place: impl Place) {
+    let led = with_a_past(place, 0, 4).await;
+    let Stored { record, fence } = led.stored().await;
+    let retention = Retention::new(Kept { lines: 1, answers: 1 }, &record, &led.live().await);
+    is(led.target.forget(&led.lease, Fence(fence.0 + 1_000), &retention).await, EdgeKind::Conflict);
+    led.place.lose_lease().await;
+    is(led.target.forget(&led.lease, fence, &retention).await, EdgeKind::Conflict);
+    assert_eq!(generations(&led.target).await, [4, 3, 2, 1]);
+}
+
 pub async fn only_one_controller_leads_and_a_release_hands_over(place: impl Place) {
     let led = Led::start(place).await;
     let other = led.place.target();
@@ -367,7 +445,7 @@ pub async fn a_lost_lease_writes_nothing(place: impl Place) {
     let live = led.live().await;
     led.place.lose_lease().await;
     let Stored { record, fence } = led.stored().await;
-    let save = Save { history: vec![line(1, revision(1), Counts::default())], ..only(record.clone()) };
+    let save = Save::opening(record.clone(), line(1, revision(1), Counts::default()));
     is(led.target.save(&led.lease, fence, &save).await, EdgeKind::Conflict);
     is(led.try_apply(&live, &wanted, 1).await, EdgeKind::Conflict);
     assert_eq!(led.stored().await, Stored { record, fence });

@@ -14,7 +14,7 @@ use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::plan::{Action, Change};
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{
     Character, Clock, EdgeError, EdgeKind, Head, Leading, Probe, Scheduler, Source, Target, Tip, Wake, Written,
@@ -492,6 +492,16 @@ impl Target for Edge {
 
     async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
         Ok(self.world().store.requests.get(id).and_then(|(_, answer)| answer.clone()))
+    }
+
+    async fn forget(&self, lease: &Lease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
+        self.call("forget old history").await?;
+        let done = {
+            let careless = self.has(Bug::ForgetsLinesThatKeysName);
+            self.world().forget(lease.0, self.replica, expected.0, retention, careless)
+        };
+        self.answer("forget old history").await?;
+        done.map_err(Self::refused)
     }
 
     async fn watch(&self, wake: &dyn Wake) {

@@ -54,10 +54,12 @@ pub(crate) enum Bug {
     OverlooksARestore,
     /// R7: writes go on when a newer commit is there, and the attempt is never closed.
     NeverClosesTheLine,
+    /// A5: lines of history go by age alone.
+    ForgetsLinesThatKeysName,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -80,6 +82,7 @@ impl Bug {
         Self::TrustsEveryStamp,
         Self::OverlooksARestore,
         Self::NeverClosesTheLine,
+        Self::ForgetsLinesThatKeysName,
     ];
 }
 

@@ -16,7 +16,7 @@ use crate::edges::Edge;
 use crate::executor::{Process, Task};
 use crate::invariants::environment;
 use crate::planted::Planted;
-use crate::world::POLL;
+use crate::world::{KEPT, POLL};
 
 /// A running replica. Dropping it is a crash.
 pub(crate) struct Replica {
@@ -59,6 +59,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
         scheduler: edge.clone(),
         wakes: Arc::clone(&wakes),
         fetches: fetches.clone(),
+        kept: KEPT,
         telemetry: Arc::clone(&telemetry),
     };
     let polling = Polling {

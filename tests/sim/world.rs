@@ -8,7 +8,7 @@ use lockstep::domain::name::KeyPath;
 use lockstep::domain::plan::{Action, Change};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::{Generation, Revision, ValueDigest};
-use lockstep::domain::rollout::{Answer, HistoryLine, Request, RequestId, Rollout, Save};
+use lockstep::domain::rollout::{Answer, HistoryLine, Kept, Request, RequestId, Retention, Rollout, Save};
 
 use crate::invariants;
 use crate::random::Random;
@@ -108,6 +108,9 @@ pub(crate) struct World {
     pub(crate) violations: Vec<String>,
     pub(crate) log: Vec<String>,
 }
+
+/// So little of the past stays that forgetting it can break what still needs it.
+pub(crate) const KEPT: Kept = Kept { lines: 3, answers: 2 };
 
 /// Why a transaction was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,10 +294,8 @@ impl World {
             self.reached("a write was denied");
             return Err(Refused::Denied(denied));
         }
-        for line in save.iter().flat_map(|save| &save.history) {
-            if line.closed.is_none() && self.store.history.contains_key(&line.generation) {
-                return Err(Refused::History(line.generation));
-            }
+        if let Some(opened) = save.and_then(|save| save.opens).filter(|opened| self.store.history.contains_key(opened)) {
+            return Err(Refused::History(opened));
         }
         invariants::before_write(self, replica, holds, save, changes);
         self.store.index += 1;
@@ -342,6 +343,41 @@ impl World {
         }
         invariants::after_write(self, replica, save.is_some());
         Ok((fence, written))
+    }
+
+    /// Drops what may go of the past, under the fences of every write. Careless: keys' generations don't count.
+    pub(crate) fn forget(
+        &mut self,
+        session: u64,
+        replica: usize,
+        expected: u64,
+        retention: &Retention,
+        careless: bool,
+    ) -> Result<(), Refused> {
+        if !self.lease.as_ref().is_some_and(|lease| lease.id == session && lease.expires > self.now) {
+            return Err(Refused::Session);
+        }
+        let Some((record, _)) = self.store.record.clone().filter(|(_, index)| *index == expected) else {
+            return Err(Refused::Record);
+        };
+        let lines = self.store.history.keys().copied();
+        let old = if careless {
+            Retention::new(KEPT, &record, &LiveState::default()).old_lines(lines)
+        } else {
+            retention.old_lines(lines)
+        };
+        let answers = self.store.requests.values().filter_map(|(_, answer)| answer.as_ref());
+        let answers = retention.old_answers(answers.map(|answer| (answer.at, answer.id.clone())));
+        for line in old {
+            self.store.history.remove(&line);
+            self.reached("a line of history was forgotten");
+        }
+        for (_, id) in answers {
+            self.store.requests.remove(&id);
+            self.reached("an answer was forgotten");
+        }
+        invariants::after_write(self, replica, false);
+        Ok(())
     }
 }
 

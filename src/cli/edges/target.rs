@@ -7,7 +7,7 @@ use crate::client::directory::{DirectoryLease, DirectoryTarget};
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::KeyPath;
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
 use crate::port::{Character, EdgeError, EdgeKind, Leading, Target, Wake, Written};
 
 /// A target of either kind.
@@ -130,6 +130,10 @@ impl Target for AnyTarget {
 
     async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
         either!(self, target => target.answer(id).await)
+    }
+
+    async fn forget(&self, lease: &AnyLease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
+        either_with!(self, lease, target, lease => target.forget(lease, expected, retention).await)
     }
 
     async fn watch(&self, wake: &dyn Wake) {

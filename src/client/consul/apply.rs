@@ -126,7 +126,7 @@ impl Work<'_> {
         }
         let mut txn = Transaction::new();
         self.lease.check(&self.target.paths, &mut txn);
-        self.target.paths.push_save(&mut txn, expected, &self.apply.closing, self.apply.opening.as_ref());
+        self.target.paths.push_save(&mut txn, expected, &self.apply.at_once());
         for change in changes {
             self.push(&mut txn, change)?;
             if !self.room.holds(&txn) {
@@ -254,8 +254,8 @@ impl Work<'_> {
         let mut txn = Transaction::new();
         self.lease.check(paths, &mut txn);
         match (tail, &self.apply.opening) {
-            (Tail::Opening, Some(opening)) => paths.push_save(&mut txn, record, opening, None),
-            (Tail::Closing, _) => paths.push_save(&mut txn, record, &self.apply.closing, None),
+            (Tail::Opening, Some(opening)) => paths.push_save(&mut txn, record, opening),
+            (Tail::Closing, _) => paths.push_save(&mut txn, record, &self.apply.closing),
             (Tail::Opening | Tail::Between, _) => txn.check_index(&paths.record(), record.0),
         }
         txn

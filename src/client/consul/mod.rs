@@ -17,6 +17,7 @@ pub mod acl;
 mod lease;
 mod state;
 mod flights;
+mod forget;
 mod apply;
 mod init;
 mod watch;
@@ -37,7 +38,7 @@ use crate::config;
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored, TargetId};
+use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored, TargetId};
 use crate::port::{Character, EdgeError, Leading, Target, Wake, Written};
 
 /// How long samples don't count after an apply: consumers watch Consul and need time to read a change (rule H2).
@@ -182,6 +183,10 @@ impl Target for ConsulTarget {
 
     async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
         self.read_answer(id).await
+    }
+
+    async fn forget(&self, lease: &Lease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
+        self.forget_past(lease, expected, retention).await
     }
 
     async fn watch(&self, wake: &dyn Wake) {

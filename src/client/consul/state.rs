@@ -6,36 +6,28 @@ use super::paths::Paths;
 use super::txn::{Found, Transaction};
 use crate::client::wire;
 use crate::domain::live::Fence;
+use crate::domain::revision::Generation;
 use crate::domain::rollout::{Answer, HistoryLine, Identity, Request, RequestId, Rollout, Save, Stored, TargetId};
 use crate::port::{EdgeError, EdgeKind};
 
 impl Paths {
     /// The operations of a move of the record: the record on its fence, the `revision` key that follows from it, lines and
-    /// answers. `before` are lines and answers of an opening that is written together with it.
-    pub(super) fn push_save(&self, txn: &mut Transaction, expected: Fence, save: &Save, before: Option<&Save>) {
+    /// answers.
+    pub(super) fn push_save(&self, txn: &mut Transaction, expected: Fence, save: &Save) {
         txn.cas(&self.record(), &wire::record_to_json(&save.record), 0, expected.0);
         if let Some(marker) = wire::revision_key(&save.record) {
             txn.set(&self.revision(), &marker, 0);
         }
-        let opened = before.map_or(&[][..], |before| &before.history);
-        // An opening closes the line of the attempt that it takes over from; that one exists.
-        let opens =
-            |line: &HistoryLine| opened.iter().any(|other| other.generation == line.generation && other.closed.is_none());
-        let is_new = |line: &HistoryLine| line.closed.is_none() || opens(line);
-        let earlier = opened.iter().filter(|line| save.history.iter().all(|later| later.generation != line.generation));
-        for line in earlier.chain(&save.history) {
+        for line in &save.history {
             let (key, text) = (self.line(line.generation), wire::history_to_json(line));
-            if is_new(line) {
+            if save.opens == Some(line.generation) {
                 // A number is given out once: a line that exists already means that somebody else gave it out too.
                 txn.cas(&key, &text, 0, 0);
             } else {
                 txn.set(&key, &text, 0);
             }
         }
-        let earlier = before.map_or(&[][..], |before| &before.answers);
-        for answer in
-            earlier.iter().filter(|answer| save.answers.iter().all(|later| later.id != answer.id)).chain(&save.answers)
-        {
+        for answer in &save.answers {
             txn.set(&self.request(&answer.id), &wire::answer_to_json(answer), 0);
         }
     }
@@ -91,7 +83,7 @@ impl ConsulTarget {
         self.check_expected(expected, &doing)?;
         let mut txn = Transaction::new();
         lease.check(&self.paths, &mut txn);
-        self.paths.push_save(&mut txn, expected, save, None);
+        self.paths.push_save(&mut txn, expected, save);
         self.check_size(&txn, &doing).await?;
         let found = self.transact(txn, &doing).await?;
         self.fence_after(&found, &doing)
@@ -127,12 +119,10 @@ impl ConsulTarget {
 
     pub(super) async fn read_history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
         let doing = format!("read the history of {}", self.environment);
-        let prefix = self.paths.history();
-        let names = self.server.http.read_names(&prefix, &doing).await?;
-        let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect();
+        let mut numbers = self.lines(&doing).await?;
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers.truncate(at_most);
-        let keys: Vec<String> = numbers.iter().map(|number| format!("{prefix}{number}")).collect();
+        let keys: Vec<String> = numbers.into_iter().map(|number| self.paths.line(number)).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let mut lines = Vec::with_capacity(keys.len());
         for found in self.server.http.read_some(&self.server.limits, &keys, &doing).await? {
@@ -144,6 +134,14 @@ impl ConsulTarget {
         }
         lines.sort_by_key(|line| std::cmp::Reverse(line.generation));
         Ok(lines)
+    }
+
+    /// Every generation that history has a line of.
+    pub(super) async fn lines(&self, doing: &str) -> Result<Vec<Generation>, EdgeError> {
+        let prefix = self.paths.history();
+        let names = self.server.http.read_names(&prefix, doing).await?;
+        let number = |name: &String| Generation::new(name.strip_prefix(&prefix)?.parse().ok()?);
+        Ok(names.iter().filter_map(number).collect())
     }
 
     pub(super) async fn open_requests(&self) -> Result<Vec<Request>, EdgeError> {

@@ -8,8 +8,6 @@
 //! The opening record stands before the switch for the sake of deletes (rule O3): a key that is live must be in a revision
 //! that the record knows to have been reached, or a later commit without it could never delete it.
 
-use std::collections::BTreeSet;
-
 use tracing::warn;
 
 use super::build::{Contents, build, misfits, remove, switch};
@@ -24,8 +22,7 @@ use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveEntry};
 use crate::domain::name::{KeyPath, KeyRoots};
 use crate::domain::plan::{Action, Plan};
-use crate::domain::revision::Generation;
-use crate::domain::rollout::{Apply, Rollout};
+use crate::domain::rollout::{Apply, Retention, Rollout};
 use crate::port::{EdgeError, EdgeKind, Written};
 
 /// Keys that an error names at most.
@@ -35,8 +32,6 @@ const NAMED: usize = 20;
 struct Built {
     version: Version,
     keys: Vec<(KeyPath, Option<LiveEntry>)>,
-    /// Every generation that a key of it names.
-    generations: BTreeSet<Generation>,
 }
 
 impl Disk {
@@ -81,10 +76,10 @@ impl Disk {
                 return Err(error);
             }
         };
-        let Some(Built { version, keys, generations }) = new else {
+        let Some(Built { version, keys }) = new else {
             return Ok(Written { record, complete: true, keys: Vec::new() });
         };
-        self.forget(&root, version, &generations, &closing.record);
+        self.forget(&root, version, &closing.record);
         Ok(Written { record, complete: true, keys })
     }
 
@@ -140,8 +135,7 @@ impl Disk {
             let entry = entry.map(|(digest, flags)| LiveEntry { digest, flags, fence: fence(version, digest, flags) });
             (change.key.clone(), entry)
         });
-        let generations = new_manifest.generations();
-        Ok(Built { version, keys: keys.collect(), generations })
+        Ok(Built { version, keys: keys.collect() })
     }
 
     /// Each key of the plan must be as the plan saw it.
@@ -183,17 +177,21 @@ impl Disk {
         }
     }
 
-    /// Old versions and history go once all is written; that this fails is no reason to call the apply failed.
-    fn forget(&self, root: &Dir, current: Version, live: &BTreeSet<Generation>, record: &Rollout) {
+    /// Old versions go once all is written; that this fails is no reason to call the apply failed.
+    fn forget(&self, root: &Dir, current: Version, record: &Rollout) {
         let last_good = record.last_good.as_ref().map(|reached| reached.generation);
         if let Err(error) = forget_old(root, current, last_good, self.keep, self.clock.now()) {
             warn!(path = %self.path.display(), %error, "an old version can't be removed");
         }
-        if let Ok(state) = self.state("drop old history in")
-            && let Err(error) = state.forget_old_lines(|generation| live.contains(&generation))
-        {
-            warn!(path = %self.path.display(), %error, "old history can't be removed");
-        }
+    }
+
+    pub(super) fn forget_past(&self, lease: &DirectoryLease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
+        const OPERATION: &str = "forget old history in";
+        let _writing = lease.writing();
+        self.check_record(lease, expected, OPERATION)?;
+        let state = self.state(OPERATION)?;
+        state.forget_old_lines(retention).during(OPERATION, &self.path)?;
+        state.forget_old_answers(retention).during(OPERATION, &self.path)
     }
 }
 

@@ -4,11 +4,11 @@
 //! counts only while the content is still the one it vouches for. Programs may read it: which revision is live, and which
 //! generation gave each key. It is text, one key a line, so that `grep` is enough.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::domain::name::KeyPath;
-use crate::domain::resource::{Flags, Ownership};
+use crate::domain::resource::Flags;
 use crate::domain::revision::{Generation, Revision, ValueDigest};
 
 const TITLE: &str = "lockstep manifest 1";
@@ -68,15 +68,6 @@ impl Manifest {
             keys.insert(key, (digest, Flags(flags)));
         }
         Err("its end is missing".to_owned())
-    }
-
-    /// Every generation that a key's mark names.
-    pub(super) fn generations(&self) -> BTreeSet<Generation> {
-        let marks = self.keys.values().filter_map(|(_, flags)| match flags.ownership() {
-            Ownership::Marked(mark) => Some(mark.generation),
-            Ownership::Unmarked | Ownership::Foreign => None,
-        });
-        marks.chain([self.generation]).collect()
     }
 
     /// The mark of a key that has this content: none when the content is not the one that was written.

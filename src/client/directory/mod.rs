@@ -43,7 +43,7 @@ use crate::config;
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
 use crate::port::{Character, Clock, EdgeError, EdgeKind, Leading, Target, Wake, Written};
 
 /// How long reading or moving state may take: a file system that hangs must not hang the loop.
@@ -186,6 +186,11 @@ impl Target for DirectoryTarget {
     async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
         let id = id.clone();
         self.run(STATE_LIMIT, move |disk| disk.answer(&id)).await
+    }
+
+    async fn forget(&self, lease: &DirectoryLease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
+        let (lease, retention) = (lease.clone(), retention.clone());
+        self.run(STATE_LIMIT, move |disk| disk.forget_past(&lease, expected, &retention)).await
     }
 
     async fn watch(&self, wake: &dyn Wake) {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{Dir, LEFTOVER};
 use crate::client::wire;
 use crate::domain::revision::Generation;
-use crate::domain::rollout::{Answer, HistoryLine, Request, RequestId, Rollout, Save};
+use crate::domain::rollout::{Answer, HistoryLine, Request, RequestId, Retention, Rollout, Save};
 use crate::domain::time::Timestamp;
 
 /// Only the user that lockstep runs as reads its state.
@@ -37,10 +37,6 @@ const ANSWERS: &str = "answers";
 const LONGEST_SMALL: usize = 64 << 10;
 /// Requests that are looked at in one go; the others wait.
 const MOST_REQUESTS: usize = 1_000;
-/// Answers that are kept for whoever still waits for one.
-const KEPT_ANSWERS: usize = 200;
-/// History lines that are kept besides those that a live key names (rule A5).
-const KEPT_LINES: usize = 1_000;
 /// Nobody needs so long to write a request.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
@@ -95,7 +91,7 @@ struct Header {
 
 impl Journal {
     fn to_bytes(sequence: u64, save: &Save) -> Vec<u8> {
-        let Save { record, history, answers } = save;
+        let Save { record, opens: _, history, answers } = save;
         let header = Header { v: wire::VERSION, sequence, history: history.len(), answers: answers.len() };
         let lines = [serde_json::to_vec(&header).unwrap_or_default(), wire::record_to_json(record)]
             .into_iter()
@@ -150,7 +146,7 @@ impl State {
 
     /// Writes the first record; `AlreadyExists` when there is one.
     pub(super) fn begin(&self, record: Rollout) -> Result<(), StateError> {
-        let save = Save { record, history: Vec::new(), answers: Vec::new() };
+        let save = Save::of(record);
         Ok(self.0.create_whole(RECORD, &Journal::to_bytes(1, &save), PRIVATE)?)
     }
 
@@ -160,11 +156,10 @@ impl State {
             return Err(StateError::Moved { found: before.sequence, expected });
         }
         self.catch_up(before)?;
-        let lines = self.0.sub(HISTORY)?;
-        for line in save.history.iter().filter(|line| line.closed.is_none()) {
-            if lines.stat(line.generation.to_string())?.is_some() {
-                return Err(StateError::LineExists(line.generation));
-            }
+        if let Some(opened) = save.opens
+            && self.0.sub(HISTORY)?.stat(opened.to_string())?.is_some()
+        {
+            return Err(StateError::LineExists(opened));
         }
         let sequence = expected + 1;
         self.0.replace(RECORD, &Journal::to_bytes(sequence, save), PRIVATE)?;
@@ -201,7 +196,6 @@ impl State {
                 put(&given, answer.id.as_str(), &wire::answer_to_json(answer))?;
                 requests.remove_file(answer.id.as_str())?;
             }
-            forget_old_answers(&given)?;
         }
         Ok(())
     }
@@ -223,14 +217,30 @@ impl State {
         Ok(lines.into_values().rev().take(at_most).collect())
     }
 
-    /// Drops lines of history that no live key names and that have enough newer ones (rule A5).
-    pub(super) fn forget_old_lines(&self, is_live: impl Fn(Generation) -> bool) -> io::Result<()> {
+    /// Drops lines of history that may go (rule A5).
+    pub(super) fn forget_old_lines(&self, retention: &Retention) -> io::Result<()> {
+        if retention.keeps_every_line() {
+            return Ok(());
+        }
         let dir = self.0.sub(HISTORY)?;
-        let all = generations(&dir)?;
-        let old = &all[..all.len().saturating_sub(KEPT_LINES)];
-        old.iter()
-            .filter(|generation| !is_live(**generation))
-            .try_for_each(|generation| dir.remove_file(generation.to_string()))
+        let old = retention.old_lines(generations(&dir)?);
+        old.iter().try_for_each(|generation| dir.remove_file(generation.to_string()))
+    }
+
+    /// Drops answers that may go.
+    pub(super) fn forget_old_answers(&self, retention: &Retention) -> io::Result<()> {
+        let dir = self.0.make_sub(ANSWERS, PRIVATE_DIR)?;
+        let all = ids(&dir)?;
+        if retention.keeps_every_answer_of(all.len()) {
+            return Ok(());
+        }
+        let mut by_age = Vec::with_capacity(all.len());
+        for id in all {
+            if let Some(stat) = dir.stat(id.as_str())? {
+                by_age.push(((stat.st_mtime, stat.st_mtime_nsec), id));
+            }
+        }
+        retention.old_answers(by_age).iter().try_for_each(|(_, id)| dir.remove_file(id.as_str()))
     }
 
     /// Requests without an answer, oldest first.
@@ -305,17 +315,4 @@ fn generations(dir: &Dir) -> io::Result<Vec<Generation>> {
 
 fn ids(dir: &Dir) -> io::Result<Vec<RequestId>> {
     Ok(dir.list()?.into_iter().filter_map(|(name, _)| RequestId::parse(name.to_str()?)).collect())
-}
-
-/// Whoever asked has read an answer long before two hundred newer ones are there.
-fn forget_old_answers(dir: &Dir) -> io::Result<()> {
-    let mut by_age = Vec::new();
-    for id in ids(dir)? {
-        if let Some(stat) = dir.stat(id.as_str())? {
-            by_age.push(((stat.st_mtime, stat.st_mtime_nsec), id));
-        }
-    }
-    by_age.sort();
-    let old = by_age.len().saturating_sub(KEPT_ANSWERS);
-    by_age.iter().take(old).try_for_each(|(_, id)| dir.remove_file(id.as_str()))
 }

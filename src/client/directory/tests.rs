@@ -69,7 +69,7 @@ fn a_disk_that_fills_up_during_a_build_leaves_no_trace() {
         strays: Vec::new(),
         drifted: Vec::new(),
     };
-    let closing = Save { record: stored.record, history: Vec::new(), answers: Vec::new() };
+    let closing = Save::of(stored.record);
     let apply = Apply { opening: None, plan, closing };
     for room in 0..4 {
         ROOM.set(Some(room));

@@ -88,7 +88,7 @@ impl Rollout {
         if let Some(attempt) = &mut record.attempt {
             attempt.except = except(&plan);
         }
-        let closing = Save { record, history: Vec::new(), answers: Vec::new() };
+        let closing = Save::of(record);
         Step::Apply(Box::new(Apply { opening: None, plan, closing }))
     }
 

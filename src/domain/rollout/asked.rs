@@ -153,9 +153,3 @@ impl Rollout {
         (Save::of(Self { suspension: None, pin: None, ..self.clone() }), text.to_owned())
     }
 }
-
-impl Save {
-    fn of(record: Rollout) -> Self {
-        Self { record, history: Vec::new(), answers: Vec::new() }
-    }
-}

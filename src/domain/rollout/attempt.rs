@@ -106,7 +106,7 @@ impl Rollout {
         record.note = None;
         record.unproven = None;
         record.frozen_tip = None;
-        Save { record, history, answers: Vec::new() }
+        Save { opens: Some(plan.generation), history, ..Save::of(record) }
     }
 
     /// Writes a plan after its attempt began; an empty plan needs no target.
@@ -117,7 +117,7 @@ impl Rollout {
         // A rollback that leaves keys is not complete: what it left would count as ours, and be overwritten (rules O2, A9).
         let record = opening.record.clone();
         let record = if plan.obstacles.is_empty() { record.completed() } else { record };
-        let closing = Save { record, history: Vec::new(), answers: Vec::new() };
+        let closing = Save::of(record);
         Step::Apply(Box::new(Apply { opening: Some(opening), plan, closing }))
     }
 
@@ -166,6 +166,6 @@ impl Rollout {
             started: seen.now,
             closed: Some(Closed { at: seen.now, outcome: Outcome::Restored, text: "target was restored".to_owned() }),
         };
-        Step::Record(Box::new(Save { record, history: vec![line], answers: Vec::new() }))
+        Step::Record(Box::new(Save::opening(record, line)))
     }
 }

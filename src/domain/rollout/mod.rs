@@ -6,6 +6,7 @@
 pub mod request;
 pub mod record;
 pub mod observation;
+pub mod retention;
 mod head;
 mod attempt;
 mod moves;
@@ -22,9 +23,11 @@ pub use record::{
     RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, TargetId, Unproven,
 };
 pub use request::{Answer, Request, RequestId, Verb};
+pub use retention::{Kept, Retention};
 
 use super::live::Fence;
 use super::plan::Plan;
+use super::revision::Generation;
 
 /// What one pass does: exactly one of these (rule R12).
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +54,27 @@ pub struct Waiting {
 pub struct Save {
     /// The record as it shall be.
     pub record: Rollout,
-    /// Lines to create (no outcome yet, or opened and closed at once) or to close.
+    /// The generation that begins with this move: its line is created and must not exist yet, because a number is given
+    /// out once. Every other line exists and is closed.
+    pub opens: Option<Generation>,
+    /// Lines to create or to close.
     pub history: Vec<HistoryLine>,
     /// Requests that this move carries out or refuses.
     pub answers: Vec<Answer>,
+}
+
+impl Save {
+    /// A move of the record alone.
+    #[must_use]
+    pub fn of(record: Rollout) -> Self {
+        Self { record, opens: None, history: Vec::new(), answers: Vec::new() }
+    }
+
+    /// A move that begins this line's generation.
+    #[must_use]
+    pub fn opening(record: Rollout, line: HistoryLine) -> Self {
+        Self { opens: Some(line.generation), history: vec![line], ..Self::of(record) }
+    }
 }
 
 /// A plan with the record around it.
@@ -76,6 +96,7 @@ impl Apply {
     pub fn at_once(&self) -> Save {
         let mut save = self.closing.clone();
         if let Some(opening) = &self.opening {
+            save.opens = opening.opens;
             let closed: Vec<_> = save.history.iter().map(|line| line.generation).collect();
             save.history.extend(opening.history.iter().filter(|line| !closed.contains(&line.generation)).cloned());
             save.answers.extend(opening.answers.iter().cloned());
@@ -124,7 +145,7 @@ impl Rollout {
 
 impl Step {
     fn record(record: Rollout) -> Self {
-        Self::Record(Box::new(Save { record, history: Vec::new(), answers: Vec::new() }))
+        Self::Record(Box::new(Save::of(record)))
     }
 
     fn wait(reason: impl Into<String>, until: Option<super::time::Timestamp>) -> Self {

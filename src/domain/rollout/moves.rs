@@ -117,7 +117,7 @@ impl Rollout {
         record.reason = String::new();
         record.phase = Phase::Steady;
         let history = record.close_attempt(Outcome::Proven, &text, seen.now).into_iter().collect();
-        Step::Record(Box::new(Save { record, history, answers: Vec::new() }))
+        Step::Record(Box::new(Save { history, ..Save::of(record) }))
     }
 
     /// Stays on a goal that is not proven.
@@ -127,7 +127,7 @@ impl Rollout {
         record.unproven = Some(why);
         text.clone_into(&mut record.reason);
         let history = record.close_attempt(Outcome::Unproven, text, seen.now).into_iter().collect();
-        Step::Record(Box::new(Save { record, history, answers: Vec::new() }))
+        Step::Record(Box::new(Save { history, ..Save::of(record) }))
     }
 
     /// No automatic move any more, until a person acts (rules R5, R6).
@@ -138,7 +138,7 @@ impl Rollout {
         record.unproven = None;
         record.frozen_tip = self.goal.as_ref().map(|goal| self.believed_tip(seen, goal));
         let history = record.close_attempt(Outcome::Frozen, evidence, seen.now).into_iter().collect();
-        Step::Record(Box::new(Save { record, history, answers: Vec::new() }))
+        Step::Record(Box::new(Save { history, ..Save::of(record) }))
     }
 
     /// When samples of the goal count from (rules H2, L3).

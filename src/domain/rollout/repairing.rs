@@ -46,7 +46,7 @@ impl Rollout {
         let text = summary(&plan);
         let line = record.close_repair(Outcome::Repaired, &text, seen.now);
         let record = Self { overwrite_drift: false, ..record.whole_after(&plan) };
-        let closing = Save { record, history: line.into_iter().collect(), answers: Vec::new() };
+        let closing = Save { history: line.into_iter().collect(), ..Save::of(record) };
         Some(Step::Apply(Box::new(Apply { opening, plan, closing })))
     }
 
@@ -74,7 +74,7 @@ impl Rollout {
             closed: None,
         };
         record.repair = Some(line.clone());
-        Save { record, history: vec![line], answers: Vec::new() }
+        Save::opening(record, line)
     }
 
     /// A repair that was interrupted, and whose keys are right now, is finished; so is one that a person asked for.
@@ -85,7 +85,7 @@ impl Rollout {
             return (self.overwrite_drift && plan.obstacles.is_empty()).then(|| Step::record(record));
         };
         let record = record.whole_after(plan);
-        Some(Step::Record(Box::new(Save { record, history: vec![line], answers: Vec::new() })))
+        Some(Step::Record(Box::new(Save { history: vec![line], ..Save::of(record) })))
     }
 }
 

@@ -206,7 +206,7 @@ async fn the_next_leader_removes_what_a_crash_left() {
 async fn a_history_line_that_a_crash_did_not_copy_is_seen_and_made_up_for() {
     let led = led().await;
     let stored = led.stored().await;
-    let save = Save { history: vec![line(1, Revision::from_bytes([7; 20]), Counts::default())], ..only(stored.record.clone()) };
+    let save = Save::opening(stored.record.clone(), line(1, Revision::from_bytes([7; 20]), Counts::default()));
     let fence = led.target.save(&led.lease, stored.fence, &save).await.unwrap();
     let copy = led.place.path().join(".lockstep/history/1");
     std::fs::remove_file(&copy).unwrap();

@@ -420,6 +420,7 @@ impl World {
         self.restored = false;
         for line in &save.history {
             let before = self.history.insert(line.generation, line.clone());
+            assert_eq!(save.opens == Some(line.generation), before.is_none(), "line {} is opened wrongly", line.generation);
             assert!(
                 before.as_ref().is_none_or(|before| before.closed.is_none() && line.closed.is_some()),
                 "history line {} is written twice: {before:?}",
