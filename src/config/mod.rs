@@ -128,8 +128,10 @@ pub struct Consul {
     pub target_id: Option<TargetId>,
     /// The only roots that the environment may write (rule O7).
     pub keys: KeyRoots,
-    /// Connections for requests, 1 to 64 (rule A10); watches have 16 of their own.
+    /// Connections for requests, 1 to 64 (rule A10).
     pub connections: u16,
+    /// Connections for watches and the session, 3 to 64 (rule A10).
+    pub watches: u16,
 }
 
 /// A directory on this machine.

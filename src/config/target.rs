@@ -134,10 +134,8 @@ fn consul(
     let dns = fields.parsed("dns", problems, |text| {
         text.parse::<SocketAddr>().map_err(|_| ("it is no address with a port".to_owned(), "write 127.0.0.1:8600".to_owned()))
     });
-    let connections = fields.parsed("connections", problems, |text| match text.parse::<u16>() {
-        Ok(number @ 1..=64) => Ok(number),
-        _ => Err(("it is no number from 1 to 64".into(), "the default is 4".into())),
-    });
+    let connections = fields.parsed("connections", problems, |text| count(text, 1, 4));
+    let watches = fields.parsed("watches", problems, |text| count(text, 3, 16));
     fields.finish(problems);
     Some(Consul {
         address: address?.value,
@@ -149,7 +147,16 @@ fn consul(
         target_id: None,
         keys,
         connections: connections.map_or(4, |given| given.value),
+        watches: watches.map_or(16, |given| given.value),
     })
+}
+
+/// A number of connections.
+fn count(text: &str, least: u16, default: u16) -> Result<u16, (String, String)> {
+    match text.parse() {
+        Ok(number) if (least..=64).contains(&number) => Ok(number),
+        _ => Err((format!("it is no number from {least} to 64"), format!("the default is {default}"))),
+    }
 }
 
 /// `http(s)://host:port` and nothing else. The text is not repeated: it may hold a password.

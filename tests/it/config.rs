@@ -98,7 +98,7 @@ fn a_whole_file_means_what_it_says() {
     assert_eq!(consul.client_certificate, Some((base.join("c.pem"), "/k.pem".into())));
     assert_eq!(consul.token, Some(Credential::Env("CONSUL_HTTP_TOKEN".into())));
     assert_eq!(consul.dns, Some(SocketAddr::from(([127, 0, 0, 1], 8600))));
-    assert_eq!((consul.connections, consul.keys.prefixes().len()), (4, 2));
+    assert_eq!((consul.connections, consul.watches, consul.keys.prefixes().len()), (4, 16, 2));
     assert_eq!((config.checks.allow.len(), config.checks.exec["smoke"].as_path()), (2, Path::new("/usr/local/bin/smoke")));
 }
 
@@ -165,6 +165,7 @@ fn a_consul_needs_an_address_roots_and_nothing_that_hides_in_a_url() {
     check(&with_environment("consul: {address: 'http://h?x=y'}, keys: [a/]"), "3:28", "a query");
     check(&with_environment("consul: {address: 'unix:///s'}, keys: [a/]"), "3:28", "neither http nor https");
     check(&with_environment("consul: {address: 'http://h', connections: 0}, keys: [a/]"), "3:53", "from 1 to 64");
+    check(&with_environment("consul: {address: 'http://h', watches: 2}, keys: [a/]"), "3:49", "from 3 to 64");
     check(&with_environment("consul: {address: 'http://h', dns: h:53}, keys: [a/]"), "3:45", "no address with a port");
     check(&with_environment("consul: {address: 'http://h'}, keys: [lockstep/]"), "3:47", "reserved for lockstep");
     check(&with_environment("directory: {path: d}, consul: {address: 'http://h'}, keys: [a/]"), "3:9", "two targets");

@@ -77,3 +77,12 @@ async fn a_catalog_that_cannot_be_asked_is_an_error_and_not_an_empty_one() {
     let failed = catalog.instances(&service("build"), None, &BTreeMap::new()).await.unwrap_err();
     assert_eq!(failed.kind, EdgeKind::Transient);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let endless = crate::fake::Fake::start(|_| crate::fake::Reply::refuse(200, &"[".repeat(9 << 20)));
+    let catalog = Catalog::new(Server::connect(&config(&endless.address())).unwrap());
+    let failed = catalog.instances(&service("build"), None, &BTreeMap::new()).await.unwrap_err();
+    assert_eq!(failed.kind, EdgeKind::Refused);
+    assert!(failed.chain().contains("longer than 8388608 bytes"), "{}", failed.chain());
+}

@@ -32,13 +32,13 @@ impl Wake for Wakes {
 }
 
 /// A watch that runs until this is dropped.
-struct Watching {
+pub(crate) struct Watching {
     wakes: Arc<Wakes>,
     _task: JoinSet<()>,
 }
 
 impl Watching {
-    fn start(target: ConsulTarget) -> Self {
+    pub(crate) fn start(target: ConsulTarget) -> Self {
         let wakes = Arc::new(Wakes::default());
         let (mut task, seen) = (JoinSet::new(), wakes.clone());
         task.spawn(async move { target.watch(&*seen).await });
@@ -51,7 +51,7 @@ impl Watching {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
-    fn count(&self) -> (usize, usize) {
+    pub(crate) fn count(&self) -> (usize, usize) {
         (self.wakes.live.load(Ordering::SeqCst), self.wakes.state.load(Ordering::SeqCst))
     }
 
@@ -214,7 +214,7 @@ async fn many_environments_share_sixteen_watches_and_all_are_woken() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let port = agent.port();
     let sockets = crate::consul_faults::sockets(port);
-    assert!(sockets <= 20, "{sockets} connections");
+    assert!(sockets <= crate::consul_sharing::CONNECTIONS, "{sockets} connections");
     let before: Vec<_> = watching.iter().map(Watching::count).collect();
     for number in 0..12 {
         agent.put(&format!("config/e{number}/key"), b"by hand");

@@ -30,6 +30,7 @@ mod consul_state;
 mod consul_apply;
 mod consul_faults;
 mod consul_watch;
+mod consul_sharing;
 mod consul_catalog;
 mod consumers;
 mod probe;

@@ -267,6 +267,7 @@ pub(crate) fn config(address: &str) -> config::Consul {
         target_id: None,
         keys: roots(),
         connections: 4,
+        watches: 16,
     }
 }
 

@@ -75,6 +75,7 @@ impl Connection {
             target_id: _,
             keys: _,
             connections: _,
+            watches: _,
         } = consul;
         let (certificate, key) = client_certificate.clone().unzip();
         Self {

@@ -1,25 +1,26 @@
 //! The environment's own catalog: which instances of a service there are and which of them pass (rules F3, H4).
 //!
-//! Health is read through rs-consul, on a client of our own with our TLS, our connection limit and a deadline. Metadata is
-//! matched by Consul itself, through its filter language: rs-consul does not return it.
+//! What Consul answers is read into rs-consul's types. The request is our own: anybody who may register a service decides how
+//! long that answer is, and rs-consul's client reads one of any length. Metadata is matched by Consul itself, through its
+//! filter language: rs-consul's types do not hold it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rs_consul::{ConsulBuilder, ConsulError, GetServiceNodesRequest, HttpsClient, QueryOptions, ServiceNode};
-use serde::Deserialize;
-use tokio::time::timeout;
+use rs_consul::ServiceNode;
 
-use super::http::{Ask, Http, encode};
-use super::{Server, fault, tls};
-use crate::config;
+use super::Server;
+use super::http::{Ask, encode};
+use super::rights::Resource;
 use crate::domain::name::ServiceName;
 use crate::port::{EdgeError, EdgeKind};
 
 /// How long one question to the catalog may take.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Bytes of the longest answer: some thousand instances of one service.
+const LONGEST: usize = 8 << 20;
 
 /// One instance of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,22 +92,8 @@ impl Catalog {
     /// Whether our token may read the service. Consul leaves out what a token may not read, so an absent service is
     /// unhealthy only if we could have seen it (rule H4).
     pub async fn sight(&self, service: &ServiceName) -> Sight {
-        #[derive(Deserialize)]
-        struct Verdict {
-            #[serde(rename = "Allow")]
-            allow: bool,
-        }
-        let http = &self.server.http;
-        let body = serde_json::json!([{ "Resource": "service", "Access": "read", "Segment": service.as_str() }]);
-        let url = http.url("internal/acl/authorize", &[]);
-        let ask = Ask::post(url, body.to_string(), "ask what the token may read").within(DEADLINE);
-        let Ok(answer) = http.send(ask).await else { return Sight::Unknown };
-        // Without ACLs everybody may read everything.
-        if answer.status == 401 && String::from_utf8_lossy(&answer.body).contains("ACL support disabled") {
-            return Sight::Allowed;
-        }
-        match serde_json::from_slice::<Vec<Verdict>>(&answer.body) {
-            Ok(verdicts) if answer.status == 200 && verdicts.len() == 1 && verdicts[0].allow => Sight::Allowed,
+        match self.server.http.allowed(&[Resource::service(service)]).await {
+            Ok(Some(allowed)) if allowed == [true] => Sight::Allowed,
             Ok(_) | Err(_) => Sight::Unknown,
         }
     }
@@ -119,60 +106,29 @@ impl Catalog {
         doing: &str,
     ) -> Result<Vec<ServiceNode>, EdgeError> {
         let http = &self.server.http;
-        let _slot = http.catalog_slot(doing).await?;
-        let client = self.server.health.client(http, doing)?;
-        // Its parts are put into a URL as they are, so they are encoded here.
-        let encoded = filter.map(|filter| {
-            let mut text = String::new();
-            encode(filter, false, &mut text);
-            text
-        });
-        let request = GetServiceNodesRequest { service: service.as_str(), near: None, passing, filter: encoded.as_deref() };
-        let options = QueryOptions { datacenter: http.datacenter_in_url(), timeout: Some(DEADLINE), ..QueryOptions::default() };
-        let answer = timeout(DEADLINE, client.get_service_nodes(request, Some(options))).await;
-        let error = |kind| http.error(kind, doing);
-        match answer {
-            Ok(Ok(nodes)) => Ok(nodes.response),
-            Ok(Err(ConsulError::UnexpectedResponseCode(status, text))) => {
-                let text = text.unwrap_or_default();
-                Err(fault::of_answer(http.operation(doing), status.as_u16(), text.as_bytes()))
-            }
-            Ok(Err(cause)) => Err(error(EdgeKind::Transient).because(cause)),
-            Err(_) => Err(error(EdgeKind::Transient).because(format!("no answer within {DEADLINE:?}"))),
+        let mut query = Vec::new();
+        if passing {
+            // Consul looks only whether it is there: `passing=false` would filter too.
+            query.push("passing".to_owned());
         }
+        if let Some(filter) = filter {
+            let mut part = "filter=".to_owned();
+            encode(filter, false, &mut part);
+            query.push(part);
+        }
+        let query: Vec<&str> = query.iter().map(String::as_str).collect();
+        let url = http.url(&format!("health/service/{}", service.as_str()), &query);
+        let answer = http.send_for_catalog(Ask::get(url, doing).within(DEADLINE).at_most(LONGEST)).await?;
+        if answer.status != 200 {
+            return Err(http.refusal(doing, &answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))
     }
 }
 
 impl std::fmt::Debug for Catalog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Catalog").finish_non_exhaustive()
-    }
-}
-
-/// The connection that rs-consul uses.
-pub(super) struct Health {
-    https: HttpsClient,
-    address: String,
-}
-
-impl Health {
-    pub(super) fn new(config: &config::Consul) -> Result<Self, EdgeError> {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client_config(config)?)
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let https = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
-            .pool_max_idle_per_host(1)
-            .build(connector);
-        Ok(Self { https, address: config.address.trim_end_matches('/').to_owned() })
-    }
-
-    /// A client with the token as it is now; it shares the connection. It must not be logged: its `Debug` shows the token.
-    fn client(&self, http: &Http, doing: &str) -> Result<rs_consul::Consul, EdgeError> {
-        let token = http.token(doing)?.and_then(|header| header.to_str().ok().map(str::to_owned));
-        let config = rs_consul::Config { address: self.address.clone(), token, ..rs_consul::Config::default() };
-        Ok(ConsulBuilder::new(config).with_https_client(self.https.clone()).build())
     }
 }
 

@@ -9,22 +9,22 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::slots::{Slot, Slots};
+use super::slots::Slots;
 use super::{fault, tls};
 use crate::config::{self, Credential};
 use crate::port::{EdgeError, EdgeKind};
 
-/// Watches that may block on one Consul at once (rule A10).
-pub(super) const WATCHES: usize = 16;
 /// How long an ordinary request may take, retries included.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a request waits for one of the few connections before it gives up.
 const QUEUE: Duration = Duration::from_mins(1);
 /// Bytes of the longest answer to an ordinary request: 128 values of the largest size, as base64.
 pub(super) const LONGEST_ANSWER: usize = 80 << 20;
+/// Connections that rest while no watch uses them: one that comes back too late to be used again must not stay beside the
+/// one that took its place.
+const RESTING: usize = 3;
 /// Bytes of an error's text that are read.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
@@ -39,7 +39,7 @@ pub(super) struct Http {
     name: String,
     slots: Slots,
     catalog_slots: Slots,
-    watch_permits: Semaphore,
+    watch_slots: Slots,
 }
 
 /// One request.
@@ -48,6 +48,7 @@ pub(super) struct Ask {
     url: String,
     body: Option<String>,
     deadline: Duration,
+    longest: usize,
     /// For errors: "read the keys below config/".
     pub(super) doing: String,
 }
@@ -55,22 +56,28 @@ pub(super) struct Ask {
 impl Ask {
     /// Reads a URL that [`Http::url`] made.
     pub(super) fn get(url: String, doing: impl Into<String>) -> Self {
-        Self { method: Method::GET, url, body: None, deadline: DEADLINE, doing: doing.into() }
+        Self { method: Method::GET, url, body: None, deadline: DEADLINE, longest: LONGEST_ANSWER, doing: doing.into() }
     }
 
     /// Puts a body there.
     pub(super) fn put(url: String, body: String, doing: impl Into<String>) -> Self {
-        Self { method: Method::PUT, url, body: Some(body), deadline: DEADLINE, doing: doing.into() }
+        Self { method: Method::PUT, url, body: Some(body), deadline: DEADLINE, longest: LONGEST_ANSWER, doing: doing.into() }
     }
 
     /// Posts a body there.
     pub(super) fn post(url: String, body: String, doing: impl Into<String>) -> Self {
-        Self { method: Method::POST, url, body: Some(body), deadline: DEADLINE, doing: doing.into() }
+        Self { method: Method::POST, url, body: Some(body), deadline: DEADLINE, longest: LONGEST_ANSWER, doing: doing.into() }
     }
 
     /// With another deadline.
     pub(super) fn within(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// With another limit on the bytes of the answer.
+    pub(super) fn at_most(mut self, longest: usize) -> Self {
+        self.longest = longest;
         self
     }
 }
@@ -92,8 +99,9 @@ pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), String> + Send + 'a;
 impl Http {
     pub(super) fn new(config: &config::Consul) -> Result<Self, EdgeError> {
         let tls = tls::client_config(config)?;
-        // One of the connections is the catalog's, which has a client of its own.
+        // One is for the catalog: samples of checks must not wait behind large reads.
         let connections = usize::from(config.connections).saturating_sub(1).max(1);
+        let watches = Self::watches(config);
         let client = |idle: usize| {
             Client::builder()
                 .tls_backend_preconfigured(tls.clone())
@@ -116,8 +124,8 @@ impl Http {
             None => config.address.clone(),
         };
         Ok(Self {
-            requests: client(connections)?,
-            watches: client(WATCHES)?,
+            requests: client(connections + 1)?,
+            watches: client(RESTING)?,
             address: config.address.trim_end_matches('/').to_owned(),
             datacenter: config.datacenter.clone(),
             token: config.token.clone(),
@@ -125,22 +133,13 @@ impl Http {
             name,
             slots: Slots::new(connections),
             catalog_slots: Slots::new(1),
-            watch_permits: Semaphore::new(WATCHES),
+            watch_slots: Slots::new(watches),
         })
     }
 
     /// The Consul's address and datacenter, for messages.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The datacenter that the configuration names, encoded.
-    pub(super) fn datacenter_in_url(&self) -> Option<String> {
-        self.datacenter.as_deref().map(|datacenter| {
-            let mut text = String::new();
-            encode(datacenter, false, &mut text);
-            text
-        })
     }
 
     /// A URL below `/v1/`; the path's segments are encoded, the query's parts must be safe as they are.
@@ -178,8 +177,18 @@ impl Http {
 
     /// Sends a request and collects the answer, whatever its status.
     pub(super) async fn send(&self, ask: Ask) -> Result<Answer, EdgeError> {
+        self.collect(&self.slots, ask).await
+    }
+
+    /// The same, in the catalog's own place.
+    pub(super) async fn send_for_catalog(&self, ask: Ask) -> Result<Answer, EdgeError> {
+        self.collect(&self.catalog_slots, ask).await
+    }
+
+    async fn collect(&self, slots: &Slots, ask: Ask) -> Result<Answer, EdgeError> {
         let mut body = Vec::new();
-        let mut answer = self.stream(ask, &mut |piece| collect(&mut body, piece)).await?;
+        let longest = ask.longest;
+        let mut answer = self.stream_in(slots, ask, &mut |piece| collect(&mut body, piece, longest)).await?;
         if !body.is_empty() {
             answer.body = body;
         }
@@ -188,29 +197,34 @@ impl Http {
 
     /// Sends a request and gives the body of a 200 to `sink` as it comes; another status's body is in the answer.
     pub(super) async fn stream(&self, ask: Ask, sink: &mut Sink<'_>) -> Result<Answer, EdgeError> {
-        let _slot = self.slots.take(QUEUE).await.ok_or_else(|| self.too_busy(&ask.doing))?;
-        self.patiently(&self.requests, &ask, sink).await
+        self.stream_in(&self.slots, ask, sink).await
     }
 
-    /// The place of the catalog's own client among the connections.
-    pub(super) async fn catalog_slot(&self, doing: &str) -> Result<Slot<'_>, EdgeError> {
-        self.catalog_slots.take(QUEUE).await.ok_or_else(|| self.too_busy(doing))
+    async fn stream_in(&self, slots: &Slots, ask: Ask, sink: &mut Sink<'_>) -> Result<Answer, EdgeError> {
+        let _slot = slots.take(QUEUE).await.ok_or_else(|| self.too_busy(&ask.doing))?;
+        self.patiently(&self.requests, &ask, sink).await
     }
 
     fn too_busy(&self, doing: &str) -> EdgeError {
         self.error(EdgeKind::Transient, doing).because("every connection was busy for a minute").hint("raise `connections:`")
     }
 
-    /// A place among the watches, if one is free.
-    pub(super) fn watch_permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.watch_permits.try_acquire().ok()
+    /// How many queries may block at once: one of the watches' connections is left for the session, whose renewal waits
+    /// for nothing.
+    pub(super) fn watches(config: &config::Consul) -> usize {
+        usize::from(config.watches).saturating_sub(1).max(2)
     }
 
-    /// Sends a request beside the limits: for a held [`Self::watch_permit`], and for the session, whose renewal must not
-    /// wait behind a large read.
+    /// Sends a query that blocks until there is news.
+    pub(super) async fn watch(&self, ask: Ask) -> Result<Answer, EdgeError> {
+        let _slot = self.watch_slots.take(QUEUE).await.ok_or_else(|| self.too_busy(&ask.doing))?;
+        self.beside(ask).await
+    }
+
+    /// Sends a request beside the limits: for the session, whose renewal must not wait behind a large read.
     pub(super) async fn beside(&self, ask: Ask) -> Result<Answer, EdgeError> {
         let mut body = Vec::new();
-        let mut sink = |piece: &[u8]| collect(&mut body, piece);
+        let mut sink = |piece: &[u8]| collect(&mut body, piece, ask.longest);
         let outcome = timeout(ask.deadline, self.once(&self.watches, &ask, &mut sink)).await;
         let (mut answer, _) = outcome.unwrap_or_else(|_| Err(self.overdue(&ask)))?;
         if !body.is_empty() {
@@ -308,9 +322,9 @@ impl std::fmt::Debug for Http {
     }
 }
 
-fn collect(body: &mut Vec<u8>, piece: &[u8]) -> Result<(), String> {
-    if body.len() + piece.len() > LONGEST_ANSWER {
-        return Err(format!("the answer is longer than {LONGEST_ANSWER} bytes"));
+fn collect(body: &mut Vec<u8>, piece: &[u8], longest: usize) -> Result<(), String> {
+    if body.len() + piece.len() > longest {
+        return Err(format!("the answer is longer than {longest} bytes"));
     }
     body.extend_from_slice(piece);
     Ok(())

@@ -20,20 +20,23 @@ mod flights;
 mod forget;
 mod apply;
 mod init;
+mod sight;
+mod cover;
 mod watch;
+mod rights;
 mod catalog;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use self::catalog::Health;
 pub use self::catalog::{Catalog, Instance, Sight};
 use self::http::Http;
 pub use self::lease::Lease;
 use self::paths::Paths;
 use self::session::Sessions;
 use self::txn::{Found, Limits, Transaction};
+use self::watch::Watches;
 use crate::config;
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
@@ -49,7 +52,7 @@ pub struct Server {
     http: Arc<Http>,
     limits: Limits,
     sessions: Sessions,
-    health: Health,
+    watches: Watches,
 }
 
 impl Server {
@@ -60,12 +63,9 @@ impl Server {
     pub fn connect(config: &config::Consul) -> Result<Arc<Self>, EdgeError> {
         let host = rustix::system::uname();
         let name = format!("lockstep {}:{}", host.nodename().to_string_lossy(), std::process::id());
-        Ok(Arc::new(Self {
-            http: Arc::new(Http::new(config)?),
-            limits: Limits::new(),
-            sessions: Sessions::new(name),
-            health: Health::new(config)?,
-        }))
+        let http = Arc::new(Http::new(config)?);
+        let watches = Watches::new(&http, Http::watches(config));
+        Ok(Arc::new(Self { http, limits: Limits::new(), sessions: Sessions::new(name), watches }))
     }
 
     /// Ends the session and with it every lease, so that another controller can take over at once. Call it once, last.
@@ -210,6 +210,7 @@ mod tests {
             target_id: None,
             keys: KeyRoots::parse(&["config/"]).unwrap(),
             connections: 4,
+            watches: 16,
         }
     }
 }
