@@ -237,8 +237,13 @@ pub trait Target: Send + Sync {
     /// `Refused` when there is a record already (rule O5).
     fn initialise(&self) -> impl Future<Output = Result<Identity, EdgeError>> + Send;
 
-    /// Every key below the environment's roots, read consistently.
+    /// Every key below the environment's roots that the credential may read, read consistently; [`LiveState::partial`]
+    /// says when that may not be all.
     fn live(&self) -> impl Future<Output = Result<LiveState, EdgeError>> + Send;
+
+    /// Which of these keys, none of which [`Target::live`] showed, may be there all the same because the credential may not
+    /// read them, each with the right that is missing. Asked only when the look was partial.
+    fn hidden(&self, keys: &[KeyPath]) -> impl Future<Output = Result<BTreeMap<KeyPath, String>, EdgeError>> + Send;
 
     /// The values of some keys, for showing a plan; absent keys are left out.
     fn values(&self, keys: &[KeyPath]) -> impl Future<Output = Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError>> + Send;

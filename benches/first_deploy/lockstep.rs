@@ -9,7 +9,7 @@ use lockstep::client::git::{GitOptions, GitSource};
 use lockstep::config::{KeepRefs, Repository, RepositoryUrl};
 use lockstep::domain::desired::read_for;
 use lockstep::domain::name::{EnvironmentName, RepositoryName};
-use lockstep::domain::rollout::Phase;
+use lockstep::domain::rollout::{Kept, Phase};
 use lockstep::port::{Clock as _, Leading, Source as _, Target as _, Tip};
 use lockstep::runtime::clock::SystemClock;
 use lockstep::runtime::memory::Memory;
@@ -46,6 +46,7 @@ pub(crate) async fn deploy(address: &str, repository: PathBuf) -> Deploy {
         clock: &clock,
         led_since: clock.now(),
         go_on: &|| true,
+        kept: Kept::default(),
         announce: &|_, _| {},
     };
 

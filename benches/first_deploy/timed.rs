@@ -9,7 +9,7 @@ use lockstep::domain::desired::{DesiredState, FileTree};
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Save, Stored};
+use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
 use lockstep::port::{Character, Commit, EdgeError, Head, Leading, Source, Target, Wake, Written};
 
 /// The phases of a pass, in their order.
@@ -105,6 +105,10 @@ impl<T: Target> Target for Timed<'_, T> {
         self.watch.during(LIVE, self.edge.live()).await
     }
 
+    async fn hidden(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {
+        self.watch.during(REST, self.edge.hidden(keys)).await
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         self.watch.during(REST, self.edge.values(keys)).await
     }
@@ -154,6 +158,10 @@ impl<T: Target> Target for Timed<'_, T> {
 
     async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
         self.edge.answer(id).await
+    }
+
+    async fn forget(&self, lease: &Self::Lease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
+        self.watch.during(REST, self.edge.forget(lease, expected, retention)).await
     }
 
     async fn watch(&self, wake: &dyn Wake) {

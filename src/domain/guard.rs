@@ -68,7 +68,10 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     };
     let name = &around.desired.environment().name;
     let mut ways_out = Vec::new();
-    if plan.obstacles.iter().any(|obstacle| !obstacle.drifted) {
+    if plan.obstacles.iter().any(|obstacle| obstacle.hidden) {
+        ways_out.push("Give the credential that right, or take the key out of the repository".to_owned());
+    }
+    if plan.obstacles.iter().any(|obstacle| !obstacle.drifted && !obstacle.hidden) {
         ways_out
             .push("Take the key out of the repository, or delete it in the target so that lockstep can create it".to_owned());
     }

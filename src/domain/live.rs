@@ -26,13 +26,18 @@ pub struct LiveEntry {
     pub fence: Fence,
 }
 
-/// All keys below an environment's roots, read consistently at one moment.
+/// The keys below an environment's roots, read consistently at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LiveState {
     /// Every key that lockstep could manage.
     pub entries: BTreeMap<KeyPath, LiveEntry>,
     /// Keys that can't be named safely (`a//b`, a folder key `foo/`, control characters): reported, never touched.
     pub unmanageable: Vec<String>,
+    /// Keys may be there that were not shown: the credential may not surely read everything.
+    pub partial: bool,
+    /// Keys of the revisions at hand that were not shown and may be there all the same, each with why. Nothing is decided
+    /// on their absence.
+    pub hidden: BTreeMap<KeyPath, String>,
 }
 
 impl LiveState {

@@ -88,6 +88,8 @@ pub struct Obstacle {
     pub why: String,
     /// It is ours and was changed by hand, and the policy is to report that (rule R10).
     pub drifted: bool,
+    /// It can't be read, so nobody knows whether it is there.
+    pub hidden: bool,
 }
 
 /// An ordered list of changes that takes an environment to a revision: creates and updates first, then deletes (rule A4).
@@ -168,7 +170,18 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
         drifted: Vec::new(),
     };
     for (key, entry) in terms.desired.entries() {
-        plan.take(key, terms.wanted(key, entry, live.entries.get(key)));
+        let verdict = match live.hidden.get(key) {
+            Some(why) => Verdict::Hidden(why.clone()),
+            None => terms.wanted(key, entry, live.entries.get(key)),
+        };
+        plan.take(key, verdict);
+    }
+    // What complete has and nobody sees may be there still: its delete can be neither planned nor left out.
+    let complete = |key: &KeyPath| terms.complete.is_some_and(|complete| complete.entries().contains_key(key));
+    for (key, why) in &live.hidden {
+        if complete(key) && !terms.desired.entries().contains_key(key) {
+            plan.take(key, Verdict::Hidden(why.clone()));
+        }
     }
     // Deletes come after every set, so that a reader never misses a key that moved (rule A4).
     for (key, found) in &live.entries {
@@ -188,6 +201,7 @@ enum Verdict {
     Blocked(String),
     /// Changed by hand, and wanted otherwise by the revision: how it is and how it should be.
     Disputed(String),
+    Hidden(String),
     Stray,
     Drifted,
 }
@@ -197,8 +211,9 @@ impl Plan {
         match verdict {
             Verdict::Nothing => {}
             Verdict::Write(change) => self.changes.push(change),
-            Verdict::Blocked(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: false }),
-            Verdict::Disputed(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: true }),
+            Verdict::Blocked(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: false, hidden: false }),
+            Verdict::Disputed(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: true, hidden: false }),
+            Verdict::Hidden(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: false, hidden: true }),
             Verdict::Stray => self.strays.push(key.clone()),
             Verdict::Drifted => self.drifted.push(key.clone()),
         }

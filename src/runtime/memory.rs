@@ -1,5 +1,6 @@
 //! What one process remembers of one environment between passes. All of it can be lost: the next leader starts without.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::reading::{Fit, Readings};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::{Finding, HealthLog, Sample};
 use crate::domain::live::{Fence, LiveState};
-use crate::domain::name::{EnvironmentName, RepositoryName};
+use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{HistoryLine, Phase, Reached, Request, Stored, Trouble};
 use crate::domain::time::Timestamp;
@@ -18,6 +19,10 @@ pub struct Memory {
     pub(super) readings: Readings,
     pub(super) stored: Option<Stored>,
     pub(super) live: Option<LiveState>,
+    /// Keys that the look did not show and that were asked about since.
+    pub(super) asked: BTreeSet<KeyPath>,
+    /// When a look that hides keys is made again: rights change without a sign.
+    pub(super) look_again: Option<Timestamp>,
     pub(super) requests: Option<Vec<Request>>,
     /// What is named in the mirror: commits, and last good among them.
     pub(super) kept: Option<(Vec<Revision>, Option<Revision>)>,
@@ -44,6 +49,8 @@ impl Memory {
             readings: Readings::new(environment, repository, fit),
             stored: None,
             live: None,
+            asked: BTreeSet::new(),
+            look_again: None,
             requests: None,
             kept: None,
             health: HealthLog::default(),

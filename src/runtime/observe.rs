@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::memory::Memory;
 use super::reading::Reading;
-use crate::domain::live::Fence;
+use crate::domain::live::{Fence, LiveState};
+use crate::domain::name::KeyPath;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{Books, HeadView, Rollout, Stored};
 use crate::port::{EdgeError, EdgeKind, Head, Source, Target, Tip};
@@ -99,6 +100,34 @@ fn holding_on(record: &Rollout, why: String) -> String {
             goal.revision.short()
         ),
     }
+}
+
+/// Adds to a partial look which keys of these revisions were not shown because the credential may not read them. Keys that
+/// were asked about since the look are not asked about again.
+///
+/// # Errors
+/// When the target can't be asked.
+pub(super) async fn hidden<T: Target>(
+    live: &mut LiveState,
+    asked: &mut BTreeSet<KeyPath>,
+    books: &Books,
+    target: &T,
+) -> Result<(), EdgeError> {
+    if !live.partial {
+        return Ok(());
+    }
+    let keys = books.desired.values().flat_map(|desired| desired.entries().keys());
+    let unseen: BTreeSet<&KeyPath> = keys.filter(|key| !live.entries.contains_key(*key) && !asked.contains(*key)).collect();
+    let unseen: Vec<KeyPath> = unseen.into_iter().cloned().collect();
+    if !unseen.is_empty() {
+        let hidden = target.hidden(&unseen).await?;
+        if let Some((_, why)) = hidden.first_key_value() {
+            tracing::warn!(keys = hidden.len(), why, "keys can't be read: nothing is decided about them");
+        }
+        live.hidden.extend(hidden);
+        asked.extend(unseen);
+    }
+    Ok(())
 }
 
 async fn view<S: Source>(record: &Rollout, head: &Head, memory: &mut Memory, source: &S) -> Result<HeadView, EdgeError> {

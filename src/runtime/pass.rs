@@ -100,8 +100,18 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         memory.requests = Some(world.target.requests().await?);
     }
     let (head, books, missing) = observe::repository(&stored.record, memory, world.source).await?;
+    let now = world.clock.now();
+    if memory.look_again.is_some_and(|due| due <= now) {
+        memory.live = None;
+    }
     if memory.live.is_none() {
+        memory.asked.clear();
         memory.live = Some(world.target.live().await?);
+    }
+    if let Some(live) = &mut memory.live {
+        observe::hidden(live, &mut memory.asked, &books, world.target).await?;
+        let due = memory.look_again.filter(|due| *due > now).unwrap_or(now + DENIAL_HOLDS);
+        memory.look_again = (!live.hidden.is_empty()).then_some(due);
     }
     let character = world.target.character();
     let now = world.clock.now();
@@ -122,8 +132,9 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         restored: memory.restored,
     };
     match decide(&stored.record, &seen) {
-        Step::Wait(waiting) => {
+        Step::Wait(mut waiting) => {
             forget(world, memory, lease, &stored).await;
+            waiting.until = [waiting.until, memory.look_again].into_iter().flatten().min();
             Ok(Passed::Waiting { waiting, fetch: missing })
         }
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
@@ -158,7 +169,8 @@ async fn forget<S: Source, T: Target, C: Clock>(
     lease: &T::Lease,
     stored: &Stored,
 ) {
-    let Some(live) = memory.live.as_ref().filter(|_| memory.untidy) else { return };
+    // A key that is not seen may name any line.
+    let Some(live) = memory.live.as_ref().filter(|live| memory.untidy && !live.partial) else { return };
     memory.untidy = false;
     let retention = Retention::new(world.kept, &stored.record, live);
     if let Err(error) = world.target.forget(lease, stored.fence, &retention).await {

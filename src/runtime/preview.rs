@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::memory::Memory;
+use super::observe;
 use super::reading::{Fit, Reading};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthLog;
@@ -64,7 +65,7 @@ pub async fn preview<S: Source, T: Target>(
         Reading::Missing => return Ok(Previewed::Missing),
     };
     let stored = target.load().await?.map(|stored| stored.record);
-    let live = match target.live().await {
+    let mut live = match target.live().await {
         // Before its first use a directory need not even exist.
         Err(error) if error.kind == EdgeKind::NotFound && stored.is_none() => LiveState::default(),
         other => other?,
@@ -76,6 +77,7 @@ pub async fn preview<S: Source, T: Target>(
             books.desired.insert(revision, desired);
         }
     }
+    observe::hidden(&mut live, &mut BTreeSet::new(), &books, target).await?;
     for after in record.ranges_needed().into_iter().filter(|after| *after != at) {
         books.commits.insert((after, at), source.commits(Some(after), at).await?);
     }

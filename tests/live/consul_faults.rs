@@ -333,7 +333,7 @@ async fn a_consul_that_takes_sixty_four_operations_is_found_out_once_and_given_n
 }
 
 /// A token with these rules, in a file as an operator would leave it.
-fn token(agent: &Agent, dir: &tempfile::TempDir, name: &str, rules: &str) -> Credential {
+pub(crate) fn token(agent: &Agent, dir: &tempfile::TempDir, name: &str, rules: &str) -> Credential {
     let policy = serde_json::json!({ "Name": name, "Rules": rules }).to_string();
     assert_eq!(agent.curl("PUT", "/v1/acl/policy", policy.as_bytes()).0, 200);
     let token = serde_json::json!({ "Policies": [{ "Name": name }] }).to_string();

@@ -14,3 +14,4 @@ mod rewrites;
 mod people;
 mod tls;
 mod tokens;
+mod rights;

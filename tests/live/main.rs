@@ -31,6 +31,7 @@ mod consul_apply;
 mod consul_faults;
 mod consul_watch;
 mod consul_sharing;
+mod consul_rights;
 mod consul_catalog;
 mod consumers;
 mod probe;

@@ -367,6 +367,10 @@ impl Target for Edge {
         Ok(live)
     }
 
+    async fn hidden(&self, _keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {
+        Ok(BTreeMap::new())
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         self.border().await;
         let world = self.world();

@@ -68,6 +68,10 @@ impl Target for AnyTarget {
         either!(self, target => target.live().await)
     }
 
+    async fn hidden(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {
+        either!(self, target => target.hidden(keys).await)
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         either!(self, target => target.values(keys).await)
     }

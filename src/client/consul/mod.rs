@@ -131,7 +131,11 @@ impl Target for ConsulTarget {
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
-        self.server.http.read_live(&self.keys).await
+        self.read_all().await
+    }
+
+    async fn hidden(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {
+        self.hidden_among(keys).await
     }
 
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {

@@ -1,10 +1,14 @@
 //! What our token may do, asked of Consul itself. Lists leave out what a token may not read and say nothing of it, so a list
 //! alone proves no absence.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::ConsulTarget;
 use super::http::{Ask, Http};
-use crate::domain::name::ServiceName;
+use crate::domain::live::LiveState;
+use crate::domain::name::{KeyPath, ServiceName};
 use crate::port::{EdgeError, EdgeKind};
 
 /// Consul answers so many questions at once.
@@ -24,6 +28,16 @@ impl<'a> Resource<'a> {
     /// To see a service.
     pub(super) fn service(name: &'a ServiceName) -> Self {
         Self { kind: "service", access: "read", segment: name.as_str() }
+    }
+
+    /// To read one key.
+    fn key(key: &'a KeyPath) -> Self {
+        Self { kind: "key", access: "read", segment: key.as_str() }
+    }
+
+    /// To write, and with it to read, every key below a prefix. There is no such question about reading alone.
+    fn everything_below(prefix: &'a str) -> Self {
+        Self { kind: "key", access: "write-prefix", segment: prefix }
     }
 }
 
@@ -58,5 +72,35 @@ impl Http {
             allowed.extend(verdicts.into_iter().map(|verdict| verdict.allow));
         }
         Ok(Some(allowed))
+    }
+}
+
+impl ConsulTarget {
+    /// Everything below the roots, and whether the token may surely read all of it.
+    ///
+    /// The question goes beside the read. If the token's rights change just between the two, a key that was not seen is
+    /// created against an index of 0, which Consul refuses, and the next look asks again.
+    pub(super) async fn read_all(&self) -> Result<LiveState, EdgeError> {
+        let http = &self.server.http;
+        let everything: Vec<Resource<'_>> = self.keys.prefixes().iter().map(|root| Resource::everything_below(root)).collect();
+        let (live, allowed) = tokio::join!(http.read_live(&self.keys), http.allowed(&everything));
+        let partial = allowed?.is_some_and(|allowed| allowed.contains(&false));
+        Ok(LiveState { partial, ..live? })
+    }
+
+    /// Which of these keys the token may not read, each with the right that is missing.
+    pub(super) async fn hidden_among(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {
+        let asked: Vec<Resource<'_>> = keys.iter().map(Resource::key).collect();
+        let Some(allowed) = self.server.http.allowed(&asked).await? else { return Ok(BTreeMap::new()) };
+        let hidden = keys.iter().zip(allowed).filter(|(_, allowed)| !allowed);
+        Ok(hidden.map(|(key, _)| (key.clone(), self.missing_right(key))).collect())
+    }
+
+    fn missing_right(&self, key: &KeyPath) -> String {
+        let roots = self.keys.prefixes().iter();
+        let root = roots.map(String::as_str).find(|root| key.as_str().starts_with(root)).unwrap_or_default();
+        format!(
+            "the token can't read {key}, and Consul leaves unreadable keys out of lists: it needs key_prefix {root:?} write"
+        )
     }
 }

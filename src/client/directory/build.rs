@@ -278,7 +278,7 @@ pub fn misfits<'k>(keys: impl IntoIterator<Item = &'k KeyPath>) -> Vec<Obstacle>
             continue;
         };
         if let Ok(key) = KeyPath::parse(key) {
-            misfits.push(Obstacle { key, why, drifted: false });
+            misfits.push(Obstacle { key, why, drifted: false, hidden: false });
         }
     }
     misfits

@@ -123,6 +123,11 @@ impl Target for DirectoryTarget {
         self.run(VERSION_LIMIT, Disk::live).await
     }
 
+    async fn hidden(&self, _keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {
+        // A file that may not be read fails the look itself.
+        Ok(BTreeMap::new())
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         let keys = keys.to_vec();
         self.run(VERSION_LIMIT, move |disk| disk.values(&keys)).await

@@ -78,7 +78,7 @@ impl Change {
         let flags: Flags = KeyMark { adopted: false, owner, generation }.flags();
         let entries = self.live.entries().iter();
         let entries = entries.map(|(key, entry)| (key.clone(), LiveEntry { digest: entry.digest, flags, fence: Fence(5) }));
-        let mut live = LiveState { entries: entries.collect(), unmanageable: Vec::new() };
+        let mut live = LiveState { entries: entries.collect(), ..LiveState::default() };
         for key in &self.foreign {
             let entry = LiveEntry { digest: ValueDigest::of(b"foreign"), flags: Flags(42), fence: Fence(6) };
             live.entries.insert(KeyPath::parse(key).unwrap(), entry);

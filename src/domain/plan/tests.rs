@@ -350,3 +350,18 @@ proptest! {
         prop_assert!(delete.zip(set).is_none_or(|(delete, set)| set < delete));
     }
 }
+
+#[test]
+fn a_key_that_cannot_be_read_is_an_obstacle_and_never_absent() {
+    let why = "the token can't read it".to_owned();
+    let hide = |keys: &[&str]| keys.iter().map(|key| (KeyPath::parse(key).unwrap(), why.clone())).collect();
+    let (complete, wanted) = (desired("a=1 dropped=1 stays=1"), desired("a=2 new=1 stays=1"));
+    let none = BTreeSet::new();
+    for intent in [Intent::Advance, Intent::RollBack, Intent::Repair] {
+        let live = LiveState { partial: true, hidden: hide(&["dropped", "new", "elsewhere"]), ..live("a=1 stays=1") };
+        let plan = plan(&terms(intent, &wanted, &complete, &[&complete], &none), &live);
+        let changed: Vec<&str> = plan.changes.iter().map(|change| change.key.as_str()).collect();
+        let hidden: Vec<&str> = plan.obstacles.iter().filter(|o| o.hidden && o.why == why).map(|o| o.key.as_str()).collect();
+        assert_eq!((changed, hidden), (vec!["a"], vec!["new", "dropped"]), "{intent:?}");
+    }
+}
