@@ -2,6 +2,7 @@
 //!
 //! The token is read at each use and goes into one header; no error, log line or `Debug` can show it.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -40,6 +41,8 @@ pub(super) struct Http {
     slots: Slots,
     catalog_slots: Slots,
     watch_slots: Slots,
+    /// Until when this Consul is taken to have no ACLs: it said so less than a minute before.
+    pub(super) open_until: Mutex<Option<Instant>>,
 }
 
 /// One request.
@@ -124,7 +127,7 @@ impl Http {
             None => config.address.clone(),
         };
         Ok(Self {
-            requests: client(connections + 1)?,
+            requests: client(connections)?,
             watches: client(RESTING)?,
             address: config.address.trim_end_matches('/').to_owned(),
             datacenter: config.datacenter.clone(),
@@ -134,6 +137,7 @@ impl Http {
             slots: Slots::new(connections),
             catalog_slots: Slots::new(1),
             watch_slots: Slots::new(watches),
+            open_until: Mutex::default(),
         })
     }
 
