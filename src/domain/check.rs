@@ -155,6 +155,22 @@ impl Check {
         Self { kind, ..self.clone() }
     }
 
+    /// Whether the question is another one for another generation: then what was answered before says nothing about it.
+    #[must_use]
+    pub fn names_the_generation(&self) -> bool {
+        let names = |text: &String| text.contains("${lockstep.generation}");
+        match &self.kind {
+            CheckKind::ConsulService { service: _, tag, meta, at_least: _ } => {
+                tag.as_ref().is_some_and(names) || meta.values().any(names)
+            }
+            CheckKind::Http { at: _, path, status: _, body } => names(path) || body.as_ref().is_some_and(names),
+            CheckKind::Tcp { at: _ } => false,
+            CheckKind::Dns { name, record: _, expect } => names(name) || expect.as_ref().is_some_and(names),
+            // It is told what is being judged; what it makes of that is its own.
+            CheckKind::Exec { program: _, subject: _ } => true,
+        }
+    }
+
     /// The check's meaning as bytes, for the revision digest: every field, in a fixed order (see `canonical`).
     #[must_use]
     pub fn canonical(&self) -> Vec<u8> {

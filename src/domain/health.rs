@@ -55,6 +55,8 @@ pub struct Track {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HealthLog {
     counting_from: Timestamp,
+    /// Checks that were asked anew since, and from when on their samples count.
+    restarted: BTreeMap<CheckName, Timestamp>,
     tracks: BTreeMap<CheckName, Track>,
 }
 
@@ -62,7 +64,7 @@ impl HealthLog {
     /// A log in which samples count that were started at this moment or later (rule H2).
     #[must_use]
     pub fn counting_from(at: Timestamp) -> Self {
-        Self { counting_from: at, tracks: BTreeMap::new() }
+        Self { counting_from: at, restarted: BTreeMap::new(), tracks: BTreeMap::new() }
     }
 
     /// From when on samples count.
@@ -71,9 +73,21 @@ impl HealthLog {
         self.counting_from
     }
 
+    /// Forgets a check: only samples of it count that were started at this moment or later.
+    pub fn restart(&mut self, check: &CheckName, from: Timestamp) {
+        self.tracks.remove(check);
+        self.restarted.insert(check.clone(), from);
+    }
+
+    /// From when on samples of this check count.
+    #[must_use]
+    pub fn start_of(&self, check: &CheckName) -> Timestamp {
+        self.restarted.get(check).map_or(self.counting_from, |from| self.counting_from.max(*from))
+    }
+
     /// Takes a sample in; one that was started too early is dropped.
     pub fn take(&mut self, sample: &Sample) {
-        if sample.at < self.counting_from {
+        if sample.at < self.start_of(&sample.check) {
             return;
         }
         let track = self.tracks.entry(sample.check.clone()).or_default();

@@ -4,6 +4,7 @@
 //! become a plan, the guard lets it pass or refuses it, samples become a verdict, and the rollout decides the next step.
 //! A station names only stations above it.
 
+pub mod words;
 pub mod name;
 pub mod revision;
 pub mod time;

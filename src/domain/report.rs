@@ -2,6 +2,7 @@
 
 use super::plan::Intent;
 use super::rollout::{Attempt, HeadVerdict, Phase, Reached, Rollout, Unproven};
+use super::words::{count, listed};
 
 /// The longest headline in characters: one line of a terminal's title, a chat or a commit status.
 pub const LONGEST_HEADLINE: usize = 140;
@@ -57,7 +58,7 @@ pub fn explain(rollout: &Rollout) -> Vec<String> {
         lines.push(format!("the next change passes every gate, by {reason}"));
     }
     if rollout.allowed_deletes > 0 {
-        lines.push(format!("the next change may delete {} keys beyond the limits", rollout.allowed_deletes));
+        lines.push(format!("the next change may delete {} beyond the limits", count(rollout.allowed_deletes, "key")));
     }
     lines.iter().map(|line| clipped(line, LONGEST_LINE)).collect()
 }
@@ -163,14 +164,6 @@ fn short(reached: &Reached) -> String {
 
 fn with(text: &str, reason: &str) -> String {
     if reason.is_empty() { text.to_owned() } else { format!("{text}: {reason}") }
-}
-
-/// Some names, and how many more there are.
-fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
-    const SHOWN: usize = 5;
-    let more = names.len().saturating_sub(SHOWN);
-    let shown: Vec<String> = names.take(SHOWN).collect();
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 /// One line of so many characters at most: reasons quote check answers and file problems, which may be long.

@@ -10,8 +10,7 @@ use crate::domain::health::{Finding, HealthLog, Sample};
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{HistoryLine, Phase, Reached, Request, Stored, Trouble};
-use crate::domain::time::Timestamp;
+use crate::domain::rollout::{HistoryLine, LogSubject, Phase, Reached, Request, Stored, Trouble};
 
 /// Caches, samples and the last failure of one environment.
 #[derive(Debug)]
@@ -27,8 +26,8 @@ pub struct Memory {
     /// What is named in the mirror: commits, and last good among them.
     pub(super) kept: Option<(Vec<Revision>, Option<Revision>)>,
     pub(super) health: HealthLog,
-    /// Which attempt the samples are of, when it was applied, and since when this process leads.
-    pub(super) health_of: Option<(Generation, Option<Timestamp>, Timestamp)>,
+    /// What the samples are of.
+    pub(super) health_of: Option<LogSubject>,
     pub(super) trouble: Option<Trouble>,
     pub(super) failures: u32,
     /// A move ended something since old history was last forgotten.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::observe;
-use crate::domain::health::HealthLog;
 use crate::domain::live::LiveState;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
@@ -115,7 +114,9 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     }
     let character = world.target.character();
     let now = world.clock.now();
-    judge_by_the_right_samples(memory, &stored.record, &books, character.settle, world.led_since, now);
+    if let Some(desired) = stored.record.goal.as_ref().and_then(|goal| books.of(goal)) {
+        stored.record.align(&mut memory.health, &mut memory.health_of, desired, character.settle, world.led_since, now);
+    }
     let empty = LiveState::default();
     let seen = Observation {
         now,
@@ -140,25 +141,6 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
         Step::Apply(apply) => Ok(write(world, memory, lease, stored, &apply, &books).await),
     }
-}
-
-/// Starts the log of samples anew when it is about another attempt, or another term (rules H2, L3).
-fn judge_by_the_right_samples(
-    memory: &mut Memory,
-    record: &Rollout,
-    books: &Books,
-    settle: Duration,
-    led_since: Timestamp,
-    now: Timestamp,
-) {
-    let Some((attempt, goal)) = record.attempt.as_ref().zip(record.goal.as_ref()) else { return };
-    let about = (attempt.line.generation, attempt.applied, led_since);
-    if memory.health_of == Some(about) {
-        return;
-    }
-    let Some(desired) = books.of(goal) else { return };
-    memory.health = HealthLog::counting_from(record.samples_count_from(desired, settle, led_since, now));
-    memory.health_of = Some(about);
 }
 
 /// Forgets what may go of the past, once after each move that ended something and not before there is nothing else to do

@@ -33,6 +33,9 @@ pub(super) struct ReachedWire {
     state: Text<StateDigest>,
     digest: Text<RevisionDigest>,
     generation: Number<Generation>,
+    /// None: the revision itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rules: Option<Text<Revision>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -171,19 +174,40 @@ fn as_explanation(value: &String) -> String {
     cut(value, LONGEST_TEXT)
 }
 
+impl From<&Reached> for ReachedWire {
+    fn from(value: &Reached) -> Self {
+        let Reached { revision, tip, state, digest, generation, rules } = value;
+        Self {
+            revision: as_text(revision),
+            tip: as_text(tip),
+            state: as_text(state),
+            digest: as_text(digest),
+            generation: as_number(generation),
+            rules: (rules != revision).then(|| as_text(rules)),
+        }
+    }
+}
+
+impl From<ReachedWire> for Reached {
+    fn from(wire: ReachedWire) -> Self {
+        let ReachedWire { revision: Text(revision), tip, state, digest, generation, rules } = wire;
+        Self {
+            revision,
+            tip: of_text(tip),
+            state: of_text(state),
+            digest: of_text(digest),
+            generation: of_number(generation),
+            rules: of_maybe(rules).unwrap_or(revision),
+        }
+    }
+}
+
 both_ways! {
     Identity <=> IdentityWire {
         repository: as_text, of_text;
         environment: as_text, of_text;
         target: as_text, of_text;
         owner: as_number, of_number;
-    }
-    Reached <=> ReachedWire {
-        revision: as_text, of_text;
-        tip: as_text, of_text;
-        state: as_text, of_text;
-        digest: as_text, of_text;
-        generation: as_number, of_number;
     }
     Proof <=> ProofWire {
         digest: as_text, of_text;

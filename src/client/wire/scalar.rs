@@ -160,10 +160,10 @@ impl Scalar for Duration {
 }
 
 /// One line, since a record can hold a thousand of them: generation, revision, tip (`=` when it is the revision), state
-/// digest and revision digest.
+/// digest and revision digest. Rules are none of it: what was attempted only says which keys are ours (rule O3).
 impl Scalar for Reached {
     fn write(&self) -> String {
-        let Self { revision, tip, state, digest, generation } = self;
+        let Self { revision, tip, state, digest, generation, rules: _ } = self;
         let tip = if tip == revision { "=".to_owned() } else { tip.to_string() };
         format!("{generation} {revision} {tip} {state} {digest}")
     }
@@ -182,6 +182,7 @@ impl Scalar for Reached {
                 .ok()
                 .and_then(Generation::new)
                 .ok_or_else(|| format!("{} is no generation", quoted(generation)))?,
+            rules: revision,
         })
     }
 }

@@ -57,8 +57,8 @@ fn check_name() -> impl Strategy<Value = CheckName> {
 }
 
 prop_compose! {
-    fn reached()(revision in revision(), tip in of(revision()), state in state(), digest in digest(), generation in generation()) -> Reached {
-        Reached { revision, tip: tip.unwrap_or(revision), state, digest, generation }
+    fn reached()(revision in revision(), tip in of(revision()), rules in of(revision()), state in state(), digest in digest(), generation in generation()) -> Reached {
+        Reached { revision, tip: tip.unwrap_or(revision), state, digest, generation, rules: rules.unwrap_or(revision) }
     }
 }
 
@@ -130,7 +130,7 @@ prop_compose! {
         rejected in vec((digest(), revision(), revision(), text(), moment()), 0..4),
     ) -> (Vec<Reached>, Vec<Proof>, Vec<Rejection>) {
         (
-            attempted,
+            attempted.into_iter().map(|reached| Reached { rules: reached.revision, ..reached }).collect(),
             proven.into_iter().map(|(digest, revision, at)| Proof { digest, revision, at }).collect(),
             rejected
                 .into_iter()
@@ -247,7 +247,7 @@ fn overgrown() -> Rollout {
     let at = Timestamp::from_millis(1_790_000_000_123);
     let long = "\"\u{1}ü\n".repeat(100_000);
     let reached =
-        Reached { revision, tip, state: StateDigest::of([]), digest, generation: Generation::new(Generation::MAX).unwrap() };
+        Reached { revision, tip, state: StateDigest::of([]), digest, generation: Generation::new(Generation::MAX).unwrap(), rules: tip };
     let line = HistoryLine {
         generation: Generation::default(),
         intent: Intent::RollBack,
@@ -264,7 +264,7 @@ fn overgrown() -> Rollout {
         goal: Some(reached.clone()),
         complete: Some(reached.clone()),
         last_good: Some(reached.clone()),
-        attempted: repeated(reached, 1_000),
+        attempted: repeated(Reached { rules: revision, ..reached }, 1_000),
         proven: repeated(Proof { digest, revision, at }, 100),
         rejected: repeated(Rejection { digest, revision, tip, reason: long.clone(), at }, 32),
         attempt: Some(Attempt {
@@ -353,7 +353,7 @@ fn the_stored_form_is_held_because_other_versions_of_lockstep_read_it() {
     let revision = Revision::from_bytes([0x1a; 20]);
     let state = StateDigest::of([]);
     record.goal =
-        Some(Reached { revision, tip: revision, state, digest: RevisionDigest::of([]), generation: Generation::default() });
+        Some(Reached { revision, tip: revision, state, digest: RevisionDigest::of([]), generation: Generation::default(), rules: revision });
     record.attempted = record.goal.clone().into_iter().collect();
     record.suspension = Some(Suspension {
         until: Some(Timestamp::from_millis(1_790_000_000_123)),
@@ -377,6 +377,7 @@ fn the_revision_key_says_complete_only_when_the_goal_is_wholly_written() {
             state: StateDigest::of([[n].as_slice()]),
             digest: RevisionDigest::of([]),
             generation,
+            rules: revision,
         }
     };
     let state = |record: &Rollout| {

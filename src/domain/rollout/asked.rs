@@ -7,6 +7,7 @@ use super::request::{Answer, Request, Verb};
 use super::{Save, Step};
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
+use crate::domain::words::count;
 
 impl Rollout {
     pub(super) fn carry_out(&self, request: &Request, seen: &Observation<'_>) -> Step {
@@ -79,6 +80,7 @@ impl Rollout {
                 state: desired.state_digest(),
                 digest: proof.digest,
                 generation: self.generation,
+                rules: proof.revision,
             })
         })
     }
@@ -108,7 +110,7 @@ impl Rollout {
             done.push(format!("released {}", revision.short()));
         } else {
             if !record.rejected.is_empty() {
-                done.push(format!("released {} rejected revisions", record.rejected.len()));
+                done.push(format!("released {}", count(record.rejected.len(), "rejected revision")));
                 record.rejected.clear();
             }
             if record.phase == Phase::Frozen {
@@ -121,7 +123,7 @@ impl Rollout {
         }
         if let Some(deletes) = allow_deletes {
             record.allowed_deletes = deletes;
-            done.push(format!("the next change may delete {deletes} keys more"));
+            done.push(format!("the next change may delete {} more", count(deletes, "key")));
         }
         if overriding {
             record.overridden = Some(format!("{}: {}", request.by, request.reason));

@@ -77,12 +77,16 @@ impl Rollout {
     pub(super) fn begin(&self, aim: Aim, desired: &DesiredState, plan: &Plan, now: Timestamp) -> Save {
         let mut record = self.clone();
         let mut history = record.close_open_lines(Outcome::Superseded, &format!("superseded by {}", aim.revision.short()), now);
+        let digest = desired.revision_digest();
+        // Going back brings back the rules that held there last.
+        let good = self.last_good.as_ref().filter(|good| aim.intent == Intent::RollBack && good.digest == digest);
         let goal = Reached {
             revision: aim.revision,
             tip: aim.tip,
             state: desired.state_digest(),
-            digest: desired.revision_digest(),
+            digest,
             generation: plan.generation,
+            rules: good.map_or(aim.revision, |good| good.rules),
         };
         let line = HistoryLine {
             generation: plan.generation,
@@ -98,7 +102,7 @@ impl Rollout {
         history.push(line.clone());
         record.generation = plan.generation;
         record.phase = Phase::Applying;
-        record.attempted.push(goal.clone());
+        record.attempted.push(Reached { rules: goal.revision, ..goal.clone() });
         record.goal = Some(goal);
         record.attempt =
             Some(Attempt { line, applied: None, except: Vec::new(), drifted_before: plan.drifted.iter().cloned().collect() });

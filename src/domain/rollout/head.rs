@@ -125,7 +125,7 @@ impl Rollout {
             complete,
             last_good: self.last_good.as_ref().and_then(|reached| seen.books.of(reached)),
             proven: self.is_proven(candidate.desired.revision_digest()),
-            commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.tip, candidate.tip)),
+            commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.revision, candidate.tip)),
             allowed_deletes: self.allowed_deletes,
             overridden: self.overridden.is_some(),
         };

@@ -10,6 +10,7 @@ pub mod retention;
 mod head;
 mod attempt;
 mod moves;
+mod sampled;
 mod repairing;
 mod applying;
 mod verifying;
@@ -22,6 +23,7 @@ pub use record::{
     Attempt, Closed, Contested, HeadNote, HeadVerdict, HistoryLine, Identity, Outcome, Phase, Pin, Proof, Reached,
     RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, TargetId, Unproven,
 };
+pub use sampled::{LogSubject, SampleSubject};
 pub use request::{Answer, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
 

@@ -1,5 +1,6 @@
 //! The moves that several phases make: to a candidate, back to last good, to a proven goal, to a hold.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::attempt::Aim;
@@ -9,8 +10,13 @@ use super::record::{HistoryLine, Outcome, Phase, Proof, Reached, Rejection, Roll
 use super::{Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::{HealthVerdict, Standard, judge};
+use crate::domain::name::CheckName;
 use crate::domain::plan::{Intent, Plan};
 use crate::domain::time::Timestamp;
+use crate::domain::words::{count, listed};
+
+/// What a proof rests on when nothing more need be said.
+const PLAIN: &str = "healthy";
 
 impl Rollout {
     /// Goes to a candidate whose plan the guard let pass.
@@ -49,7 +55,7 @@ impl Rollout {
     pub(super) fn failing_on_last_good(
         &self,
         seen: &Observation<'_>,
-    ) -> Option<std::collections::BTreeSet<crate::domain::name::CheckName>> {
+    ) -> Option<BTreeSet<CheckName>> {
         let desired = seen.books.of(self.standing_on_last_good()?)?;
         Some(seen.health.failing_throughout(desired.environment().policy.rollout.fail_after))
     }
@@ -104,20 +110,41 @@ impl Rollout {
             let surplus = record.proven.len().saturating_sub(Self::PROOFS);
             record.proven.drain(..surplus);
         }
-        let unchecked = seen.books.of(&goal).is_some_and(|desired| desired.checks().is_empty());
-        let mut text = if unchecked { "applied; no checks" } else { "healthy" }.to_owned();
+        let mut text = seen.books.of(&goal).map_or_else(|| PLAIN.to_owned(), |desired| self.evidence(desired, seen));
         let drifted = record.attempt.as_ref().map_or(0, |attempt| attempt.drifted_before.len());
         if drifted > 0 {
-            text = format!("{text}, with drift ({drifted} keys)");
+            text = format!("{text}, with drift ({})", count(drifted, "key"));
         }
         record.last_good = Some(goal);
         record.refused = record.refused.filter(|refused| Some(refused.digest) != record.goal.as_ref().map(|goal| goal.digest));
         record.baseline.clear();
         record.unproven = None;
-        record.reason = String::new();
         record.phase = Phase::Steady;
-        let history = record.close_attempt(Outcome::Proven, &text, seen.now).into_iter().collect();
-        Step::Record(Box::new(Save { history, ..Save::of(record) }))
+        let line = record.close_attempt(Outcome::Proven, &text, seen.now);
+        // The line of an attempt that was held is closed already; what its proof rests on is said here until the next pass.
+        record.reason = if line.is_none() && text != PLAIN { text } else { String::new() };
+        Step::Record(Box::new(Save { history: line.into_iter().collect(), ..Save::of(record) }))
+    }
+
+    /// What a proof rests on: that nothing is checked, or that a failing check did not count, must be said (rules H1, H5).
+    fn evidence(&self, desired: &DesiredState, seen: &Observation<'_>) -> String {
+        let left_out = self.not_counted(desired, seen);
+        let names = || listed(left_out.iter().map(ToString::to_string));
+        match desired.checks().len() {
+            0 => "applied; no checks".to_owned(),
+            _ if left_out.is_empty() => PLAIN.to_owned(),
+            all if all == left_out.len() => format!("no check counted: {} failed before", names()),
+            _ => format!("healthy, not counting {} (failed before)", names()),
+        }
+    }
+
+    /// The goal's checks that failed before and don't count. One that is new or changed since last good counts fully (rule H5).
+    fn not_counted(&self, desired: &DesiredState, seen: &Observation<'_>) -> BTreeSet<CheckName> {
+        let good = self.last_good.as_ref().and_then(|good| seen.books.of(good));
+        let unchanged = |name: &&CheckName| {
+            desired.checks().get(*name).is_some_and(|check| good.is_some_and(|good| good.checks().get(*name) == Some(check)))
+        };
+        self.baseline.iter().filter(unchanged).cloned().collect()
     }
 
     /// Stays on a goal that is not proven.
@@ -141,23 +168,8 @@ impl Rollout {
         Step::Record(Box::new(Save { history, ..Save::of(record) }))
     }
 
-    /// When samples of the goal count from (rules H2, L3).
-    ///
-    /// The runtime starts its log of samples with this; a new leader starts a new one.
-    #[must_use]
-    pub fn samples_count_from(
-        &self,
-        desired: &DesiredState,
-        settle: Duration,
-        led_since: Timestamp,
-        now: Timestamp,
-    ) -> Timestamp {
-        let settle = desired.environment().policy.rollout.settle.unwrap_or(settle);
-        self.applied(desired, led_since, now).map_or(led_since, |applied| (applied + settle).max(led_since))
-    }
-
     /// When the goal was applied, as far as the stamp can be trusted.
-    fn applied(&self, desired: &DesiredState, led_since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn applied(&self, desired: &DesiredState, led_since: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let applied = self.attempt.as_ref()?.applied?;
         Some(trusted(applied, desired.environment().policy.rollout.healthy_deadline, led_since, now))
     }
@@ -165,10 +177,7 @@ impl Rollout {
     /// How the goal does, by its own checks and policy (rule H1).
     pub(super) fn verdict(&self, desired: &DesiredState, seen: &Observation<'_>) -> (HealthVerdict, Option<Timestamp>) {
         let policy = &desired.environment().policy.rollout;
-        // A check that is new or changed since last good has no baseline (rule H5).
-        let good = self.last_good.as_ref().and_then(|good| seen.books.of(good));
-        let unchanged = |name| good.is_some_and(|good| good.checks().get(name) == desired.checks().get(name));
-        let baseline = self.baseline.iter().filter(|name| unchanged(*name)).cloned().collect();
+        let baseline = self.not_counted(desired, seen);
         let slowest = desired.checks().values().map(|check| check.interval).max().unwrap_or_default();
         let deadline = self.applied(desired, seen.led_since, seen.now).map(|applied| {
             let granted = seen.health.start().max(seen.led_since) + policy.min_healthy_time + slowest * 2;

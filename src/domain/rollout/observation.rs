@@ -48,12 +48,13 @@ impl Books {
         self.desired.get(&revision).map(Arc::as_ref)
     }
 
-    /// What a reached revision says. Another commit with the same digest says the same, so a commit that was forced out of
-    /// the branch is not missed as long as its content is still there.
+    /// What a reached revision says, under the rules that hold for it now. Another commit with the same digest says the same,
+    /// so a commit that was forced out of the branch is not missed as long as its content is still there.
     #[must_use]
     pub fn of(&self, reached: &Reached) -> Option<&DesiredState> {
         let same = |desired: &&Arc<DesiredState>| desired.revision_digest() == reached.digest;
-        self.desired.get(&reached.revision).or_else(|| self.desired.values().find(same)).map(Arc::as_ref)
+        let ruled = self.desired.get(&reached.rules).filter(same);
+        ruled.or_else(|| self.desired.get(&reached.revision)).or_else(|| self.desired.values().find(same)).map(Arc::as_ref)
     }
 
     /// Why what a reached revision says is not known, and what would help (rule S2). For when [`Self::of`] has nothing.
@@ -160,7 +161,7 @@ impl Rollout {
     #[must_use]
     pub fn revisions_needed(&self, requests: &[Request]) -> Vec<Revision> {
         let named = [&self.goal, &self.complete, &self.last_good].into_iter().flatten().chain(&self.attempted);
-        let mut needed: Vec<Revision> = named.map(|reached| reached.revision).collect();
+        let mut needed: Vec<Revision> = named.flat_map(|reached| [reached.revision, reached.rules]).collect();
         if let Some(Request { verb: Verb::RollBack { to }, .. }) = requests.first() {
             needed.extend(*to);
             needed.extend(self.proven.iter().map(|proof| proof.revision));
@@ -173,7 +174,7 @@ impl Rollout {
     /// The first ends of the commit ranges, up to the head, that a decision needs: their trailers count.
     #[must_use]
     pub fn ranges_needed(&self) -> Vec<Revision> {
-        let mut ends: Vec<Revision> = self.complete.iter().map(|reached| reached.tip).collect();
+        let mut ends: Vec<Revision> = self.complete.iter().map(|reached| reached.revision).collect();
         ends.extend(self.rejected.iter().map(|rejection| rejection.tip));
         ends.extend(self.frozen_tip);
         ends.sort_unstable();

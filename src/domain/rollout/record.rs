@@ -119,6 +119,9 @@ pub struct Reached {
     pub digest: RevisionDigest,
     /// The attempt that took it here.
     pub generation: Generation,
+    /// The newest commit followed that says the same: what it says of deletes, drift and the rest of the policy that no digest
+    /// covers holds now (rule G4). `revision` itself until a commit changes nothing else; always, in [`Rollout::attempted`].
+    pub rules: Revision,
 }
 
 /// Why an environment stays on a goal that is not proven (rules A9, G5, R8).

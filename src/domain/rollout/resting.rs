@@ -10,6 +10,7 @@ use crate::domain::health::HealthVerdict;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::time::Timestamp;
+use crate::domain::words::count;
 
 impl Rollout {
     /// The step while the phase is one of rest.
@@ -21,7 +22,10 @@ impl Rollout {
             return Step::record(self.clone().unfrozen(&by));
         }
         let note = match self.judge_head(seen) {
-            Judgement::InStep => None,
+            Judgement::InStep => match self.under_new_rules(seen) {
+                Some(record) => return Step::record(record),
+                None => None,
+            },
             Judgement::NotFollowed(note) => Some(note),
             Judgement::Candidate(candidate) if self.is_suspended(seen.now) => Some(self.suspended_note(candidate.tip)),
             Judgement::Candidate(candidate) => match self.plan_advance(&candidate, seen) {
@@ -41,6 +45,21 @@ impl Rollout {
             return step;
         }
         self.rest(note, goal, seen)
+    }
+
+    /// The record under the rules of a head that says the same as the goal and differs only in what no digest covers: such a
+    /// commit is no attempt (rule R3), and yet it is followed (rule G4).
+    fn under_new_rules(&self, seen: &Observation<'_>) -> Option<Self> {
+        let HeadView::At(tip) = seen.head else { return None };
+        let goal = self.goal.as_ref()?;
+        let (now, new) = (seen.books.of(goal)?, seen.books.desired(tip)?);
+        if now.environment().policy == new.environment().policy {
+            return None;
+        }
+        let mut record = self.clone();
+        let same = [&mut record.goal, &mut record.complete, &mut record.last_good].into_iter().flatten();
+        same.filter(|reached| reached.digest == goal.digest).for_each(|reached| reached.rules = tip);
+        Some(record)
     }
 
     /// What the goal needs while it is the goal: its unfinished attempt, repairs, its proof.
@@ -152,7 +171,7 @@ impl Rollout {
         {
             let plan = self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen);
             if let Some(first) = plan.drifted.first() {
-                texts.push(format!("drift is reported only: {} keys, {first} among them", plan.drifted.len()));
+                texts.push(format!("drift is reported only: {}, {first} among them", count(plan.drifted.len(), "key")));
             }
         }
         let contested: Vec<&str> = self.repairs.contested.keys().take(3).map(KeyPath::as_str).collect();

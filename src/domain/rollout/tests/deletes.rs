@@ -114,6 +114,31 @@ fn trailers_up_to_the_head_add_up_to_an_allowance() {
 }
 
 #[test]
+fn a_fix_on_top_of_a_commit_that_was_taken_back_needs_no_trailer_again() {
+    check(
+        "commit good k*100, settle, commit bad -k* +Allow-Deletes=100, settle, commit good, settle",
+        expect![[r#"
+            steady r3, rejected r2
+            live: a=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy
+            4. advance r3 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit a=2 -?build +Allow-No-Checks=true, wait 3, ask rollback, settle, commit a=3, settle",
+        expect![[r#"
+            steady r3, rejected r2
+            live: a=3 health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
+            3. rollback r1 by Grace: proven: healthy
+            4. advance r3 by Ada: proven: applied; no checks"#]],
+    );
+}
+
+#[test]
 fn a_person_can_allow_deletes_for_the_next_change_only() {
     check(
         "commit good k*100, settle, commit -k*, settle, ask release deletes 100, settle, show, commit k*100, settle, commit -k* a=2, settle",

@@ -188,10 +188,10 @@ fn reported_drift_is_left_and_said() {
     check(
         "commit @drift=report, settle, by hand a=9, settle",
         expect![[r#"
-        steady r1
-        because: drift is reported only: 1 keys, a among them
-        live: a=9(unmarked) health=good
-        1. advance r1 by Ada: proven: healthy"#]],
+            steady r1
+            because: drift is reported only: 1 key, a among them
+            live: a=9(unmarked) health=good
+            1. advance r1 by Ada: proven: healthy"#]],
     );
 }
 
@@ -200,11 +200,11 @@ fn an_advance_writes_only_what_it_changes_and_is_proven_with_drift() {
     check(
         "commit @drift=report b=1, settle, by hand a=9, settle, commit b=2, settle",
         expect![[r#"
-        steady r2
-        because: drift is reported only: 1 keys, a among them
-        live: a=9(unmarked) b=2 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy, with drift (1 keys)"#]],
+            steady r2
+            because: drift is reported only: 1 key, a among them
+            live: a=9(unmarked) b=2 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy, with drift (1 key)"#]],
     );
 }
 
@@ -214,7 +214,7 @@ fn a_drifted_key_that_the_commit_changes_refuses_it_by_name() {
         "commit @drift=report, settle, by hand a=9, settle, commit a=2, settle",
         expect![[r#"
             held-refused r1
-            because: drift is reported only: 1 keys, a among them
+            because: drift is reported only: 1 key, a among them
             head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
@@ -321,7 +321,7 @@ fn a_person_can_have_reported_drift_overwritten_once() {
             live: a=1 health=good
             --
             steady r1
-            because: drift is reported only: 1 keys, a among them
+            because: drift is reported only: 1 key, a among them
             live: a=8(unmarked) health=good
             done: drift is put right once
             1. advance r1 by Ada: proven: healthy

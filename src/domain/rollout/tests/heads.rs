@@ -102,13 +102,13 @@ fn a_retry_trailer_counts_once_and_only_after_the_rejection() {
     check(
         "commit good, settle, commit a=2, build sick, settle, ask release, build well, settle",
         expect![[r#"
-        steady r2
-        live: a=2 health=good
-        done: released 1 rejected revisions; ended the freeze
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
-        3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
-        4. advance r2 by Ada: proven: healthy"#]],
+            steady r2
+            live: a=2 health=good
+            done: released 1 rejected revision; ended the freeze
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
+            3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
+            4. advance r2 by Ada: proven: healthy"#]],
     );
     check(
         "commit good, settle, commit a=2 bad +Retry=test, settle, commit readme +Retry=production, settle",

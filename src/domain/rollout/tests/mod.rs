@@ -13,6 +13,7 @@ mod heads;
 mod deletes;
 mod writes;
 mod drift;
+mod rules;
 mod people;
 mod baseline;
 mod properties;

@@ -55,15 +55,15 @@ fn a_person_goes_back_and_pins_until_something_new_comes() {
     check(
         &format!("{back}, ask resume, settle, ask release, settle"),
         expect![[r#"
-        steady r2
-        live: a=2 health=good
-        done: rolling back from r2 to r1
-        done: unpinned
-        done: released 1 rejected revisions
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. rollback r1 by Grace: proven: healthy
-        4. advance r2 by Ada: proven: healthy"#]],
+            steady r2
+            live: a=2 health=good
+            done: rolling back from r2 to r1
+            done: unpinned
+            done: released 1 rejected revision
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy
+            4. advance r2 by Ada: proven: healthy"#]],
     );
 }
 

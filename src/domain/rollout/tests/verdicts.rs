@@ -368,13 +368,13 @@ fn a_freeze_ends_by_a_person_or_by_a_commit_that_says_so_and_by_nothing_else() {
     check(
         &format!("{frozen}, commit a=3 good, settle, ask release, settle"),
         expect![[r#"
-        steady r3
-        live: a=3 health=good
-        done: released 1 rejected revisions; ended the freeze
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
-        3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
-        4. advance r3 by Ada: proven: healthy"#]],
+            steady r3
+            live: a=3 health=good
+            done: released 1 rejected revision; ended the freeze
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
+            3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
+            4. advance r3 by Ada: proven: healthy"#]],
     );
     check(
         &format!("{frozen}, by hand a=9, settle, take over, settle"),

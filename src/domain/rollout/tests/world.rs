@@ -14,7 +14,7 @@ use crate::domain::plan::{Action, Change, Intent};
 use crate::domain::resource::{Flags, OwnerId};
 use crate::domain::revision::{Generation, Revision, ValueDigest};
 use crate::domain::rollout::{
-    Apply, Books, HeadView, HistoryLine, Identity, Observation, Request, RequestId, Rollout, Save, Step, TargetId, Trouble,
+    Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Request, RequestId, Rollout, Save, Step, TargetId, Trouble,
     TroubleKind, Verb,
 };
 use crate::domain::time::Timestamp;
@@ -59,8 +59,10 @@ pub(super) struct World {
     requests: Vec<Request>,
     pub(super) answers: Vec<String>,
     health: HealthLog,
-    health_of: Option<(Generation, Option<Timestamp>, Timestamp)>,
+    health_of: Option<LogSubject>,
     samples: u64,
+    /// The generation that the service has read: it takes a second to notice.
+    shown: Generation,
     /// What a check finds whatever the keys say.
     pub(super) found: BTreeMap<CheckName, Finding>,
     /// Keys that may not be written.
@@ -122,6 +124,7 @@ impl World {
             health: HealthLog::default(),
             health_of: None,
             samples: 0,
+            shown: Generation::default(),
             found: BTreeMap::new(),
             denied: BTreeSet::new(),
             unreachable: false,
@@ -212,6 +215,9 @@ impl World {
     pub(super) fn tick(&mut self) {
         self.now = self.now + Duration::from_secs(1);
         self.sample();
+        if self.record.phase != Phase::Applying && self.record.repair.is_none() {
+            self.shown = self.record.goal.as_ref().map_or(self.shown, |goal| goal.generation);
+        }
     }
 
     /// Until nothing changes for longer than every deadline.
@@ -241,17 +247,23 @@ impl World {
         self.align_health();
         let Some(desired) = self.record.goal.as_ref().and_then(|goal| self.desired(goal.revision)) else { return };
         self.samples += 1;
-        for check in desired.checks().values() {
+        for check in self.record.checks_asked(&desired).collect::<Vec<_>>() {
             let finding = self.found.get(&check.name).cloned().unwrap_or_else(|| self.answer(&check.kind));
             self.health.take(&Sample { check: check.name.clone(), at: self.now, finding });
         }
     }
 
-    /// What a check finds: `rotten` always fails, every other program goes by the key `health`.
+    /// What a check finds: `rotten` always fails, `generation` wants the service to have read the generation that it is told
+    /// of, every other program goes by the key `health`.
     fn answer(&self, kind: &CheckKind) -> Finding {
         let fail = || Finding::Fail { because: "got 503".to_owned() };
-        if matches!(kind, CheckKind::Exec { program, .. } if program == "rotten") {
-            return fail();
+        match kind {
+            CheckKind::Exec { program, .. } if program == "rotten" => return fail(),
+            CheckKind::Exec { program, subject } if program == "generation" => {
+                let asked = subject.map(|(_, generation)| generation);
+                return if asked == Some(self.shown) { Finding::Pass } else { fail() };
+            }
+            _ => {}
         }
         match self.values.get("health").map_or("good", String::as_str) {
             "bad" => fail(),
@@ -263,15 +275,9 @@ impl World {
 
     /// The log of samples starts anew with each attempt and each term, as the loop does it.
     fn align_health(&mut self) {
-        let Some((attempt, goal)) = self.record.attempt.as_ref().zip(self.record.goal.as_ref()) else { return };
-        let about = (attempt.line.generation, attempt.applied, self.led_since);
-        if self.health_of == Some(about) {
-            return;
-        }
-        let Some(desired) = self.desired(goal.revision) else { return };
-        let from = self.record.samples_count_from(&desired, Duration::ZERO, self.led_since, self.now);
-        self.health = HealthLog::counting_from(from);
-        self.health_of = Some(about);
+        let Some(desired) = self.record.goal.as_ref().and_then(|goal| self.desired(goal.revision)) else { return };
+        let Self { record, health, health_of, led_since, now, .. } = self;
+        record.align(health, health_of, &desired, Duration::ZERO, *led_since, *now);
     }
 
     /// The step that follows from looking now; the same look gives the same step.
