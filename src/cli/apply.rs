@@ -188,7 +188,8 @@ impl End {
         let evidence =
             record.attempt.as_ref().and_then(|attempt| attempt.line.closed.as_ref()).map(|closed| closed.text.as_str());
         let in_step = record.phase == Phase::Steady && record.note.is_none();
-        let texts = [Some(record.reason.as_str()), note, evidence.filter(|_| !in_step)];
+        // Why the head is not followed is what the caller asked; what else ails the environment comes after it.
+        let texts = [note, Some(record.reason.as_str()), evidence.filter(|text| !in_step || *text != "healthy")];
         let reason = texts.into_iter().flatten().find(|text| !text.is_empty()).map(clean);
         Self {
             environment: environment.to_string(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::reading::Fit;
 use super::wakes::{Fetches, Wakes};
 use crate::domain::name::{EnvironmentName, RepositoryName};
@@ -43,15 +44,18 @@ impl<S: Source, T: Target, P: Probe, R: Scheduler> Keeper<S, T, P, R> {
         self.telemetry.emit(&subject, event);
     }
 
-    pub(super) fn report(&self, error: &EdgeError) {
-        self.emit(&Event::PassFailed { kind: error.kind, because: error.chain() });
+    /// A pass, or what comes around passes, failed: with the attempt that was seen last, if one was.
+    pub(super) fn report(&self, error: &EdgeError, memory: &Memory) {
+        let (revision, generation) = memory.about.unzip();
+        let subject = Subject { environment: self.environment.clone(), revision: revision.flatten(), generation };
+        self.telemetry.emit(&subject, &Event::PassFailed { kind: error.kind, because: error.chain() });
     }
 
     /// The same failure again and again is one event.
-    pub(super) fn report_once(&self, error: &EdgeError, last: &mut String) {
+    pub(super) fn report_once(&self, error: &EdgeError, memory: &Memory, last: &mut String) {
         let text = error.chain();
         if *last != text {
-            self.report(error);
+            self.report(error, memory);
             *last = text;
         }
     }

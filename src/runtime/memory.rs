@@ -8,9 +8,17 @@ use super::reading::{Fit, Readings};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::{Finding, HealthLog, Sample};
 use crate::domain::live::{Fence, LiveState};
-use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
+use crate::domain::name::{CheckName, EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{HistoryLine, LogSubject, Phase, Reached, Request, Stored, Trouble};
+use crate::domain::rollout::{Ailing, HistoryLine, LogSubject, Phase, Reached, Request, Stored, Trouble};
+use crate::domain::time::Timestamp;
+
+/// What people were told of what ails an environment: each part once, and again only after it was well.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) late: BTreeSet<CheckName>,
+    pub(super) drifted: BTreeSet<KeyPath>,
+}
 
 /// Caches, samples and the last failure of one environment.
 #[derive(Debug)]
@@ -36,6 +44,12 @@ pub struct Memory {
     pub(super) remembered: Generation,
     pub(super) highest: Fence,
     pub(super) restored: bool,
+    /// The goal and generation of the record that was seen last, whatever was forgotten since: what failures are about.
+    pub(super) about: Option<(Option<Revision>, Generation)>,
+    /// What ailed the environment at the last look.
+    pub(super) ailing: Option<Ailing>,
+    /// Which of that people were told.
+    pub(super) told: Told,
     /// The attempt that people were last told of.
     announced: Option<(Generation, Revision)>,
 }
@@ -60,6 +74,9 @@ impl Memory {
             remembered: Generation::default(),
             highest: Fence::default(),
             restored: false,
+            about: None,
+            ailing: None,
+            told: Told::default(),
             announced: None,
         }
     }
@@ -117,6 +134,15 @@ impl Memory {
     #[must_use]
     pub fn health(&self) -> &HealthLog {
         &self.health
+    }
+
+    /// The record as it is now.
+    pub(super) fn saw(&mut self, stored: Stored) {
+        let record = &stored.record;
+        self.highest = self.highest.max(stored.fence);
+        self.remembered = self.remembered.max(record.generation);
+        self.about = Some((record.goal.as_ref().map(|goal| goal.revision), record.generation));
+        self.stored = Some(stored);
     }
 
     /// The world could not be looked at, or not be written to: it is read again.

@@ -26,9 +26,7 @@ pub(super) async fn record<T: Target>(memory: &mut Memory, target: &T) -> Result
         memory.requests = None;
         memory.highest = Fence::default();
     }
-    memory.highest = memory.highest.max(stored.fence);
-    memory.remembered = memory.remembered.max(stored.record.generation);
-    memory.stored = Some(stored.clone());
+    memory.saw(stored.clone());
     Ok(stored)
 }
 

@@ -4,13 +4,15 @@
 //! the future leaves the environment as a crash would, and the next pass of anybody goes on from there; a limit on time is
 //! the caller's.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clock::{RealTime, SystemClock};
 use super::memory::Memory;
 use super::next::{Next, after};
-use super::pass::{Passed, World, pass};
+use super::pass::{Passed, World, notice, pass};
 use super::sampling::Sampling;
 use crate::domain::rollout::{Answer, HeadVerdict, HistoryLine, Kept, Phase, RequestId, Rollout, TroubleKind};
 use crate::domain::time::Timestamp;
@@ -134,9 +136,27 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
     ) -> Result<Passed, EdgeError> {
         let Self { source, target, .. } = *self;
         let announce = |_: &Rollout, _: &HistoryLine| {};
+        let asked = AtomicBool::new(false);
+        let go_on = || !asked.load(Ordering::Acquire);
         let world =
-            World { source, target, clock: &clock, led_since, go_on: &|| true, kept: Kept::default(), announce: &announce };
-        pass(&world, memory, lease).await
+            World { source, target, clock: &clock, led_since, go_on: &go_on, kept: Kept::default(), announce: &announce };
+        let outcome = tokio::select! {
+            biased;
+            outcome = Box::pin(pass(&world, memory, lease)) => outcome,
+            never = self.listen(&asked) => match never {},
+        };
+        if asked.into_inner() {
+            memory.state_changed();
+        }
+        outcome
+    }
+
+    /// Looks for requests while a pass goes on, now and then: nobody watches here.
+    async fn listen(&self, asked: &AtomicBool) -> Infallible {
+        loop {
+            RealTime.sleep(IDLE).await;
+            notice(self.target, asked).await;
+        }
     }
 
     fn somebody_else(&self) -> EdgeError {

@@ -1,5 +1,6 @@
 //! One pass: look at the world, decide exactly one step, do it (rule R12).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::memory::Memory;
@@ -84,6 +85,15 @@ pub async fn pass<S: Source, T: Target, C: Clock>(
     pass_with(world, memory, lease, &Rollout::decide).await
 }
 
+/// Notes whether somebody asked for something while a plan is being written, for [`World::go_on`]: people don't wait for its
+/// end (rule R11). Worth it whenever a request may have arrived; our own writes ring too, so it is looked.
+pub(super) async fn notice<T: Target>(target: &T, asked: &AtomicBool) {
+    // Nobody knows while it can't be read: then a look of the next pass is worth its time.
+    if !target.requests().await.is_ok_and(|requests| requests.is_empty()) {
+        asked.store(true, Ordering::Release);
+    }
+}
+
 /// The same with another decision: the simulation plants bugs here and must notice each.
 ///
 /// # Errors
@@ -132,7 +142,9 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         remembered: memory.remembered,
         restored: memory.restored,
     };
-    match decide(&stored.record, &seen) {
+    let (ailing, step) = (stored.record.ailing(&seen), decide(&stored.record, &seen));
+    memory.ailing = ailing;
+    match step {
         Step::Wait(mut waiting) => {
             forget(world, memory, lease, &stored).await;
             waiting.until = [waiting.until, memory.look_again].into_iter().flatten().min();
@@ -244,10 +256,8 @@ fn moved(memory: &mut Memory, from: Rollout, to: Stored, save: &Save) -> Passed 
         .collect();
     memory.untidy |= !save.answers.is_empty() || save.history.iter().any(|line| line.closed.is_some());
     memory.failures = 0;
-    memory.highest = memory.highest.max(to.fence);
-    memory.remembered = memory.remembered.max(to.record.generation);
     let record = to.record.clone();
-    memory.stored = Some(to);
+    memory.saw(to);
     Passed::Moved(Box::new(Move { from, to: record, lines: save.history.clone(), answered }))
 }
 

@@ -52,15 +52,15 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
     async fn polls(&self, news: &Notify, mut jitter: impl FnMut() -> f64) {
         let mut before: Option<Head> = None;
         let mut failures: u32 = 0;
+        let mut failing = String::new();
         let clock = self.scheduler.clock();
         let mut ahead = Gap::default();
         loop {
             let fetched = self.source.fetch().await;
             failures = if fetched.is_ok() { 0 } else { failures.saturating_add(1) };
-            if let Err(error) = &fetched
-                && failures == 1
-            {
-                self.report(error);
+            match &fetched {
+                Ok(()) => failing.clear(),
+                Err(error) => self.report(error, &mut failing),
             }
             let head = self.source.head().await.ok();
             if head != before {
@@ -85,8 +85,15 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
         }
     }
 
-    fn report(&self, error: &EdgeError) {
-        self.telemetry.emit_controller(&ControllerEvent::FetchFailed { kind: error.kind, because: error.chain() });
+    /// Every failed fetch is counted; one that fails like the one before is no event of its own.
+    fn report(&self, error: &EdgeError, last: &mut String) {
+        let because = error.chain();
+        if *last == because {
+            self.telemetry.metrics().fetch_failed(error.kind);
+        } else {
+            last.clone_from(&because);
+            self.telemetry.emit_controller(&ControllerEvent::FetchFailed { kind: error.kind, because });
+        }
     }
 }
 

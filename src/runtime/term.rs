@@ -1,6 +1,8 @@
 //! One term of leadership: passes, samples in between, and sleep until something is new.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,7 +11,7 @@ use super::events;
 use super::keeper::Keeper;
 use super::memory::Memory;
 use super::next::{Next, after};
-use super::pass::{Decide, Passed, World, pass_with};
+use super::pass::{Decide, Passed, World, notice, pass_with};
 use super::sampling::Sampling;
 use crate::domain::rollout::{HeadVerdict, HistoryLine, Rollout};
 use crate::domain::time::Timestamp;
@@ -54,7 +56,8 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let mut sampling = Sampling::new(Arc::clone(&self.probe), self.scheduler.clone(), clock.clone());
         let mut sweep = led_since + SWEEP;
         let mut failing = String::new();
-        let go_on = || !self.wakes.head_is_new() && !stop.is_cancelled();
+        let asked = AtomicBool::new(false);
+        let go_on = || !self.wakes.head_is_new() && !stop.is_cancelled() && !asked.load(Ordering::Acquire);
         let announce = |record: &Rollout, line: &HistoryLine| {
             self.telemetry.emit(&events::subject(record), &events::of_beginning(line));
         };
@@ -76,8 +79,13 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 kept: self.kept,
                 announce: &announce,
             };
-            let outcome = pass_with(&world, memory, lease, decide).await;
-            self.tell(&outcome, clock.now(), &mut failing);
+            asked.store(false, Ordering::Release);
+            let outcome = tokio::select! {
+                biased;
+                outcome = pass_with(&world, memory, lease, decide) => outcome,
+                never = self.listen(&asked) => match never {},
+            };
+            self.tell(&outcome, memory, clock.now(), &mut failing);
             let next = after(&outcome, memory);
             if let Some(stored) = memory.stored() {
                 self.telemetry.metrics().in_phase(&self.environment, stored.record.phase);
@@ -100,6 +108,14 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         End::Stopped
     }
 
+    /// Listens for requests while a pass goes on.
+    async fn listen(&self, asked: &AtomicBool) -> Infallible {
+        loop {
+            self.wakes.next_of_state().await;
+            notice(&*self.target, asked).await;
+        }
+    }
+
     /// Forgets what the news makes doubtful.
     fn hear(&self, memory: &mut Memory, now: Timestamp, sweep: &mut Timestamp) {
         let news = self.wakes.take();
@@ -113,21 +129,31 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     }
 
     /// Says what a pass came to.
-    fn tell(&self, outcome: &Result<Passed, EdgeError>, now: Timestamp, failing: &mut String) {
+    fn tell(&self, outcome: &Result<Passed, EdgeError>, memory: &mut Memory, now: Timestamp, failing: &mut String) {
         match outcome {
             Ok(Passed::Moved(done)) => {
                 let subject = events::subject(&done.to);
                 for event in events::of_move(done) {
                     self.telemetry.emit(&subject, &event);
                 }
+                for closed in done.lines.iter().filter_map(|line| line.closed.as_ref()) {
+                    self.telemetry.metrics().attempt_finished(&self.environment, closed.outcome);
+                }
                 failing.clear();
             }
             Ok(Passed::Waiting { .. }) => {
                 self.telemetry.metrics().pass_succeeded(&self.environment, now);
                 failing.clear();
+                let ailing = memory.ailing.take();
+                if let Some((ailing, stored)) = ailing.zip(memory.stored()) {
+                    let subject = events::subject(&stored.record);
+                    for event in events::of_ailing(&mut memory.told, &ailing) {
+                        self.telemetry.emit(&subject, &event);
+                    }
+                }
             }
             Ok(Passed::Stale) => {}
-            Ok(Passed::Troubled(error)) | Err(error) => self.report_once(error, failing),
+            Ok(Passed::Troubled(error)) | Err(error) => self.report_once(error, memory, failing),
         }
     }
 

@@ -58,7 +58,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     self.emit(&Event::LeaseGained);
                     end = self.lead(&mut memory, &lease, stop, decide).await;
                     if let Err(error) = self.target.release(lease).await {
-                        self.report(&error);
+                        self.report(&error, &memory);
                     }
                     self.emit(&Event::LeaseLost { because: end.why().to_owned() });
                 }
@@ -69,7 +69,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                         told.leader = leader;
                     }
                 }
-                Err(error) => self.report_once(&error, &mut told.failure),
+                Err(error) => self.report_once(&error, &memory, &mut told.failure),
             }
             self.wait_for_a_chance(end, stop).await;
         }

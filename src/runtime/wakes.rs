@@ -14,6 +14,8 @@ pub struct Wakes {
     state: AtomicBool,
     head: AtomicBool,
     bell: Notify,
+    /// Rings for the state alone: a long write listens to it.
+    state_bell: Notify,
 }
 
 /// What was new.
@@ -45,6 +47,17 @@ impl Wakes {
         News { live: take(&self.live), state: take(&self.state), head: take(&self.head) }
     }
 
+    /// Waits until the state may have changed; at once if it may have since the last [`Self::take`].
+    pub(super) async fn next_of_state(&self) {
+        loop {
+            self.state_bell.notified().await;
+            // What was taken since it rang is no news.
+            if self.state.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+
     /// Whether the branch may have moved since the last [`Self::take`]: a long write stops for that (rule R7).
     #[must_use]
     pub fn head_is_new(&self) -> bool {
@@ -61,6 +74,7 @@ impl Wake for Wakes {
     fn state(&self) {
         self.state.store(true, Ordering::Release);
         self.bell.notify_one();
+        self.state_bell.notify_one();
     }
 }
 

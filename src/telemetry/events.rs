@@ -38,8 +38,11 @@ pub enum Event {
         /// From the first write to the last.
         took: Duration,
     },
-    /// Healthy for long enough.
-    Proven,
+    /// Healthy for long enough, or live for long enough without checks.
+    Proven {
+        /// What the proof rests on; names the checks that did not count.
+        because: String,
+    },
     /// The checks failed.
     Unhealthy {
         /// The evidence.
@@ -54,8 +57,10 @@ pub enum Event {
     },
     /// The environment is back on last good (or where a person said).
     RollbackFinished {
-        /// The keys that had to be left, if any.
-        except: Vec<KeyPath>,
+        /// The keys that had to be left, if any, each with why.
+        except: Vec<String>,
+        /// What its end rests on.
+        because: String,
     },
     /// A newer commit took an attempt's place.
     Superseded,
@@ -214,18 +219,16 @@ impl Event {
             Self::Applied { counts, took } => {
                 Line { took: Some(*took), ..Line::new(Info, "applied", "everything is written").counts(*counts) }
             }
-            Self::Proven => Line::new(Info, "proven", "healthy for long enough: proven"),
+            Self::Proven { because } => Line::new(Info, "proven", "proven").because(because),
             Self::Unhealthy { because } => Line::new(Warning, "unhealthy", "unhealthy").because(because),
             Self::RollbackStarted { from, because } => {
                 Line { from: *from, ..Line::new(Warning, "rollback-started", "rolling back").because(because) }
             }
-            Self::RollbackFinished { except } => {
-                let line = Line::new(Warning, "rollback-finished", "rolled back");
+            Self::RollbackFinished { except, because } => {
+                let line = Line::new(Warning, "rollback-finished", "rolled back").because(because);
                 match except.first() {
                     None => line,
-                    Some(key) => {
-                        Line { about: Some(key.as_str()), message: "rolled back except", ..line.keys(except.len() as u64) }
-                    }
+                    Some(key) => Line { about: Some(key), message: "rolled back except", ..line.keys(except.len() as u64) },
                 }
             }
             Self::Superseded => Line::new(Info, "superseded", "a newer commit took its place"),

@@ -15,6 +15,7 @@ use crate::domain::name::EnvironmentName;
 use crate::domain::plan::Intent;
 use crate::domain::rollout::{Outcome, Phase};
 use crate::domain::time::Timestamp;
+use crate::port::EdgeKind;
 
 /// An environment as a label value; the configuration bounds how many there are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,6 +46,7 @@ labels! {
     ByChange { change: Word }
     ByRequest { verb: Word, answer: Word }
     ByKind { kind: Word }
+    ByEvent { event: Word }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,6 +58,7 @@ struct OfKind {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    events: Family<ByEvent, Counter>,
     started: Family<ByIntent, Counter>,
     finished: Family<ByOutcome, Counter>,
     apply_seconds: Family<OfEnvironment, Histogram, fn() -> Histogram>,
@@ -91,6 +94,7 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("lockstep"),
+            events: Family::default(),
             started: Family::default(),
             finished: Family::default(),
             apply_seconds: Family::new_with_constructor(apply_buckets),
@@ -113,6 +117,7 @@ impl Metrics {
 
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
+        registry.register("events", "Events that no other metric counts, by name", self.events.clone());
         registry.register("attempts_started", "Attempts begun", self.started.clone());
         registry.register("attempts_finished", "Attempts ended, by how", self.finished.clone());
         registry.register("apply_seconds", "From the first write of a plan to its last", self.apply_seconds.clone());
@@ -162,11 +167,20 @@ impl Metrics {
         }
     }
 
+    /// A line of history was closed.
+    pub fn attempt_finished(&self, environment: &EnvironmentName, outcome: Outcome) {
+        self.finished.get_or_create(&ByOutcome { environment: value(environment), outcome: outcome.word() }).inc();
+    }
+
+    /// A fetch failed. The same failure again and again is one event, and yet each is counted.
+    pub fn fetch_failed(&self, kind: EdgeKind) {
+        self.fetch_failures.get_or_create(&OfKind { kind: kind.word() }).inc();
+    }
+
     /// Moves the one metric of an event.
     pub(super) fn count(&self, environment: &EnvironmentName, event: &Event) {
-        let finished = |outcome: Outcome| {
-            let labels = ByOutcome { environment: value(environment), outcome: outcome.word() };
-            self.finished.get_or_create(&labels).inc();
+        let notable = |event| {
+            self.events.get_or_create(&ByEvent { environment: value(environment), event }).inc();
         };
         let started = |intent: Intent| {
             self.started.get_or_create(&ByIntent { environment: value(environment), intent: intent.word() }).inc();
@@ -183,11 +197,11 @@ impl Metrics {
             Event::Applied { counts: _, took } => {
                 self.apply_seconds.get_or_create(&of(environment)).observe(took.as_secs_f64());
             }
-            Event::Proven => finished(Outcome::Proven),
-            Event::RollbackFinished { .. } => finished(Outcome::RolledBack),
-            Event::Superseded => finished(Outcome::Superseded),
-            Event::Frozen { .. } => finished(Outcome::Frozen),
-            Event::TargetRestored => finished(Outcome::Restored),
+            Event::Proven { .. }
+            | Event::RollbackFinished { .. }
+            | Event::Superseded
+            | Event::Frozen { .. }
+            | Event::TargetRestored => notable(event.line().name),
             Event::Unhealthy { .. } => {
                 self.unhealthy.get_or_create(&of(environment)).inc();
             }
@@ -223,9 +237,7 @@ impl Metrics {
     /// Moves the one metric of an event that is about no environment.
     pub(super) fn count_controller(&self, event: &ControllerEvent) {
         match event {
-            ControllerEvent::FetchFailed { kind, because: _ } => {
-                self.fetch_failures.get_or_create(&OfKind { kind: kind.word() }).inc();
-            }
+            ControllerEvent::FetchFailed { kind, because: _ } => self.fetch_failed(*kind),
             ControllerEvent::ClockJumped { by: _ } => {
                 self.clock_jumps.inc();
             }

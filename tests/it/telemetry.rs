@@ -26,11 +26,11 @@ fn events() -> Vec<Event> {
         Event::RolloutStarted { intent: Intent::Advance, from, counts },
         Event::RolloutStarted { intent: Intent::Repair, from: None, counts },
         Event::Applied { counts, took: Duration::from_millis(1_500) },
-        Event::Proven,
+        Event::Proven { because: because() },
         Event::Unhealthy { because: because() },
         Event::RollbackStarted { from, because: because() },
-        Event::RollbackFinished { except: Vec::new() },
-        Event::RollbackFinished { except: vec![key()] },
+        Event::RollbackFinished { except: Vec::new(), because: because() },
+        Event::RollbackFinished { except: vec![because()], because: because() },
         Event::Superseded,
         Event::Held { phase: Phase::HeldUnproven, because: because() },
         Event::Frozen { because: because() },
@@ -66,7 +66,7 @@ const fn name(event: &Event) -> &'static str {
     match event {
         Event::RolloutStarted { .. } => "rollout-started",
         Event::Applied { .. } => "applied",
-        Event::Proven => "proven",
+        Event::Proven { .. } => "proven",
         Event::Unhealthy { .. } => "unhealthy",
         Event::RollbackStarted { .. } => "rollback-started",
         Event::RollbackFinished { .. } => "rollback-finished",
@@ -187,6 +187,7 @@ fn no_label_is_free_text() {
             .chain(Intent::ALL.map(Intent::word))
             .chain(HeadVerdict::ALL.map(HeadVerdict::word))
             .chain(kinds.map(EdgeKind::word))
+            .chain(events().iter().map(name))
             .collect();
     let mut seen = 0;
     for series in metrics(&telemetry).keys() {

@@ -121,8 +121,14 @@ impl Stage {
     pub(crate) fn apply_of(&self, changes: Vec<Change>, desired: &DesiredState, number: u8) -> Apply {
         let generation = self.record.generation.next();
         let revision = revision(number);
-        let reached =
-            Reached { revision, tip: revision, state: desired.state_digest(), digest: desired.revision_digest(), generation };
+        let reached = Reached {
+            revision,
+            tip: revision,
+            state: desired.state_digest(),
+            digest: desired.revision_digest(),
+            generation,
+            rules: revision,
+        };
         let mut opening = self.record.clone();
         opening.generation = generation;
         opening.phase = Phase::Applying;

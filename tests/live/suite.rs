@@ -180,6 +180,7 @@ pub fn around(record: &Rollout, wanted: &DesiredState, plan: Plan, opens: bool) 
         state: wanted.state_digest(),
         digest: wanted.revision_digest(),
         generation: plan.generation,
+        rules: plan.revision,
     };
     let goal = Some(reached.clone());
     let during = Rollout {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
-use lockstep::domain::check::Check;
+use lockstep::domain::check::{Check, CheckKind};
 use lockstep::domain::commit::Commit;
 use lockstep::domain::desired::{DesiredState, FileTree};
 use lockstep::domain::health::Finding;
@@ -156,9 +156,28 @@ impl Scheduler for Edge {
     }
 }
 
+impl Edge {
+    fn asks_for(&self, generation: &str) -> Finding {
+        let mut world = self.world();
+        if !self.has(Bug::ChecksTheOldGeneration) {
+            return world.follows(generation);
+        }
+        let attempt = world.record().and_then(|record| record.attempt.as_ref());
+        let old = attempt.map_or_else(String::new, |attempt| attempt.line.generation.to_string());
+        world.follows(&old)
+    }
+}
+
 impl Probe for Edge {
-    async fn sample(&self, _check: &Check) -> Finding {
-        let finding = self.world().probe();
+    async fn sample(&self, check: &Check) -> Finding {
+        let finding = match &check.kind {
+            CheckKind::Http { body: Some(asked), .. } => self.asks_for(asked),
+            CheckKind::Http { .. }
+            | CheckKind::ConsulService { .. }
+            | CheckKind::Tcp { .. }
+            | CheckKind::Dns { .. }
+            | CheckKind::Exec { .. } => self.world().probe(),
+        };
         self.border().await;
         match finding.clone() {
             Finding::Unknown { because } if self.has(Bug::TakesUnknownForFailure) => Finding::Fail { because },
@@ -390,6 +409,7 @@ impl Target for Edge {
         }
         world.note(format!("replica {} leads", self.replica));
         world.sessions += 1;
+        world.term_skew[self.replica] = world.skew[self.replica];
         let id = world.sessions;
         world.lease = Some(Session { id, replica: self.replica, start: self.start, expires: now + SESSION });
         Ok(Leading::Ours(Lease(id)))
@@ -482,7 +502,9 @@ impl Target for Edge {
         self.call("read the requests").await?;
         let mut open: Vec<Request> = {
             let world = self.world();
-            world.store.requests.values().filter(|(_, answer)| answer.is_none()).map(|(request, _)| request.clone()).collect()
+            let again = self.has(Bug::AnswersTwice);
+            let open = world.store.requests.values().filter(|(_, answer)| answer.is_none() || again);
+            open.map(|(request, _)| request.clone()).collect()
         };
         open.sort_by_key(|request| request.at);
         self.border().await;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lockstep::domain::desired::{DesiredState, read_environment};
+use lockstep::domain::environment::DriftPolicy;
 use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
-use lockstep::domain::rollout::{HistoryLine, Outcome, Phase, Request, Rollout, Save, Verb};
+use lockstep::domain::rollout::{HistoryLine, Outcome, Phase, Rejection, Request, Rollout, Save, Verb};
 
 use crate::world::{POLL, REPLICAS, Store, World};
 
@@ -34,6 +35,8 @@ pub(crate) struct Truth {
     /// The highest generation that each replica knows to have given out since it started: one whose write failed
     /// half-way, and that a restore then took away, it can't know.
     pub(crate) given_out: [Generation; REPLICAS],
+    /// When repairs of each key began.
+    repaired: BTreeMap<String, Vec<i64>>,
     pub(crate) applied_at: i64,
     pub(crate) rewound_at: i64,
     /// Marked keys whose commit is in no mirror any more.
@@ -112,12 +115,15 @@ pub(crate) fn before_write(
         .map(|reached| reached.revision)
         .collect();
     let complete = record.complete.as_ref().map(|reached| reached.revision).and_then(|revision| desired(world, revision));
-    if !changes.is_empty() && record.is_suspended(lockstep::domain::time::Timestamp::from_millis(i64::MIN / 4)) {
-        // Without an end the suspension holds at any time.
-        if record.suspension.as_ref().is_some_and(|suspension| suspension.until.is_none()) {
-            world.violated("R11: a managed key was written while suspended");
-        }
+    // By the clock of whoever writes: it is what an end is compared with.
+    let suspended = [world.skew[replica], world.term_skew[replica]]
+        .iter()
+        .all(|skew| record.is_suspended(lockstep::domain::time::Timestamp::from_millis(world.now + skew)));
+    if !changes.is_empty() && suspended {
+        world.violated("R11: a managed key was written while suspended");
     }
+    reported_drift_is_left(world, &record, after, changes);
+    repairs_are_patient(world, save, changes);
     for (change, _) in changes {
         let Some(found) = world.store.keys.get(change.key.as_str()).cloned() else { continue };
         let marked = Flags(found.flags).mark_of(owner).is_some();
@@ -138,6 +144,45 @@ pub(crate) fn before_write(
         }
         if found.index != change.fence.0 {
             world.violated(format!("A2: {} changed since it was read and was overwritten", change.key));
+        }
+    }
+}
+
+/// R10: under `drift: report` a key without our mark was changed by somebody, and is left.
+fn reported_drift_is_left(world: &mut World, record: &Rollout, after: &Rollout, changes: &[(Change, Option<Vec<u8>>)]) {
+    let Some(rules) = after.goal.as_ref().map(|goal| goal.rules).and_then(|rules| desired(world, rules)) else { return };
+    if rules.environment().policy.drift == DriftPolicy::Correct || record.overwrite_drift {
+        return;
+    }
+    for (change, _) in changes {
+        let found = world.store.keys.get(change.key.as_str());
+        if found.is_some_and(|found| Flags(found.flags).mark_of(record.identity.owner).is_none()) {
+            world.violated(format!("R10: {} was changed by hand and was written, and drift is only reported", change.key));
+        }
+    }
+}
+
+/// R9: a key that was repaired three times lately is not repaired again at once.
+fn repairs_are_patient(world: &mut World, save: Option<&Save>, changes: &[(Change, Option<Vec<u8>>)]) {
+    const WINDOW: i64 = 590_000;
+    const FIRST: i64 = 9_000;
+    let opens = save
+        .into_iter()
+        .flat_map(|save| &save.history)
+        .any(|line| line.intent == Intent::Repair && !world.store.history.contains_key(&line.generation));
+    if !opens {
+        return;
+    }
+    // Another clock's back-off is not trusted, and a restored record has forgotten it.
+    let exact = world.skew.iter().chain(&world.term_skew).all(|skew| *skew == 0) && world.restored_at == 0;
+    let now = world.now;
+    for (change, _) in changes {
+        let times = world.truth.repaired.entry(change.key.to_string()).or_default();
+        times.retain(|at| now - at < WINDOW);
+        let hasty = times.len() >= 3 && times.last().is_some_and(|last| now - last < FIRST);
+        times.push(now);
+        if hasty && exact {
+            world.violated(format!("R9: {} was repaired again without patience", change.key));
         }
     }
 }
@@ -231,7 +276,8 @@ fn complete_is_complete(world: &mut World, replica: usize, before: &Rollout, rec
         return;
     };
     let excepted = record.attempt.as_ref().map(|attempt| attempt.except.join(" ")).unwrap_or_default();
-    let report = state.environment().policy.drift == lockstep::domain::environment::DriftPolicy::Report;
+    let rules = desired(world, complete.rules).unwrap_or_else(|| Arc::clone(&state));
+    let report = [&state, &rules].iter().any(|state| state.environment().policy.drift == DriftPolicy::Report);
     for (key, entry) in state.entries() {
         let name = key.as_str();
         if world.edited.contains_key(name) || excepted.contains(name) || report {
@@ -332,6 +378,10 @@ fn attempts_are_allowed(world: &mut World, before: &Rollout, record: &Rollout) {
         }
         Intent::RollBack => {
             let asked = record.pin.is_some();
+            let back = before.attempt.as_ref().filter(|was| was.line.intent == Intent::RollBack && was.line.closed.is_none());
+            if !asked && back.is_some() {
+                world.violated(format!("R5: a rollback was rolled back, to {}", goal.revision.short()));
+            }
             if let Some(pin) = record.pin.as_ref().filter(|pin| before.pin.as_ref() != Some(pin)) {
                 world.truth.pinned.clone_from(&pin.seen);
             }
@@ -343,6 +393,17 @@ fn attempts_are_allowed(world: &mut World, before: &Rollout, record: &Rollout) {
     }
 }
 
+/// H5: a check that failed before, and that the commit leaves as it was, is no evidence against it.
+fn blames_no_baseline(world: &mut World, before: &Rollout, rejection: &Rejection) {
+    let good = before.last_good.as_ref().and_then(|good| desired(world, good.revision));
+    let Some((good, bad)) = good.zip(desired(world, rejection.revision)) else { return };
+    for name in &before.baseline {
+        if rejection.reason.starts_with(&format!("{name} failed")) && good.checks().get(name) == bad.checks().get(name) {
+            world.violated(format!("H5: {} was blamed for {name}, which failed before", rejection.revision.short()));
+        }
+    }
+}
+
 fn verdicts_are_honest(world: &mut World, before: &Rollout, record: &Rollout) {
     for rejection in &record.rejected {
         if before.rejection(rejection.digest).is_none() {
@@ -350,6 +411,7 @@ fn verdicts_are_honest(world: &mut World, before: &Rollout, record: &Rollout) {
             let known = world.origin.commits.get(&rejection.tip).map_or(world.now, |commit| commit.at);
             world.truth.rejected.insert(rejection.digest, known);
             let by_person = rejection.reason.contains("rolled back by");
+            blames_no_baseline(world, before, rejection);
             let after = world.truth.applied_at.saturating_add(1_000);
             if !by_person && (world.last_fail < after) && world.restored_at < world.truth.applied_at {
                 world.violated(format!("H4: {} was rejected without a failure after its apply", rejection.revision.short()));

@@ -1,10 +1,10 @@
 //! Planted bugs, one for each rule that timing can break. Every one must be noticed, or the invariants are too weak.
 
 use lockstep::domain::live::Fence;
-use lockstep::domain::plan::{Action, Change};
+use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::{Flags, Ownership};
 use lockstep::domain::revision::Generation;
-use lockstep::domain::rollout::{HeadView, Observation, Phase, Rollout, Step};
+use lockstep::domain::rollout::{HeadView, Observation, Phase, RepairLog, Rollout, Step};
 
 use crate::edges::Edge;
 
@@ -52,6 +52,18 @@ pub(crate) enum Bug {
     TrustsEveryStamp,
     /// A6: what a restored target has forgotten is given out again.
     OverlooksARestore,
+    /// H2, R9: after a repair the checks ask for the generation of the attempt.
+    ChecksTheOldGeneration,
+    /// H5: what failed before counts against the commit.
+    BlamesTheBaseline,
+    /// L2: a request that has its answer is carried out again.
+    AnswersTwice,
+    /// R5: a rollback that is unhealthy is taken for an advance.
+    RollsBackARollback,
+    /// R9: nobody remembers what was repaired.
+    RepairsWithoutBackOff,
+    /// R10: drift is put right whatever the policy says.
+    WritesDriftUnderReport,
     /// R7: writes go on when a newer commit is there, and the attempt is never closed.
     NeverClosesTheLine,
     /// A5: lines of history go by age alone.
@@ -59,7 +71,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -83,6 +95,12 @@ impl Bug {
         Self::OverlooksARestore,
         Self::NeverClosesTheLine,
         Self::ForgetsLinesThatKeysName,
+        Self::ChecksTheOldGeneration,
+        Self::BlamesTheBaseline,
+        Self::AnswersTwice,
+        Self::RollsBackARollback,
+        Self::RepairsWithoutBackOff,
+        Self::WritesDriftUnderReport,
     ];
 }
 
@@ -102,6 +120,14 @@ impl Planted<'_> {
             Bug::ForgetsTheFreeze if record.phase == Phase::Frozen => record.phase = Phase::HeldUnproven,
             Bug::ForgetsTheSuspension => record.suspension = None,
             Bug::ForgetsThePin => record.pin = None,
+            Bug::BlamesTheBaseline => record.baseline.clear(),
+            Bug::RepairsWithoutBackOff => record.repairs = RepairLog::default(),
+            Bug::WritesDriftUnderReport => record.overwrite_drift = true,
+            Bug::RollsBackARollback if record.phase == Phase::Verifying => {
+                if let Some(attempt) = &mut record.attempt {
+                    attempt.line.intent = Intent::Advance;
+                }
+            }
             Bug::TrustsEveryStamp => seen.led_since = lockstep::domain::time::Timestamp::from_millis(0),
             Bug::OverlooksARestore => {
                 seen.restored = false;

@@ -44,6 +44,8 @@ pub(crate) struct Content {
     /// The environment is not in the repository.
     pub(crate) retired: bool,
     pub(crate) report_drift: bool,
+    /// A check asks whether the service has read the generation that is live.
+    pub(crate) follows: bool,
     pub(crate) readme: u32,
 }
 
@@ -56,6 +58,7 @@ impl Content {
             broken: false,
             retired: false,
             report_drift: random.percent(10),
+            follows: random.percent(40),
             readme: 0,
         };
         for name in ["a", "b", "c", "d", "e"] {
@@ -90,6 +93,11 @@ impl Content {
             if self.checked {
                 let check = "kind: tcp\nservice: build\ninterval: 1s\ntimeout: 500ms\n";
                 files.push(("environments/test/checks/build.yaml".into(), check.into()));
+                if self.follows {
+                    let check = "kind: http\nservice: build\npath: /generation\nexpect: {body: \"${lockstep.generation}\"}\ninterval: 1s\n\
+                                 timeout: 500ms\n";
+                    files.push(("environments/test/checks/generation.yaml".into(), check.into()));
+                }
             }
         }
         FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))

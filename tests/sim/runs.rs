@@ -221,8 +221,12 @@ fn came_to_rest(world: &mut World) {
             if goal != Some(state.revision_digest()) {
                 world.violated("liveness: steady on something else than the head");
             }
-            if content.report_drift {
-                return;
+            let rules = record.goal.as_ref().and_then(|goal| invariants::desired(world, goal.rules));
+            if rules.is_none_or(|rules| rules.environment().policy != state.environment().policy) {
+                world.violated("liveness: steady under other rules than the head's");
+            }
+            if record.reason.contains("failing now: generation") {
+                world.violated("liveness: a check asks for a generation that nothing shows");
             }
             let wrong: Vec<String> = state
                 .entries()
@@ -232,6 +236,8 @@ fn came_to_rest(world: &mut World) {
                 })
                 .map(|(key, _)| key.to_string())
                 .filter(|key| !record.repairs.contested.keys().any(|contested| contested.as_str() == key))
+                // What somebody changed stays so under `drift: report`; everything else is as the head says there too.
+                .filter(|key| !(content.report_drift && world.edited.contains_key(key)))
                 .collect();
             let held: Vec<&String> = wrong
                 .iter()

@@ -68,7 +68,11 @@ fn commit(world: &mut World) {
         }
         9..=11 => content.health = *world.random.pick(&[Health::Bad, Health::Bad, Health::Flapping, Health::Unknown]),
         12..=14 => content.health = Health::Good,
-        15 => content.readme += 1,
+        15 => match world.random.below(4) {
+            0 => content.report_drift = !content.report_drift,
+            1 => content.follows = !content.follows,
+            _ => content.readme += 1,
+        },
         16 => content.broken = !content.broken,
         17 => {
             content.checked = !content.checked;

@@ -8,7 +8,7 @@ use lockstep::domain::name::KeyPath;
 use lockstep::domain::plan::{Action, Change};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::{Generation, Revision, ValueDigest};
-use lockstep::domain::rollout::{Answer, HistoryLine, Kept, Request, RequestId, Retention, Rollout, Save};
+use lockstep::domain::rollout::{Answer, HistoryLine, Kept, Phase, Request, RequestId, Retention, Rollout, Save};
 
 use crate::invariants;
 use crate::random::Random;
@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) sessions: u64,
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) skew: Vec<i64>,
+    /// The same when each replica's term began: its clock goes by that.
+    pub(crate) term_skew: Vec<i64>,
     /// How often each replica was started.
     pub(crate) starts: Vec<u64>,
     /// A replica that died comes back then.
@@ -99,6 +101,8 @@ pub(crate) struct World {
     pub(crate) edited: BTreeMap<String, i64>,
     /// What the service's health followed before its keys last changed, and when they did.
     pub(crate) health_before: (Option<Vec<u8>>, i64),
+    /// The generation that was wholly written before the last one, the last one, and when it was.
+    pub(crate) shown: (Generation, Generation, i64),
     pub(crate) last_fail: i64,
     pub(crate) last_unknown: i64,
     pub(crate) last_write: i64,
@@ -145,6 +149,7 @@ impl World {
             sessions: 0,
             mirrors: vec![Mirror::default(); REPLICAS],
             skew: vec![0; REPLICAS],
+            term_skew: vec![0; REPLICAS],
             starts: vec![0; REPLICAS],
             dead_until: vec![0; REPLICAS],
             paused_until: vec![0; REPLICAS],
@@ -155,6 +160,7 @@ impl World {
             denied: None,
             edited: BTreeMap::new(),
             health_before: (None, 0),
+            shown: (Generation::default(), Generation::default(), 0),
             last_fail: 0,
             last_unknown: 0,
             last_write: 0,
@@ -235,6 +241,23 @@ impl World {
         if key == "config/health" && self.now - self.health_before.1 > REACTION {
             self.health_before = (self.store.keys.get(key).map(|stored| stored.value.clone()), self.now);
         }
+    }
+
+    /// Whether the service has read this generation: it takes a while to notice a new one.
+    pub(crate) fn follows(&mut self, asked: &str) -> Finding {
+        let (before, last, since) = self.shown;
+        let read = if self.now - since < REACTION { before } else { last };
+        if self.now < self.blind_until {
+            return Finding::Unknown { because: "the checker is blind".to_owned() };
+        }
+        if read.to_string() == asked && self.now >= self.sick_until {
+            return Finding::Pass;
+        }
+        // A controller that does not lead any more may ask for an old one: that says nothing about the goal.
+        if self.record().and_then(|record| record.goal.as_ref()).is_some_and(|goal| goal.generation.to_string() == asked) {
+            self.last_fail = self.now;
+        }
+        Finding::Fail { because: format!("it has read {read}, not {asked}") }
     }
 
     /// What a check of the service finds now.
@@ -330,6 +353,9 @@ impl World {
                 self.store.history.insert(line.generation, line.clone());
             }
             for answer in &save.answers {
+                if self.store.requests.get(&answer.id).is_none_or(|(_, known)| known.is_some()) {
+                    self.violated(format!("L2: the request {} was answered again", answer.id));
+                }
                 self.truth.answered(self.now, self.store.requests.get(&answer.id).map(|(request, _)| request));
                 if let Some((_, slot)) = self.store.requests.get_mut(&answer.id) {
                     *slot = Some(answer.clone());
@@ -340,6 +366,10 @@ impl World {
             self.note(format!("replica {replica}: {} {goal} {reason}", phase.word()));
             self.store.record = Some((save.record.clone(), index));
             fence = index;
+            let goal = save.record.goal.as_ref().map(|goal| goal.generation).unwrap_or_default();
+            if save.record.repair.is_none() && save.record.phase != Phase::Applying && goal != self.shown.1 {
+                self.shown = (self.shown.1, goal, self.now);
+            }
         }
         invariants::after_write(self, replica, save.is_some());
         Ok((fence, written))

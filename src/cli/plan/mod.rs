@@ -128,7 +128,7 @@ fn is_sensitive(look: &Look, key: &KeyPath) -> bool {
 }
 
 fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
-    let Look { record, live, desired, before: _, preview: Preview { plan, hindrance, in_step } } = look;
+    let Look { record, live, desired, before: _, preview: Preview { plan, hindrance, in_step, loosened } } = look;
     let changes = plan.changes.iter().map(|change| {
         let key = &change.key;
         let sensitive = is_sensitive(look, key);
@@ -161,6 +161,7 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         unmanageable: live.unmanageable.iter().map(|key| clean(key)).collect(),
         checks: Some(desired.checks().len()),
         refusal: hindrance.as_ref().map(|note| view::Refusal { verdict: note.verdict.word(), text: clean(&note.text) }),
+        loosened: loosened.clone(),
         in_step: *in_step,
         ..named
     }

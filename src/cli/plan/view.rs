@@ -62,6 +62,9 @@ pub(super) struct Environment {
     pub(super) checks: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refusal: Option<Refusal>,
+    /// Limits that count from the revision after this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) loosened: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +164,7 @@ impl Environment {
             unmanageable: Vec::new(),
             checks: None,
             refusal: None,
+            loosened: Vec::new(),
             note: None,
             error: None,
             in_step: false,
@@ -191,6 +195,9 @@ impl Environment {
         }
         if let Some(Refusal { verdict, text }) = &self.refusal {
             page.line(format_args!("  {} {text}", format!("not applied ({verdict}):").style(Style::new().red().bold())));
+        }
+        for limit in &self.loosened {
+            page.line(format_args!("  {}", limit.style(Style::new().yellow())));
         }
         if self.state == State::Changes && !self.initialised {
             page.line(

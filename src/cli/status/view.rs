@@ -157,7 +157,8 @@ impl Environment {
     ) -> Self {
         let proven = record.goal.as_ref().is_some_and(|goal| {
             record.last_good.as_ref().is_some_and(|good| good.digest == goal.digest)
-                && !matches!(record.phase, Phase::Applying | Phase::Verifying)
+                && record.unproven.is_none()
+                && !matches!(record.phase, Phase::Applying | Phase::Verifying | Phase::Frozen)
         });
         let attempt = record.attempt.as_ref().map(|attempt| {
             let line = &attempt.line;
@@ -372,5 +373,32 @@ impl Environment {
         for key in except {
             page.field("except", key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rollout::Unproven;
+    use crate::domain::rollout::tests::rollout_after;
+
+    #[track_caller]
+    fn check(sentence: &str, expected: (Phase, Option<Unproven>), proven: bool) {
+        let record = rollout_after(sentence);
+        let name = &record.identity.environment;
+        let view = Environment::of(name, String::new(), &record, &Subjects(BTreeMap::new()), None, 0);
+        assert_eq!((record.phase, record.unproven), expected);
+        assert_eq!(view.proven, proven, "{sentence}");
+    }
+
+    #[test]
+    fn last_good_is_proven_only_while_it_is_wholly_there_and_well() {
+        check("commit good, settle", (Phase::Steady, None), true);
+        check(
+            "commit @drift=report, settle, commit a=2 bad, wait 10, by hand a=9, settle",
+            (Phase::HeldUnproven, Some(Unproven::Except)),
+            false,
+        );
+        check("commit good, settle, build sick, wait 1, commit a=2, settle", (Phase::Frozen, None), false);
     }
 }

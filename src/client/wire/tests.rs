@@ -246,8 +246,14 @@ fn overgrown() -> Rollout {
     let digest = RevisionDigest::of([]);
     let at = Timestamp::from_millis(1_790_000_000_123);
     let long = "\"\u{1}ü\n".repeat(100_000);
-    let reached =
-        Reached { revision, tip, state: StateDigest::of([]), digest, generation: Generation::new(Generation::MAX).unwrap(), rules: tip };
+    let reached = Reached {
+        revision,
+        tip,
+        state: StateDigest::of([]),
+        digest,
+        generation: Generation::new(Generation::MAX).unwrap(),
+        rules: tip,
+    };
     let line = HistoryLine {
         generation: Generation::default(),
         intent: Intent::RollBack,
@@ -352,8 +358,14 @@ fn the_stored_form_is_held_because_other_versions_of_lockstep_read_it() {
     let mut record = Rollout::new(identity(513));
     let revision = Revision::from_bytes([0x1a; 20]);
     let state = StateDigest::of([]);
-    record.goal =
-        Some(Reached { revision, tip: revision, state, digest: RevisionDigest::of([]), generation: Generation::default(), rules: revision });
+    record.goal = Some(Reached {
+        revision,
+        tip: revision,
+        state,
+        digest: RevisionDigest::of([]),
+        generation: Generation::default(),
+        rules: revision,
+    });
     record.attempted = record.goal.clone().into_iter().collect();
     record.suspension = Some(Suspension {
         until: Some(Timestamp::from_millis(1_790_000_000_123)),

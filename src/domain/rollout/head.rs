@@ -46,6 +46,8 @@ pub struct Preview {
     pub hindrance: Option<HeadNote>,
     /// The environment's goal says the same.
     pub in_step: bool,
+    /// Limits that the revision loosens: what they were and what they will be. They count from the revision after it (rule G4).
+    pub loosened: Vec<String>,
 }
 
 impl Rollout {
@@ -143,21 +145,37 @@ impl Rollout {
     /// same judgement, plan and guard as in [`Rollout::decide`] speak here, so that what is shown is what will be done.
     #[must_use]
     pub fn preview(&self, revision: Revision, desired: &DesiredState, seen: &Observation<'_>) -> Preview {
-        let candidate = match self.judge_head(seen) {
+        let loosened = self.loosened(desired, seen);
+        let suspended = || self.is_suspended(seen.now).then(|| self.suspended_note(revision));
+        match self.judge_head(seen) {
             Judgement::InStep => {
-                let plan = self.plan(Intent::Repair, revision, desired, self.next_generation(seen), seen);
-                let hindrance = self.is_suspended(seen.now).then(|| self.suspended_note(revision));
-                return Preview { plan, hindrance, in_step: true };
+                // An attempt that is not over goes on as what it is; its keys are repaired only afterwards.
+                let open = self.attempt.as_ref().filter(|attempt| attempt.line.closed.is_none() && attempt.applied.is_none());
+                let intent = open.map_or(Intent::Repair, |attempt| attempt.line.intent);
+                let leave = self.repairs.waiting(seen.now).filter(|_| intent == Intent::Repair).collect();
+                let plan = self.plan_leaving(&leave, intent, revision, desired, self.next_generation(seen), seen);
+                Preview { plan, hindrance: suspended(), in_step: true, loosened }
             }
             Judgement::NotFollowed(note) => {
                 let (plan, _) = self.weigh(&Candidate { tip: revision, desired, retried: false }, seen);
-                return Preview { plan, hindrance: Some(note), in_step: false };
+                Preview { plan, hindrance: Some(note), in_step: false, loosened }
             }
-            Judgement::Candidate(candidate) => candidate,
-        };
-        let (plan, refusal) = self.weigh(&candidate, seen);
-        let suspended = || self.is_suspended(seen.now).then(|| self.suspended_note(revision));
-        Preview { plan, hindrance: refusal.or_else(suspended), in_step: false }
+            Judgement::Candidate(candidate) => {
+                let (plan, refusal) = self.weigh(&candidate, seen);
+                Preview { plan, hindrance: refusal.or_else(suspended), in_step: false, loosened }
+            }
+        }
+    }
+
+    /// The limits that a revision loosens, in words.
+    fn loosened(&self, desired: &DesiredState, seen: &Observation<'_>) -> Vec<String> {
+        let Some(live) = self.complete.as_ref().and_then(|reached| seen.books.of(reached)) else { return Vec::new() };
+        let (now, new) = (&live.environment().policy.deletes, &desired.environment().policy.deletes);
+        [("deletes.at_most", now.at_most, new.at_most), ("deletes.at_most_percent", now.at_most_percent, new.at_most_percent)]
+            .iter()
+            .filter(|(_, now, new)| new > now)
+            .map(|(limit, now, new)| format!("{limit} is loosened from {now} to {new}; that counts from the next revision on"))
+            .collect()
     }
 
     /// What the last failure says against advancing now, although the guard has nothing against it.

@@ -14,18 +14,20 @@ mod sampled;
 mod repairing;
 mod applying;
 mod verifying;
+mod ailing;
 mod resting;
 mod asked;
 
+pub use ailing::Ailing;
 pub use head::Preview;
 pub use observation::{Books, HeadView, Observation, Trouble, TroubleKind};
 pub use record::{
     Attempt, Closed, Contested, HeadNote, HeadVerdict, HistoryLine, Identity, Outcome, Phase, Pin, Proof, Reached,
     RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, TargetId, Unproven,
 };
-pub use sampled::{LogSubject, SampleSubject};
 pub use request::{Answer, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
+pub use sampled::{LogSubject, SampleSubject};
 
 use super::live::Fence;
 use super::plan::Plan;
@@ -156,4 +158,4 @@ impl Step {
 }
 
 #[cfg(test)]
-pub(in crate::domain) mod tests;
+pub(crate) mod tests;

@@ -52,10 +52,7 @@ impl Rollout {
     }
 
     /// Checks that failed all along while the environment stood on last good: not the next commit's fault (rule H5).
-    pub(super) fn failing_on_last_good(
-        &self,
-        seen: &Observation<'_>,
-    ) -> Option<BTreeSet<CheckName>> {
+    pub(super) fn failing_on_last_good(&self, seen: &Observation<'_>) -> Option<BTreeSet<CheckName>> {
         let desired = seen.books.of(self.standing_on_last_good()?)?;
         Some(seen.health.failing_throughout(desired.environment().policy.rollout.fail_after))
     }
@@ -149,7 +146,15 @@ impl Rollout {
 
     /// Stays on a goal that is not proven.
     pub(super) fn hold_unproven(&self, why: Unproven, text: &str, seen: &Observation<'_>) -> Step {
+        self.hold_except(why, text, Vec::new(), seen)
+    }
+
+    /// The same, because of these keys.
+    pub(super) fn hold_except(&self, why: Unproven, text: &str, except: Vec<String>, seen: &Observation<'_>) -> Step {
         let mut record = self.clone();
+        if let Some(attempt) = record.attempt.as_mut().filter(|_| !except.is_empty()) {
+            attempt.except = except;
+        }
         record.phase = Phase::HeldUnproven;
         record.unproven = Some(why);
         text.clone_into(&mut record.reason);

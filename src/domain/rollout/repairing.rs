@@ -119,7 +119,7 @@ impl Contested {
 
 impl RepairLog {
     /// Contested keys that are not due.
-    fn waiting(&self, now: Timestamp) -> impl Iterator<Item = KeyPath> {
+    pub(super) fn waiting(&self, now: Timestamp) -> impl Iterator<Item = KeyPath> {
         self.contested.iter().filter(move |(_, contested)| contested.waits(now)).map(|(key, _)| key.clone())
     }
 

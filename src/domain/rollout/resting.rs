@@ -5,12 +5,9 @@ use super::head::{Hindrance, Judgement};
 use super::observation::{HeadView, Observation, TroubleKind};
 use super::record::{HeadNote, HeadVerdict, Phase, Rollout, Unproven};
 use crate::domain::desired::DesiredState;
-use crate::domain::environment::DriftPolicy;
 use crate::domain::health::HealthVerdict;
-use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::time::Timestamp;
-use crate::domain::words::count;
 
 impl Rollout {
     /// The step while the phase is one of rest.
@@ -149,36 +146,6 @@ impl Rollout {
                 if self.phase == Phase::HeldAfterRollback { Phase::HeldAfterRollback } else { Phase::Steady }
             }
         }
-    }
-
-    /// What is not as it should be although nothing is done about it: late failures, reported drift, contested keys.
-    fn ailments(&self, goal: Option<&DesiredState>, seen: &Observation<'_>) -> String {
-        let Some(desired) = goal else { return String::new() };
-        let policy = &desired.environment().policy;
-        let mut texts = Vec::new();
-        let failing: Vec<String> = seen
-            .health
-            .failing_throughout(policy.rollout.fail_after)
-            .into_iter()
-            .filter(|name| desired.checks().contains_key(name))
-            .map(|name| name.to_string())
-            .collect();
-        if !failing.is_empty() {
-            texts.push(format!("failing now: {}", failing.join(", ")));
-        }
-        if policy.drift == DriftPolicy::Report
-            && let Some(goal) = &self.goal
-        {
-            let plan = self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen);
-            if let Some(first) = plan.drifted.first() {
-                texts.push(format!("drift is reported only: {}, {first} among them", count(plan.drifted.len(), "key")));
-            }
-        }
-        let contested: Vec<&str> = self.repairs.contested.keys().take(3).map(KeyPath::as_str).collect();
-        if !contested.is_empty() {
-            texts.push(format!("contested, repaired with back-off: {}", contested.join(", ")));
-        }
-        texts.join("; ")
     }
 
     fn due(&self, goal: Option<&DesiredState>, seen: &Observation<'_>) -> Option<Timestamp> {

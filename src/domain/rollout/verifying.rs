@@ -9,6 +9,20 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::time::Timestamp;
 
+/// What keeps a healthy goal from being proven.
+pub(super) struct Obstacle {
+    why: Unproven,
+    text: String,
+    /// The keys that were left, with why.
+    except: Vec<String>,
+}
+
+impl Obstacle {
+    const fn new(why: Unproven, text: String) -> Self {
+        Self { why, text, except: Vec::new() }
+    }
+}
+
 impl Rollout {
     /// The step while the phase is `Verifying`.
     pub(super) fn while_verifying(&self, seen: &Observation<'_>) -> Step {
@@ -51,7 +65,7 @@ impl Rollout {
     fn passed(&self, attempt: &Attempt, desired: &DesiredState, seen: &Observation<'_>) -> Step {
         match self.obstacle_to_proof(attempt, desired, seen) {
             None => self.prove(seen),
-            Some((why, text)) => self.hold_unproven(why, &text, seen),
+            Some(Obstacle { why, text, except }) => self.hold_except(why, &text, except, seen),
         }
     }
 
@@ -61,9 +75,12 @@ impl Rollout {
         attempt: &Attempt,
         desired: &DesiredState,
         seen: &Observation<'_>,
-    ) -> Option<(Unproven, String)> {
+    ) -> Option<Obstacle> {
         if desired.is_empty() {
-            return Some((Unproven::Empty, "the desired state is empty; it is never taken for last good".to_owned()));
+            return Some(Obstacle::new(
+                Unproven::Empty,
+                "the desired state is empty; it is never taken for last good".to_owned(),
+            ));
         }
         let goal = self.goal.as_ref()?;
         let plan = self.plan(attempt.line.intent, goal.revision, desired, goal.generation, seen);
@@ -73,18 +90,20 @@ impl Rollout {
             let unwritten = plan.changes.iter().take(5).map(|change| format!("{} (could not be written)", change.key));
             let mut kept = super::applying::except(&plan);
             kept.extend(unwritten.filter(|_| rolling_back));
-            let kept = kept.join(", ");
             let what = if rolling_back { "rolled back" } else { "applied" };
-            return Some((Unproven::Except, format!("{what} except {kept}")));
+            let text = format!("{what} except {}", kept.join(", "));
+            return Some(Obstacle { except: kept, ..Obstacle::new(Unproven::Except, text) });
         }
         let fresh: Vec<&str> =
             plan.drifted.iter().filter(|key| !attempt.drifted_before.contains(*key)).map(KeyPath::as_str).take(5).collect();
         if !fresh.is_empty() && rolling_back {
             let text = format!("rolled back except {} (changed by hand, and drift is only reported here)", fresh.join(", "));
-            return Some((Unproven::Except, text));
+            let except = fresh.iter().map(|key| format!("{key} (changed by hand)")).collect();
+            return Some(Obstacle { except, ..Obstacle::new(Unproven::Except, text) });
         }
         if !fresh.is_empty() {
-            return Some((Unproven::Drifted, format!("healthy, but changed by hand meanwhile: {}", fresh.join(", "))));
+            let text = format!("healthy, but changed by hand meanwhile: {}", fresh.join(", "));
+            return Some(Obstacle::new(Unproven::Drifted, text));
         }
         None
     }

@@ -202,6 +202,20 @@ fn the_guard_speaks_in_the_plan() {
     assert_eq!(environment["counts"]["deleted"], 79);
     assert!(environment["refusal"]["text"].as_str().unwrap().contains("79 of 80 keys"), "{environment}");
     assert!(stage.run(&["apply", "--once"]).exits(1).out.contains("79 of 80 keys"));
+    // A limit that the same commit loosens does not count for it.
+    let loose = "layers: [base]\ndeletes: {at_most: 500, at_most_percent: 100}\n";
+    stage.repo.commit("And loosen", &[(ENVIRONMENT.0, loose)]);
+    let plan = stage.run(&["plan", "--output", "json"]).exits(3).json();
+    let environment = &plan["environments"][0];
+    assert!(environment["refusal"]["text"].as_str().unwrap().contains("79 of 80 keys"), "{environment}");
+    assert_eq!(
+        environment["loosened"],
+        serde_json::json!([
+            "deletes.at_most is loosened from 50 to 500; that counts from the next revision on",
+            "deletes.at_most_percent is loosened from 20 to 100; that counts from the next revision on",
+        ])
+    );
+    assert!(stage.run(&["plan"]).exits(3).out.contains("deletes.at_most is loosened from 50 to 500"));
     stage.run(&["release", "test", "--allow-deletes", "79"]).exits(0);
     stage.run(&["apply", "--once"]).exits(0);
     assert_eq!(stage.live().len(), 1);

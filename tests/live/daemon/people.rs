@@ -1,6 +1,7 @@
 //! Verbs of another process while a controller leads: they go through requests, and it carries them out.
 
-use super::site::{APP, Running, app};
+use super::site::{APP, MANY, Running, app, many};
+use crate::support::{Agent, eventually};
 
 #[test]
 fn people_act_from_another_process_and_plan_says_what_is_different() {
@@ -36,4 +37,25 @@ fn people_act_from_another_process_and_plan_says_what_is_different() {
     assert_eq!(it.site.status()["requests_waiting"], 0);
     it.site.repo.commit("Three", &[(APP, &app("three"))]);
     it.site.until_steady();
+}
+
+#[test]
+fn a_suspension_stops_a_large_apply_part_way_and_resuming_finishes_it() {
+    const LARGE: usize = 6_000;
+    let mut it = Running::start();
+    it.site.repo.commit("Large", &[(MANY, &many(LARGE, "x"))]);
+    let written = |agent: &Agent| agent.tree("config/many/").len();
+    eventually("some of it is written", || written(&it.agent) > 0);
+    it.site.run(&["suspend", "test", "--reason", "stop it"]).exits(0);
+    let (before, status) = (written(&it.agent), it.site.status());
+    assert!(before < LARGE, "the apply was over before it could be stopped");
+    assert_eq!(status["suspension"]["reason"], "stop it", "{status:#}");
+    assert_eq!(status["phase"], "applying", "{status:#}");
+    // A look at everything, and still nothing is written.
+    it.agent.put("config/of-others", b"x");
+    it.site.run(&["status", "test"]).exits(0);
+    assert_eq!(written(&it.agent), before);
+    it.site.run(&["resume", "test"]).exits(0);
+    it.site.until_steady();
+    assert_eq!(written(&it.agent), LARGE);
 }

@@ -99,3 +99,34 @@ fn a_commit_is_in_consul_within_a_second_without_a_poll() {
     // Of three, so that what else this machine does in the meantime decides nothing.
     assert!(fastest < Duration::from_secs(1), "{fastest:?}");
 }
+
+#[test]
+fn each_turn_of_a_story_is_one_event_in_the_log() {
+    let mut it = Running::start();
+    it.agent.put("config/app/version", b"by hand");
+    it.site.until("the repair", |_| it.site.outcomes().last().is_some_and(|outcome| outcome == "repaired"));
+    it.release(BAD);
+    it.site.until("taken back", |status| status["phase"] == "held-after-rollback");
+    let log = it.controller.log();
+    let events: Vec<&str> =
+        log.lines().filter_map(|line| line.split_once("event=\"")?.1.split_once('"')).map(|(event, _)| event).collect();
+    assert_eq!(
+        events,
+        [
+            "lease-gained",
+            "rollout-started",
+            "applied",
+            "proven",
+            "rollout-started",
+            "drift-repaired",
+            "rollout-started",
+            "applied",
+            "rollback-started",
+            "unhealthy",
+            "applied",
+            "rollback-finished",
+            "head-not-followed"
+        ],
+        "{log}"
+    );
+}

@@ -19,4 +19,4 @@ mod baseline;
 mod properties;
 
 use script::check;
-pub(in crate::domain) use script::rollout_after;
+pub(crate) use script::rollout_after;

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::world::World;
-use crate::domain::rollout::{Phase, Rollout, Unproven};
+use crate::domain::plan::Plan;
+use crate::domain::rollout::{Phase, Rollout, Step, Unproven};
 
 /// Steps that meet each other in every order. `pass` and `tick` are many, so that things are caught half-way.
 const STEPS: &[&str] = &[
@@ -96,6 +97,27 @@ proptest! {
     #[test]
     fn no_story_breaks_a_border(story in prop::collection::vec(0..STEPS.len(), 0..30)) {
         tell(&story);
+    }
+
+    /// What is shown of the branch head is what the passes write, as long as nothing but the plan decides.
+    #[test]
+    fn what_a_plan_shows_is_what_is_written(story in prop::collection::vec(0..STEPS.len(), 0..30)) {
+        let mut world = tell(&story);
+        for _ in 0..20 {
+            let Some(preview) = world.preview() else { break };
+            match world.decided() {
+                Step::Apply(apply) => {
+                    let keys = |plan: &Plan| plan.changes.iter().map(|change| (change.key.clone(), change.action)).collect::<Vec<_>>();
+                    prop_assert_eq!(keys(&apply.plan), keys(&preview.plan));
+                    break;
+                }
+                Step::Wait(_) => {
+                    prop_assert!(preview.plan.is_empty() || preview.hindrance.is_some(), "{:?}", preview);
+                    break;
+                }
+                Step::Record(_) => drop(world.pass()),
+            }
+        }
     }
 
     /// Records that no story gives, such as an older release could have left behind: a decision is still made.

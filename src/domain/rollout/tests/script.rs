@@ -29,7 +29,7 @@ pub(in crate::domain) fn check(sentence: &str, expected: Expect) {
 
 /// The record at the end of a sentence.
 #[track_caller]
-pub(in crate::domain) fn rollout_after(sentence: &str) -> Rollout {
+pub(crate) fn rollout_after(sentence: &str) -> Rollout {
     run(sentence).0.record
 }
 

@@ -14,8 +14,8 @@ use crate::domain::plan::{Action, Change, Intent};
 use crate::domain::resource::{Flags, OwnerId};
 use crate::domain::revision::{Generation, Revision, ValueDigest};
 use crate::domain::rollout::{
-    Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Request, RequestId, Rollout, Save, Step, TargetId, Trouble,
-    TroubleKind, Verb,
+    Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Preview, Request, RequestId, Rollout, Save,
+    Step, TargetId, Trouble, TroubleKind, Verb,
 };
 use crate::domain::time::Timestamp;
 
@@ -257,13 +257,14 @@ impl World {
     /// of, every other program goes by the key `health`.
     fn answer(&self, kind: &CheckKind) -> Finding {
         let fail = || Finding::Fail { because: "got 503".to_owned() };
-        match kind {
-            CheckKind::Exec { program, .. } if program == "rotten" => return fail(),
-            CheckKind::Exec { program, subject } if program == "generation" => {
-                let asked = subject.map(|(_, generation)| generation);
-                return if asked == Some(self.shown) { Finding::Pass } else { fail() };
+        if let CheckKind::Exec { program, subject } = kind {
+            let asked = subject.map(|(_, generation)| generation);
+            match program.as_str() {
+                "rotten" => return fail(),
+                "generation" if asked == Some(self.shown) => return Finding::Pass,
+                "generation" => return fail(),
+                _ => {}
             }
-            _ => {}
         }
         match self.values.get("health").map_or("good", String::as_str) {
             "bad" => fail(),
@@ -280,24 +281,43 @@ impl World {
         record.align(health, health_of, &desired, Duration::ZERO, *led_since, *now);
     }
 
-    /// The step that follows from looking now; the same look gives the same step.
-    pub(super) fn decided(&mut self) -> Step {
-        self.align_health();
-        let books = self.books();
-        let seen = Observation {
+    fn seen<'a>(&'a self, books: &'a Books) -> Observation<'a> {
+        Observation {
             now: self.now,
             led_since: self.led_since,
             settle: Duration::ZERO,
             rights: self.rights,
             head: self.head(),
-            books: &books,
+            books,
             live: &self.live,
             health: &self.health,
             requests: &self.requests,
             trouble: self.trouble.as_ref(),
             remembered: self.remembered,
             restored: self.restored,
-        };
+        }
+    }
+
+    /// What a plan of the branch head shows; none where more than the plan decides about what is written: an attempt or a repair
+    /// is under way, a write failed, somebody asks for something.
+    pub(super) fn preview(&self) -> Option<Preview> {
+        let HeadView::At(tip) = self.head() else { return None };
+        let under_way = self.record.repair.is_some()
+            || matches!(self.record.phase, Phase::Applying | Phase::Verifying)
+            || self.record.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none());
+        if under_way || self.trouble.is_some() || !self.requests.is_empty() || self.restored {
+            return None;
+        }
+        let books = self.books();
+        let desired = self.desired(tip)?;
+        Some(self.record.preview(tip, &desired, &self.seen(&books)))
+    }
+
+    /// The step that follows from looking now; the same look gives the same step.
+    pub(super) fn decided(&mut self) -> Step {
+        self.align_health();
+        let books = self.books();
+        let seen = self.seen(&books);
         let step = self.record.decide(&seen);
         assert_eq!(step, self.record.decide(&seen), "the same look gives the same step");
         step
