@@ -9,7 +9,7 @@ use super::observe;
 use super::once::{News, Once};
 use super::together::together;
 use crate::domain::check::Check;
-use crate::domain::health::{Finding, HealthLog, Sample};
+use crate::domain::health::{Finding, Sample};
 use crate::domain::rollout::HeadView;
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Probe, Scheduler as _, Source, Target};
@@ -32,23 +32,19 @@ impl<S: Source, T: Target, P: Probe> Once<'_, S, T, P> {
     ) -> Result<(), EdgeError> {
         let record = observe::record(memory, self.target).await?.record;
         let (head, books, _) = observe::repository(&record, memory, self.source).await?;
-        let (Some(good), Some(attempt), HeadView::At(tip)) = (record.standing_on_last_good(), &record.attempt, head) else {
-            return Ok(());
-        };
+        let (Some(good), HeadView::At(tip)) = (record.standing_on_last_good(), head) else { return Ok(()) };
         let (Some(desired), Some(wanted)) = (books.of(good), books.desired.get(&tip)) else { return Ok(()) };
         let settle = self.target.character().settle;
-        let from = record.samples_count_from(desired, settle, led_since, clock.now());
-        if wanted.revision_digest() == good.digest || desired.checks().is_empty() || from > clock.now() {
+        record.align(&mut memory.health, &mut memory.health_of, desired, settle, led_since, clock.now());
+        let too_early = memory.health.start() > clock.now();
+        if wanted.revision_digest() == good.digest || desired.checks().is_empty() || too_early {
             return Ok(());
         }
         let often = desired.environment().policy.rollout.fail_after.max(1);
         tell(News::Waiting("sampling the checks of last good, so that what fails already does not count against the commit"));
-        let checks = desired.checks().values().map(|check| check.filled(&good.revision, attempt.line.generation));
-        let sampled = together(checks.map(|check| self.sample_until_it_passes(check, often, clock))).await;
-        let mut health = HealthLog::counting_from(from);
-        sampled.iter().flatten().for_each(|sample| health.take(sample));
-        memory.health = health;
-        memory.health_of = Some((attempt.line.generation, attempt.applied, led_since));
+        let sampled =
+            together(record.checks_asked(desired).map(|check| self.sample_until_it_passes(check, often, clock))).await;
+        sampled.iter().flatten().for_each(|sample| memory.health.take(sample));
         Ok(())
     }
 
