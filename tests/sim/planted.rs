@@ -120,7 +120,7 @@ impl Planted<'_> {
             Bug::ForgetsTheFreeze if record.phase == Phase::Frozen => record.phase = Phase::HeldUnproven,
             Bug::ForgetsTheSuspension => record.suspension = None,
             Bug::ForgetsThePin => record.pin = None,
-            Bug::BlamesTheBaseline => record.baseline.clear(),
+            Bug::BlamesTheBaseline if record.phase == Phase::Verifying => record.baseline.clear(),
             Bug::RepairsWithoutBackOff => record.repairs = RepairLog::default(),
             Bug::WritesDriftUnderReport => record.overwrite_drift = true,
             Bug::RollsBackARollback if record.phase == Phase::Verifying => {

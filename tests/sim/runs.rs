@@ -121,6 +121,7 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
             if now >= started + STORM + CALM || world.violations.len() > 3 {
                 break;
             }
+            scenario::fight_on(&mut world);
             if now >= next_event && !calmed {
                 next_event = now + 500 + i64::try_from(world.random.below(15_000)).unwrap();
                 match scenario::happen(&mut world) {

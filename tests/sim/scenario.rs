@@ -48,6 +48,7 @@ pub(crate) fn calm(world: &mut World) {
     world.blind_until = 0;
     world.sick_until = 0;
     world.denied = None;
+    world.fight = None;
     world.paused_until.fill(0);
     world.note("calm from here on");
     for verb in [Verb::Resume, Verb::Release { revision: None, allow_deletes: None, overriding: false }] {
@@ -148,8 +149,9 @@ fn rewind(world: &mut World) {
 
 fn by_hand(world: &mut World) {
     let key = *world.random.pick(&KEYS);
-    match world.random.below(6) {
+    match world.random.below(7) {
         0 => world.edit(key, None),
+        6 => world.fight = Some((key, world.now, world.now + 25_000)),
         1 | 2 => {
             let value = world.random.below(9).to_string().into_bytes();
             world.edit(key, Some((value, 0)));
@@ -184,6 +186,17 @@ fn by_hand(world: &mut World) {
     }
 }
 
+/// Somebody who writes a key whenever it was put right.
+pub(crate) fn fight_on(world: &mut World) {
+    let Some((key, next, until)) = world.fight else { return };
+    if world.now >= until {
+        world.fight = None;
+    } else if world.now >= next {
+        world.fight = Some((key, world.now + 2_500, until));
+        world.edit(key, Some((b"mine".to_vec(), 0)));
+    }
+}
+
 fn outage(world: &mut World) {
     let lasts = 1_000 * i64::try_from(5 + world.random.below(60)).unwrap();
     if world.random.percent(50) {
@@ -199,7 +212,9 @@ fn outage(world: &mut World) {
 fn crash(world: &mut World) -> Event {
     let replica = world.random.below(crate::world::REPLICAS);
     world.note(format!("replica {replica} dies"));
-    if world.random.percent(25) {
+    // Soon after a forced push it takes the last copy of the old commits with it.
+    let chance = if world.now - world.truth.rewound_at < 60_000 { 80 } else { 25 };
+    if world.random.percent(chance) {
         world.mirrors[replica] = crate::world::Mirror::default();
         world.reached("a lost mirror");
         world.note("and its mirror is lost");

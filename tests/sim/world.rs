@@ -97,6 +97,8 @@ pub(crate) struct World {
     pub(crate) sick_until: i64,
     /// Writes to this key are denied.
     pub(crate) denied: Option<String>,
+    /// A key that somebody keeps writing: when next, and until when.
+    pub(crate) fight: Option<(&'static str, i64, i64)>,
     /// When each key was last written by hand.
     pub(crate) edited: BTreeMap<String, i64>,
     /// What the service's health followed before its keys last changed, and when they did.
@@ -158,6 +160,7 @@ impl World {
             blind_until: 0,
             sick_until: 0,
             denied: None,
+            fight: None,
             edited: BTreeMap::new(),
             health_before: (None, 0),
             shown: (Generation::default(), Generation::default(), 0),

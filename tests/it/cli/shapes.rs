@@ -241,6 +241,7 @@ fn what_acts_keeps_its_shape() {
         .environments[].generation number
         .environments[].in_step bool
         .environments[].phase text
+        .environments[].reason text
         .environments[].revision text
         .version number"]],
     );
