@@ -184,7 +184,10 @@ mod tests {
         check(
             by_hand,
             "settle",
-            &["rolled back except [\"a (was changed by hand, and drift is only reported here)\"]", "head: rejected"],
+            &[
+                "rolled back except [\"a (was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 6b86b273…)\"]",
+                "head: rejected",
+            ],
         );
         let sick = "commit good, settle, build sick, wait 1, commit a=2, wait 22";
         check(sick, "settle", &["frozen", "head: waiting-frozen"]);

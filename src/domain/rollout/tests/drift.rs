@@ -244,7 +244,7 @@ fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensit
         "commit @drift=report, settle, by hand a=9, foreign d, settle, commit a=2 d=2, settle",
         expect![[r#"
             held-refused r1
-            because: drift is reported only: 1 keys, a among them
+            because: drift is reported only: 1 key, a among them
             head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; d: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) d=foreign(foreign) health=good
             1. advance r1 by Ada: proven: healthy"#]],
@@ -267,7 +267,7 @@ fn overwriting_drift_is_asked_for_once_and_not_for_what_drifts_later() {
         &format!("{refused}, ask overwrite drift, settle, by hand a=8, settle"),
         expect![[r#"
         steady r2
-        because: drift is reported only: 1 keys, a among them
+        because: drift is reported only: 1 key, a among them
         live: a=8(unmarked) health=good
         done: drift is put right once
         1. advance r1 by Ada: proven: healthy
@@ -277,7 +277,7 @@ fn overwriting_drift_is_asked_for_once_and_not_for_what_drifts_later() {
         "commit @drift=report, settle, ask overwrite drift, settle, by hand a=8, settle",
         expect![[r#"
         steady r1
-        because: drift is reported only: 1 keys, a among them
+        because: drift is reported only: 1 key, a among them
         live: a=8(unmarked) health=good
         done: drift is put right once
         1. advance r1 by Ada: proven: healthy"#]],
