@@ -319,9 +319,9 @@ impl Edge {
     }
 
     /// Somebody writes a key just before we do.
-    fn race(&self, changes: &[Change]) {
+    fn race(&self, changes: &[Change], percent: u32) {
         let mut world = self.world();
-        if world.stormy && !changes.is_empty() && world.random.percent(4) {
+        if world.stormy && !changes.is_empty() && world.random.percent(percent) {
             let key = world.random.pick(changes).key.to_string();
             world.edit(&key, Some((b"raced".to_vec(), 0)));
         }
@@ -348,7 +348,7 @@ impl Edge {
             record: self.has(Bug::WritesWithoutTheLease),
             keys: self.has(Bug::OverwritesHandEdits),
         };
-        self.race(changes);
+        self.race(changes, 4);
         let done = self.world().transact(lease.0, self.replica, expected.0, save, &values, unfenced);
         self.answer("write a transaction").await?;
         let (record, keys) = done.map_err(Self::refused)?;
@@ -469,6 +469,10 @@ impl Target for Edge {
                 self.world().reached("stopped at a batch boundary");
                 apply.opening.iter().for_each(|opening| self.gave_out(opening));
                 return Ok(written);
+            }
+            if number > 0 && number + 2 < batches.len() {
+                // Large plans are rare, and what is under way beside a failure is worth seeing.
+                self.race(batch, 25);
             }
             let early = self.has(Bug::SaysCompleteTooEarly) && number == 0;
             let save = match (number, last || early) {
