@@ -1,4 +1,4 @@
-//! One environment with everything that it is kept with; [`super::term`] and [`super::terms`] do the keeping.
+//! One environment with everything that it is kept with; [`super::leading`] and [`super::election`] do the keeping.
 
 use std::sync::Arc;
 

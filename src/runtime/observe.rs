@@ -162,16 +162,21 @@ pub(super) async fn equipped<S: Source>(memory: &mut Memory, source: &S, record:
 }
 
 /// Names the commits of these records in the mirror, whatever happens to the branch: before anything is written that rests
-/// on them, and by a controller that stands by, so that it can go on from there (rule S2). The last record's last good is the
-/// one that counts.
+/// on them, and by a controller that stands by, so that it can go on from there (rule S2). Only who leads
+/// says which of them is last good, that of the last record: another controller may see an older one.
 ///
 /// # Errors
 /// When the mirror can't be written.
-pub(super) async fn keep<S: Source>(memory: &mut Memory, source: &S, records: &[&Rollout]) -> Result<(), EdgeError> {
+pub(super) async fn keep<S: Source>(
+    memory: &mut Memory,
+    source: &S,
+    records: &[&Rollout],
+    leads: bool,
+) -> Result<(), EdgeError> {
     let keep: BTreeSet<Revision> = records.iter().flat_map(|record| to_keep(record)).collect();
     let keep: Vec<Revision> = keep.into_iter().collect();
     let Some(record) = records.last() else { return Ok(()) };
-    let last_good = record.last_good.as_ref().map(|good| good.revision);
+    let last_good = record.last_good.as_ref().map(|good| good.revision).filter(|_| leads);
     if memory.kept.as_ref().is_some_and(|kept| (&kept.0, kept.1) == (&keep, last_good)) {
         return Ok(());
     }

@@ -179,7 +179,7 @@ async fn record<S: Source, T: Target, C: Clock>(
     stored: Stored,
     save: &Save,
 ) -> Passed {
-    if let Err(error) = observe::keep(memory, world.source, &[&stored.record, &save.record]).await {
+    if let Err(error) = observe::keep(memory, world.source, &[&stored.record, &save.record], true).await {
         return failed(world, memory, error, None);
     }
     announce(world, memory, save);
@@ -209,7 +209,7 @@ async fn write<S: Source, T: Target, C: Clock>(
     };
     // Interrupted, the attempt still rests on what the record names now; finished, on what the closing one names.
     let opening = apply.opening.as_ref().map_or(&stored.record, |opening| &opening.record);
-    if let Err(error) = observe::keep(memory, world.source, &[&stored.record, opening, &apply.closing.record]).await {
+    if let Err(error) = observe::keep(memory, world.source, &[&stored.record, opening, &apply.closing.record], true).await {
         return failed(world, memory, error, about);
     }
     if let Some(opening) = &apply.opening {

@@ -239,8 +239,12 @@ impl Edges {
         self.source.commits(None, revision).await.ok()?.into_iter().next()
     }
 
-    /// Ends the sessions that were opened, so that the next one can lead at once. A failure only delays that.
+    /// Ends the sessions that were opened, so that the next one can lead at once, and names last good in the repository where
+    /// the configuration says so. A failure only delays either.
     pub(super) async fn close(&self) {
+        if self.source.has_last_good_to_publish() {
+            self.source.exchange_last_good().await;
+        }
         let servers = std::mem::take(&mut *self.servers.lock().unwrap_or_else(PoisonError::into_inner));
         for (_, server) in servers {
             if let Err(error) = server.close().await {

@@ -199,7 +199,7 @@ fn excerpt(problem: &Problem, tree: &FileTree) -> Option<String> {
     let Node::File(bytes) = tree.nodes.get(&problem.file)? else { return None };
     let text = std::str::from_utf8(bytes).ok()?;
     let line = text.lines().nth(usize::try_from(problem.line).ok()?.checked_sub(1)?)?.replace('\t', " ");
-    if tree.nodes.iter().any(|(other, node)| hides(node) && may_share_keys(&problem.file, other))
+    if tree.nodes.iter().any(|(other, node)| may_share_keys(&problem.file, other) && hides(node))
         || line.chars().count() > LONGEST
     {
         return None;

@@ -168,9 +168,11 @@ impl Work<'_> {
                 }
                 return Ok(written);
             }
-            (at, deleting) = (batch.changes.end, deletes);
+            // A batch of sets and deletes is still one of sets to the next: nothing is deleted beside it.
+            deleting = self.only_deletes(&batch);
+            at = batch.changes.end;
             let tail = if closing { Tail::Closing } else { Tail::Between };
-            under_way.begin(self.send(batch, tail, written.record));
+            under_way.begin(self.send(batch, tail, written.record)).await;
             if closing {
                 self.land(&mut under_way, &mut written).await?;
                 written.complete = true;
@@ -194,6 +196,11 @@ impl Work<'_> {
     fn deletes(&self, batch: &Batch) -> bool {
         let changes = self.apply.plan.changes.get(batch.changes.clone()).unwrap_or_default();
         changes.iter().any(|change| change.action == Action::Delete)
+    }
+
+    fn only_deletes(&self, batch: &Batch) -> bool {
+        let changes = self.apply.plan.changes.get(batch.changes.clone()).unwrap_or_default();
+        changes.iter().all(|change| change.action == Action::Delete)
     }
 
     async fn send(&self, batch: Batch, tail: Tail, record: Fence) -> Sent {

@@ -27,7 +27,7 @@ fn kind(status: u16, text: &str) -> (EdgeKind, Option<&'static str>) {
         let hint = if says("ACL not found") {
             "the token is unknown to this Consul: renew it, and check that it belongs to this datacenter"
         } else {
-            "give the token read and write on the environment's key roots and on lockstep/, and write on sessions"
+            "give the token the rules that `lockstep init` prints for this environment"
         };
         return (EdgeKind::Denied, Some(hint));
     }
@@ -99,7 +99,7 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
     };
     let (text, kind, about, hint) = if faults.iter().any(OpFault::is_denial) {
         let denied = named(&OpFault::is_denial);
-        let hint = "give the token read and write on the environment's key roots and on lockstep/, and write on sessions";
+        let hint = "give the token the rules that `lockstep init` prints for this environment";
         // Older Consuls say that something is denied, and not what.
         (format!("{text}: {}", some_of(&denied)), EdgeKind::Denied, denied, Some(hint))
     } else if faults.iter().all(OpFault::is_conflict) {

@@ -23,9 +23,14 @@ impl<'a, T> Flights<'a, T> {
         self.0.len()
     }
 
-    /// Sets one off.
-    pub(super) fn begin(&mut self, request: impl Future<Output = T> + Send + 'a) {
-        self.0.push_back(Flight::UnderWay(Box::pin(request)));
+    /// Sets one off: it is on its way when this returns.
+    pub(super) async fn begin(&mut self, request: impl Future<Output = T> + Send + 'a) {
+        let mut request: Pin<Box<dyn Future<Output = T> + Send + 'a>> = Box::pin(request);
+        let begun = poll_fn(|context| Poll::Ready(request.as_mut().poll(context))).await;
+        self.0.push_back(match begun {
+            Poll::Ready(answer) => Flight::Landed(answer),
+            Poll::Pending => Flight::UnderWay(request),
+        });
     }
 
     /// What the oldest came to; none when nothing is under way.
@@ -62,12 +67,14 @@ mod tests {
         let (first_answer, first) = oneshot::channel();
         let (second_answer, second) = oneshot::channel();
         let mut flights = Flights::new();
-        flights.begin(async { first.await.unwrap() });
-        flights.begin(async move {
-            // The first is answered only because the second goes on while the first is waited for.
-            first_answer.send(1).unwrap();
-            second.await.unwrap()
-        });
+        flights.begin(async { first.await.unwrap() }).await;
+        flights
+            .begin(async move {
+                // The first is answered only because the second goes on while the first is waited for.
+                first_answer.send(1).unwrap();
+                second.await.unwrap()
+            })
+            .await;
         second_answer.send(2).unwrap();
         assert_eq!(flights.len(), 2);
         assert_eq!((flights.next().await, flights.next().await, flights.next().await), (Some(1), Some(2), None));

@@ -7,7 +7,7 @@
 //! `?keys&separator=/` on a prefix wakes at any depth with a small answer (rule W1). After a connection error a watch starts
 //! again without an index: an index of a rebuilt cluster would blind it for the whole wait (rule W2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -111,6 +111,8 @@ struct Hub {
 struct State {
     followers: Vec<Follower>,
     sights: BTreeMap<String, Sight>,
+    /// Shared prefixes that the token may not watch (`acl.enable_key_list_policy`); those below them are watched themselves.
+    refused: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -156,11 +158,24 @@ impl Hub {
         let mut state = self.state();
         let names = state.names("");
         state.sights.retain(|prefix, _| names.iter().any(|name| name.starts_with(prefix)));
-        match self.plan {
+        let wanted = match self.plan {
             Plan::Whole(_) if names.is_empty() => Cover::default(),
             Plan::Whole(prefix) => Cover { watched: vec![prefix.to_owned()], in_turn: Vec::new() },
             Plan::Share(places) => cover(&names, places),
+        };
+        without(&state.refused, &names, wanted)
+    }
+
+    /// Whether a prefix that nobody follows by itself may not be watched: from now on those below it are.
+    fn refuse(&self, prefix: &str, problem: &EdgeError) -> bool {
+        let mut state = self.state();
+        let shared = problem.kind == EdgeKind::Denied && state.followers.iter().all(|follower| follower.prefix != prefix);
+        if shared && state.refused.insert(prefix.to_owned()) {
+            let problem = problem.chain();
+            tracing::warn!(prefix, problem, "may not be watched for all environments at once; each is watched by itself");
+            self.changed.notify_one();
         }
+        shared
     }
 
     /// Waits until a prefix has news, and tells those whom they concern.
@@ -183,8 +198,11 @@ impl Hub {
     async fn take(&self, prefix: &str, answer: &Answer) -> Result<(), EdgeError> {
         let mut open = self.state().note(prefix, answer);
         while let Some(next) = open.pop() {
-            let Some(answer) = self.ask(&next).await? else { continue };
-            open.extend(self.state().note(&next, &answer));
+            match self.ask(&next).await? {
+                Some(answer) => open.extend(self.state().note(&next, &answer)),
+                // What can't be told apart is told to all: they find out when they read.
+                None => self.state().tell_below(&next),
+            }
         }
         Ok(())
     }
@@ -193,8 +211,9 @@ impl Hub {
     async fn greet_below(&self, prefix: &str) -> Result<(), EdgeError> {
         let fresh = self.state().fresh(prefix);
         for name in fresh {
-            if let Some(answer) = self.ask(&name).await? {
-                self.take(&name, &answer).await?;
+            match self.ask(&name).await? {
+                Some(answer) => self.take(&name, &answer).await?,
+                None => self.state().tell_below(&name),
             }
         }
         Ok(())
@@ -245,6 +264,12 @@ impl State {
         if news { branches(&names, prefix) } else { Vec::new() }
     }
 
+    fn tell_below(&mut self, prefix: &str) {
+        for name in self.names(prefix) {
+            self.tell(&name, false);
+        }
+    }
+
     fn tell(&mut self, prefix: &str, only_fresh: bool) {
         for follower in &mut self.followers {
             if follower.prefix == prefix && (follower.fresh || !only_fresh) {
@@ -253,6 +278,24 @@ impl State {
             }
         }
     }
+}
+
+/// The cover without the watches that are refused: one follower below takes its place, several are asked in turn.
+fn without(refused: &BTreeSet<String>, names: &[String], wanted: Cover) -> Cover {
+    let Cover { watched, mut in_turn } = wanted;
+    let mut allowed = Vec::new();
+    for prefix in watched {
+        if !refused.contains(&prefix) {
+            allowed.push(prefix);
+            continue;
+        }
+        let mut below = names.iter().filter(|name| name.starts_with(&prefix)).cloned();
+        match (below.next(), below.next()) {
+            (Some(only), None) => allowed.push(only),
+            (first, second) => in_turn.extend(first.into_iter().chain(second).chain(below)),
+        }
+    }
+    Cover { watched: allowed, in_turn }
 }
 
 /// One watch at work.
@@ -308,6 +351,7 @@ async fn keep(hub: Arc<Hub>, prefix: String, nudge: Arc<Notify>) {
                 delays = patience();
                 sleep_until(pace.next(Instant::now())).await;
             }
+            Err(problem) if hub.refuse(&prefix, &problem) => return,
             Err(problem) => {
                 hub.lost(&prefix, &problem);
                 sleep(delays.next().unwrap_or(TURN)).await;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::config::{KeepRefs, Repository as Settings, RepositoryUrl};
 use crate::domain::desired::FileTree;
@@ -42,6 +42,8 @@ pub use tree::TreeLimits;
 
 /// The longest that reading from the mirror may take: it is a local disk.
 const READ: Duration = Duration::from_mins(1);
+/// The longest that naming last good at the origin may take: fetches wait for it.
+const EXCHANGE: Duration = Duration::from_secs(15);
 /// How much longer than its deadline a fetch may take to notice it, before the caller is told without it.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -127,6 +129,31 @@ impl GitSource {
         Ok(source)
     }
 
+    /// With `keep_refs: push`: names last good at the origin, and brings in what others named there. Each fetch begins to do
+    /// it too, for as long as the program runs on; a failure is logged.
+    pub async fn exchange_last_good(&self) {
+        if let Some(work) = self.exchange() {
+            work.await.ok();
+        }
+    }
+
+    /// Whether a last good commit is not named at the origin yet although it should be.
+    #[must_use]
+    pub fn has_last_good_to_publish(&self) -> bool {
+        self.0.settings.keep_refs == KeepRefs::Push && self.0.publishing().has_news()
+    }
+
+    fn exchange(&self) -> Option<JoinHandle<()>> {
+        if self.0.settings.keep_refs != KeepRefs::Push || self.0.publishing().work(self.0.clock.now()).is_none() {
+            return None;
+        }
+        let inner = Arc::clone(&self.0);
+        Some(spawn_blocking(move || {
+            let _turn = Arc::clone(&inner.lane).blocking_lock_owned();
+            inner.exchange_marks();
+        }))
+    }
+
     /// Runs `work` on the mirror, on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
@@ -178,7 +205,13 @@ impl Source for GitSource {
                     work.fetch_and_note(deadline)
                 });
                 match tokio::time::timeout(deadline.left().unwrap_or_default() + GRACE, fetching).await {
-                    Ok(Ok(noted)) => return noted,
+                    Ok(Ok(noted)) => {
+                        if noted.is_ok() {
+                            // Beside whatever the caller does next: what was fetched must not wait for it.
+                            drop(self.exchange());
+                        }
+                        return noted;
+                    }
                     Ok(Err(panic)) => panicked(inner.operation(), panic),
                     Err(_) => late("(it does not even stop)"),
                 }
@@ -189,7 +222,11 @@ impl Source for GitSource {
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
         self.read(format!("read the files of {revision}"), move |inner, mirror| {
-            tree::read(mirror, revision, &inner.options.tree)
+            let tree = tree::read(mirror, revision, &inner.options.tree);
+            if tree.as_ref().is_err_and(|error| error.kind == EdgeKind::NotFound) {
+                inner.publishing().missed();
+            }
+            tree
         })
         .await
     }
@@ -234,19 +271,15 @@ impl Inner {
 
     fn fetch_and_note(&self, deadline: Deadline) -> Result<(), EdgeError> {
         let began = self.clock.now();
-        let mut outcome = self.fetch(deadline);
-        if outcome.is_ok() && self.settings.keep_refs == KeepRefs::Push {
-            outcome = outcome.inspect(|_| self.exchange_marks(deadline));
-        }
+        let outcome = self.fetch(deadline);
         self.note(began, outcome)
     }
 
-    /// Brings last good commits in that others named at the origin, and names ours there. A failure never stands in the way
-    /// of what was fetched.
-    fn exchange_marks(&self, deadline: Deadline) {
-        let Some(work) = self.publishing().work() else { return };
-        let outcome = self.exchange(deadline, &work);
-        self.publishing().note(work, outcome);
+    /// Brings last good commits in that others named at the origin, and names ours there.
+    fn exchange_marks(&self) {
+        let Some(work) = self.publishing().work(self.clock.now()) else { return };
+        let outcome = self.exchange(Deadline::within(EXCHANGE.min(self.settings.fetch_timeout)), &work);
+        self.publishing().note(work, outcome, self.clock.now());
     }
 
     fn exchange(&self, deadline: Deadline, work: &Work) -> Result<(), EdgeError> {
@@ -297,7 +330,7 @@ impl Inner {
             Err(error) if matches!(error.kind, EdgeKind::Denied | EdgeKind::Transient) => Err(error),
             Ok(_) | Err(_) => {
                 tracing::warn!(mirror = %self.mirror.path().display(), "the mirror is damaged; fetching it anew");
-                self.publishing().lost();
+                self.publishing().missed();
                 self.mirror.replace(&session, origin).inspect_err(|_| self.known().damaged = true)
             }
         }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use git2::{AutotagOption, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, Repository};
 
@@ -18,12 +19,15 @@ use super::transport::Session;
 use super::{libgit2, local};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, EdgeKind};
 
 /// What our refs at the origin end with; one an environment.
 const LAST_GOOD: &str = "last-good";
 /// Where the mirror keeps what it found at the origin.
 const FOUND: &str = "refs/remotes/lockstep/";
+/// How long an exchange is left alone after a failure: fetches wait while it goes on.
+const AGAIN: Duration = Duration::from_mins(5);
 /// So many environments' refs are brought in at most.
 const MOST: usize = 1_000;
 
@@ -39,8 +43,8 @@ pub(super) struct Publishing {
     published: Marks,
     /// What others named at the origin is in the mirror.
     brought: bool,
-    /// Why the last exchange failed.
-    trouble: Option<String>,
+    /// Why the last exchange failed, and before when there is no other.
+    trouble: Option<(String, Timestamp)>,
 }
 
 /// What is to be exchanged with the origin.
@@ -55,20 +59,30 @@ impl Publishing {
         self.marks.insert(environment.clone(), last_good);
     }
 
-    /// The mirror is made anew: what others named is not in it.
-    pub(super) fn lost(&mut self) {
+    /// A commit is missing here: somebody may have named it at the origin meanwhile.
+    pub(super) fn missed(&mut self) {
         self.brought = false;
     }
 
-    /// What is to be done; none mostly.
-    pub(super) fn work(&self) -> Option<Work> {
-        let news = self.marks.iter().filter(|(environment, revision)| self.published.get(*environment) != Some(revision));
-        let publish: Marks = news.map(|(environment, revision)| (environment.clone(), *revision)).collect();
+    fn news(&self) -> impl Iterator<Item = (&EnvironmentName, &Revision)> {
+        self.marks.iter().filter(|(environment, revision)| self.published.get(*environment) != Some(revision))
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        self.news().next().is_some()
+    }
+
+    /// What is to be done; none mostly, and none for a while after a failure.
+    pub(super) fn work(&self, now: Timestamp) -> Option<Work> {
+        if self.trouble.as_ref().is_some_and(|(_, until)| now < *until) {
+            return None;
+        }
+        let publish: Marks = self.news().map(|(environment, revision)| (environment.clone(), *revision)).collect();
         (!self.brought || !publish.is_empty()).then_some(Work { bring: !self.brought, publish })
     }
 
-    /// What came of it. A failure is told once and tried again after the next fetch.
-    pub(super) fn note(&mut self, work: Work, outcome: Result<(), EdgeError>) {
+    /// What came of it. A failure is told once.
+    pub(super) fn note(&mut self, work: Work, outcome: Result<(), EdgeError>, now: Timestamp) {
         match outcome {
             Ok(()) => {
                 self.brought = true;
@@ -77,10 +91,10 @@ impl Publishing {
             }
             Err(error) => {
                 let text = error.chain();
-                if self.trouble.as_ref() != Some(&text) {
+                if self.trouble.as_ref().is_none_or(|(told, _)| *told != text) {
                     tracing::warn!(error = %text, hint = error.hint, "last good can't be kept in the repository");
-                    self.trouble = Some(text);
                 }
+                self.trouble = Some((text, now + AGAIN));
             }
         }
     }
@@ -122,7 +136,8 @@ fn found(name: &str) -> Option<String> {
 fn bring_from_here(mirror: &Repository, session: &Session, path: &Path) -> Result<(), EdgeError> {
     let failed = |error| from_git(session.operation(), error);
     let origin = local::open(path)?;
-    for reference in origin.references().map_err(failed)?.flatten().take(MOST) {
+    let ours = format!("{}*/{LAST_GOOD}", super::mirror::KEPT);
+    for reference in origin.references_glob(&ours).map_err(failed)?.flatten().take(MOST) {
         let named = reference.name().ok().and_then(found).zip(reference.target());
         let Some((name, id)) = named else { continue };
         session.in_time()?;
@@ -183,7 +198,7 @@ fn publish_over_network(mirror: &Repository, session: &Arc<Session>, marks: &[(S
     let mut specs = Vec::new();
     for (name, id) in marks {
         // libgit2 pushes what a ref of the mirror names; this one is only for that.
-        let here = format!("{FOUND}{}", name.trim_start_matches(super::mirror::KEPT));
+        let Some(here) = found(name) else { continue };
         mirror.reference(&here, *id, true, "publish").map_err(failed)?;
         specs.push(format!("+{here}:{name}"));
     }

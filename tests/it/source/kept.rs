@@ -17,7 +17,7 @@ async fn check(repo: &mut TestRepo, place: &mut Place) {
     let source = place.open();
     fetched(&source).await;
     source.keep(&environment("production"), &[good], Some(good)).await.unwrap();
-    fetched(&source).await;
+    source.exchange_last_good().await;
     let name = "refs/lockstep/production/last-good";
     assert_eq!(repo.git().refname_to_id(name).unwrap().to_string(), good.to_string());
 
@@ -28,12 +28,13 @@ async fn check(repo: &mut TestRepo, place: &mut Place) {
     }
     let source = place.open();
     assert_eq!(fetched(&source).await.tip, Tip::At(repo.tip()));
+    source.exchange_last_good().await;
     assert_eq!(text_of(&source.tree(good).await.unwrap(), "a"), "good");
 
     // A newer one takes its place, although it does not descend from it.
     let newer = repo.tip();
     source.keep(&environment("production"), &[newer], Some(newer)).await.unwrap();
-    fetched(&source).await;
+    source.exchange_last_good().await;
     assert_eq!(repo.git().refname_to_id(name).unwrap().to_string(), newer.to_string());
 }
 
@@ -70,6 +71,7 @@ async fn a_server_that_takes_no_push_stands_in_the_way_of_no_fetch() {
     let source = place.open();
     fetched(&source).await;
     source.keep(&environment("production"), &[repo.tip()], Some(repo.tip())).await.unwrap();
+    source.exchange_last_good().await;
     let newer = repo.commit("newer", &[("a", "2")]);
     let head = fetched(&source).await;
     assert_eq!((head.tip, head.trouble), (Tip::At(newer), None));

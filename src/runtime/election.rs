@@ -5,25 +5,39 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
+use super::leading::End;
 use super::memory::Memory;
 use super::observe::{equipped, keep, no_record};
 use super::pass::Decide;
-use super::term::End;
 use super::wakes::News;
 use crate::domain::rollout::Rollout;
-use crate::port::{EdgeError, Leading, Probe, Scheduler, Source, Target};
+use crate::domain::time::Timestamp;
+use crate::port::{Clock, EdgeError, Leading, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
 
 /// How often a free lease is asked for, besides at every sign that it may be free.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// So many times a controller whose mirror lacks commits leaves the lease to others (rule S2).
-const PATIENCE: u32 = 12;
+/// So long a controller whose mirror lacks commits leaves a lease that nobody holds to others (rule S2).
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is the same until it changes, and told when it does.
 #[derive(Default)]
 struct Told {
     failure: String,
     leader: String,
+}
+
+/// How long this mirror has lacked commits while nobody led.
+struct Patience<C> {
+    clock: C,
+    since: Option<Timestamp>,
+}
+
+impl<C: Clock> Patience<C> {
+    fn has_run_out(&mut self) -> bool {
+        let now = self.clock.now();
+        now.since(*self.since.get_or_insert(now)) >= PATIENCE
+    }
 }
 
 impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> {
@@ -47,13 +61,13 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
 
     async fn terms(&self, stop: &CancellationToken, decide: &Decide<'_>) {
         let mut memory = Memory::new(self.environment.clone(), self.repository.clone(), self.fit.clone());
-        let mut patience = PATIENCE;
+        let mut patience = Patience { clock: self.scheduler.clock(), since: None };
         let mut told = Told::default();
         while !stop.is_cancelled() {
             let mut end = End::Lost;
             match self.try_to_lead(&mut memory, &mut patience).await {
                 Ok(Leading::Ours(lease)) => {
-                    patience = PATIENCE;
+                    patience.since = None;
                     told = Told::default();
                     self.emit(&Event::LeaseGained);
                     end = self.lead(&mut memory, &lease, stop, decide).await;
@@ -76,22 +90,27 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     }
 
     /// Takes the lease, unless the mirror lacks what leading needs and another controller may have it.
-    async fn try_to_lead(&self, memory: &mut Memory, patience: &mut u32) -> Result<Leading<T::Lease>, EdgeError> {
+    async fn try_to_lead(
+        &self,
+        memory: &mut Memory,
+        patience: &mut Patience<R::Clock>,
+    ) -> Result<Leading<T::Lease>, EdgeError> {
         // Before anything is written there, the lease included: it may be the wrong place.
         match self.target.load().await? {
             None if self.initialises_itself => drop(self.target.initialise().await?),
             None => return Err(no_record(&*self.target)),
             Some(stored) => {
-                keep(memory, &self.source, &[&stored.record]).await?;
-                if *patience > 0 && !equipped(memory, &self.source, &stored.record).await? {
+                keep(memory, &self.source, &[&stored.record], false).await?;
+                if !equipped(memory, &self.source, &stored.record).await? {
                     self.fetches.ask();
                     // Patience is with a lease that nobody takes; whoever leads will not be driven out by it.
                     if let Some(leader) = self.target.leader().await? {
-                        *patience = PATIENCE;
+                        patience.since = None;
                         return Ok(Leading::Theirs(leader));
                     }
-                    *patience -= 1;
-                    return Ok(Leading::Theirs("whoever has the commits that this mirror lacks".to_owned()));
+                    if !patience.has_run_out() {
+                        return Ok(Leading::Theirs("whoever has the commits that this mirror lacks".to_owned()));
+                    }
                 }
             }
         }
@@ -110,6 +129,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         }
         self.wakes.take();
     }
+
     /// Only a new head brings a retired environment back, and only a request wants a leader meanwhile.
     async fn rest_retired(&self, stop: &CancellationToken) {
         let mut news = News { state: true, ..News::default() };

@@ -17,7 +17,7 @@ use crate::domain::rollout::{HeadVerdict, HistoryLine, Rollout};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Probe, Scheduler, Source, Target};
 
-/// All keys are read again this often, in case a watch missed something (rule W2).
+/// Keys, record and requests are read again this often, in case a watch missed something (rule W2).
 const SWEEP: Duration = Duration::from_hours(1);
 
 /// Why a term ended.
@@ -121,10 +121,12 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let news = self.wakes.take();
         if news.live || now >= *sweep {
             memory.live_changed();
-            *sweep = now + SWEEP;
         }
-        if news.state {
+        if news.state || now >= *sweep {
             memory.state_changed();
+        }
+        if news.live || now >= *sweep {
+            *sweep = now + SWEEP;
         }
     }
 
