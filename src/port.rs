@@ -227,14 +227,15 @@ pub trait Target: Send + Sync {
     /// What it is like.
     fn character(&self) -> Character;
 
-    /// The record, read consistently; none when there is none. A record of another repository, environment or target id
-    /// than the configuration's is `Refused`.
+    /// The record, read consistently; none when there never was one. A record of another repository, environment or target
+    /// id than the configuration's is `Refused`, and so is a target whose record was lost.
     fn load(&self) -> impl Future<Output = Result<Option<Stored>, EdgeError>> + Send;
 
-    /// Makes the first record: allocates an owner id and a random target id.
+    /// Makes the first record: allocates an owner id and a random target id. Where the configuration pins the record that is
+    /// there, nothing is made and its identity is the answer.
     ///
     /// # Errors
-    /// `Refused` when there is a record already (rule O5).
+    /// `Refused` when there is another record already, or when there was one that is lost (rule O6).
     fn initialise(&self) -> impl Future<Output = Result<Identity, EdgeError>> + Send;
 
     /// Every key below the environment's roots that the credential may read, read consistently; [`LiveState::partial`]

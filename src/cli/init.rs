@@ -13,7 +13,7 @@ use crate::port::{EdgeKind, Target as _};
 /// Prepare a target for an environment, once, and print the `target_id` to pin
 ///
 /// Makes the environment's first record, so that a wrong address, an empty Consul or a restored snapshot can never look like
-/// a first use. Refused when there is a record already. Says besides what the token needs at least, and what comes next.
+/// a first use. Refused when there is a record already, unless the configuration pins it. Says besides what the token needs at least, and what comes next.
 /// To initialise, a token needs to write below `lockstep/owners/` too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:

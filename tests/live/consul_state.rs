@@ -9,7 +9,7 @@ use lockstep::domain::name::{EnvironmentName, RepositoryName};
 use lockstep::domain::plan::Counts;
 use lockstep::domain::rollout::{Answer, Request, RequestId, Save, TargetId, Verb};
 use lockstep::domain::time::Timestamp;
-use lockstep::port::{EdgeKind, Leading, Target as _};
+use lockstep::port::{EdgeError, EdgeKind, Leading, Target as _};
 
 use crate::stage::{Stage, closed, line};
 use crate::support::{Agent, config, controller, request, roots, target};
@@ -32,14 +32,17 @@ async fn init_makes_one_record_with_an_owner_of_its_own_and_nothing_else_does() 
     assert_eq!(owner["target"], identity.target.as_str());
     assert_eq!((owner["repository"].as_str(), owner["environment"].as_str()), (Some("calvin-config"), Some("test")));
 
-    // A second init is refused and shows what to pin; with the pin it says that all is done.
+    // A second init is refused and shows what to pin; with the pin it finds what it would have made.
     assert!(first.load().await.unwrap().is_some(), "who made it may read it");
     let again = controller(&agent.address(), None).initialise().await.unwrap_err();
     assert_eq!(again.kind, EdgeKind::Refused);
     assert!(again.hint.unwrap().contains(identity.target.as_str()));
     let pinned = controller(&agent.address(), Some(identity.target.clone()));
-    let done = pinned.initialise().await.unwrap_err();
-    assert_eq!((done.kind, done.hint.is_none()), (EdgeKind::Refused, true), "{}", done.chain());
+    let before = agent.tree("");
+    assert_eq!(pinned.initialise().await.unwrap(), identity);
+    assert_eq!(agent.tree(""), before);
+    let wrong = controller(&agent.address(), TargetId::parse("another-target")).initialise().await.unwrap_err();
+    assert_eq!(wrong.kind, EdgeKind::Refused, "{}", wrong.chain());
 
     // Another environment gets another owner.
     let other = ConsulTarget::new(
@@ -190,7 +193,59 @@ async fn the_record_moves_only_from_where_it_stands() {
     agent.delete(&format!("{STATE}record"));
     let made = stage.target.save(&stage.lease, Fence::ABSENT, &save(record)).await.unwrap_err();
     assert_eq!(made.kind, EdgeKind::Conflict);
-    assert!(stage.target.load().await.unwrap().is_none());
+    assert_eq!(stage.target.load().await.unwrap_err().kind, EdgeKind::Refused);
+    assert_eq!(agent.get(&format!("{STATE}record")), None);
+}
+
+/// The record was lost: nobody takes this Consul for a new one, and nothing is written there.
+#[track_caller]
+fn check_lost(agent: &Agent, refused: &EdgeError, says: &[&str]) {
+    let text = format!("{} {}", refused.chain(), refused.hint.as_deref().unwrap_or_default());
+    assert_eq!(refused.kind, EdgeKind::Refused, "{text}");
+    for words in ["the record was lost", "restore a snapshot"].iter().chain(says) {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(agent.get(&format!("{STATE}record")), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consul_that_lost_the_record_is_never_taken_for_a_new_one() {
+    let agent = Agent::start();
+    let mut stage = Stage::new(&agent).await;
+    let names: Vec<String> = (1..=5).map(|number| format!("config/k{number}")).collect();
+    stage.go(&crate::stage::desired(names.iter().map(|name| (name, "ours"))), 1).await.unwrap();
+    let (pin, owner) = (stage.target_id(), stage.owner());
+    agent.put("config/by-hand", b"somebody else's");
+
+    // The record alone: its owner entry still says whose the keys are.
+    agent.delete(&format!("{STATE}record"));
+    let (unpinned, pinned) = (controller(&agent.address(), None), controller(&agent.address(), Some(pin.clone())));
+    let named = ["5 key(s)", "config/k1, config/k2, config/k3:"];
+    check_lost(&agent, &unpinned.initialise().await.unwrap_err(), &named);
+    check_lost(&agent, &unpinned.load().await.unwrap_err(), &named);
+
+    // Everything of lockstep's own.
+    assert_eq!(agent.curl("DELETE", "/v1/kv/lockstep/?recurse", b"").0, 200);
+    check_lost(&agent, &unpinned.initialise().await.unwrap_err(), &named);
+    check_lost(&agent, &unpinned.load().await.unwrap_err(), &named);
+    check_lost(&agent, &pinned.initialise().await.unwrap_err(), &[pin.as_str(), "address"]);
+    check_lost(&agent, &pinned.load().await.unwrap_err(), &[pin.as_str(), "address"]);
+    assert!(agent.tree("lockstep/").is_empty());
+
+    // Another environment's keys are no sign of a lost record: it has an owner entry.
+    let entry = br#"{"repository": "other", "environment": "test", "target": "0123456789abcdef"}"#;
+    agent.put(&format!("lockstep/owners/{owner}"), entry);
+    assert!(unpinned.load().await.unwrap().is_none());
+    assert_ne!(unpinned.initialise().await.unwrap().owner, owner);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_without_a_record_is_refused_even_where_there_is_nothing_else() {
+    let agent = Agent::start();
+    let pinned = controller(&agent.address(), TargetId::parse("0123456789abcdef"));
+    check_lost(&agent, &pinned.initialise().await.unwrap_err(), &["0123456789abcdef", "address"]);
+    check_lost(&agent, &pinned.load().await.unwrap_err(), &["0123456789abcdef", "address"]);
+    assert!(agent.tree("").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,12 +9,10 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
-use crate::config::TargetConfig;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::Phase;
 use crate::port::{Source as _, Target as _};
-use crate::runtime::observe::no_record;
 use crate::runtime::together::together;
 
 use view::{Environment, Statuses, Subjects};
@@ -65,9 +63,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
     let target = edges.target(environment)?;
     let name = target.character().name;
     let Some(stored) = target.load().await? else {
-        // A pin says that there was a record: then this is no first use (rule O6).
-        let was_there = matches!(edges.target_config(environment)?, TargetConfig::Consul(consul) if consul.target_id.is_some());
-        return if was_there { Err(no_record(&target).into()) } else { Ok(Environment::uninitialised(environment, name)) };
+        return Ok(Environment::uninitialised(environment, name));
     };
     let waiting = target.requests().await.map_or(0, |requests| requests.len());
     let record = stored.record;

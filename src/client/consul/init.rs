@@ -19,8 +19,9 @@ impl ConsulTarget {
         let doing = format!("initialise {}", self.environment);
         let http = &self.server.http;
         if let Some(read) = http.read_key(&self.paths.record(), &doing).await? {
-            return Err(self.refuse_existing(&read.value, &doing));
+            return self.existing(&read.value, &doing);
         }
+        self.first_use(&doing).await?;
         let taken: BTreeSet<u16> =
             http.read_names(OWNERS, &doing).await?.iter().filter_map(|name| name.strip_prefix(OWNERS)?.parse().ok()).collect();
         for _ in 0..DRAWS {
@@ -48,15 +49,16 @@ impl ConsulTarget {
         Err(http.error(EdgeKind::Conflict, &doing).because("other environments took every owner id that was drawn"))
     }
 
-    /// There is a record already, whoever made it; the hint says how to use it.
-    fn refuse_existing(&self, value: &[u8], doing: &str) -> EdgeError {
+    /// There is a record already. The one that the configuration pins is as good as made now; with another the hint says how
+    /// to use it.
+    fn existing(&self, value: &[u8], doing: &str) -> Result<Identity, EdgeError> {
         let refused = self.has_one(doing);
-        let Ok(record) = wire::record_from_json(value) else { return refused.because("it cannot be read") };
-        let target = &record.identity.target;
-        if self.pinned.get() == Some(target) {
-            return refused.because("it was initialised before, and the configuration pins it: there is nothing to do");
+        let Ok(record) = wire::record_from_json(value) else { return Err(refused.because("it cannot be read")) };
+        if self.pinned.get() == Some(&record.identity.target) {
+            return self.check_identity(&record, doing).map(|()| record.identity);
         }
-        refused.because("this name and environment has a record here already").hint(super::state::pin(target))
+        let hint = super::state::pin(&record.identity.target);
+        Err(refused.because("this name and environment has a record here already").hint(hint))
     }
 
     fn has_one(&self, doing: &str) -> EdgeError {

@@ -24,6 +24,7 @@ mod sight;
 mod cover;
 mod watch;
 mod rights;
+mod lost;
 mod catalog;
 
 use std::collections::BTreeMap;

@@ -41,7 +41,7 @@ impl<'a> Resource<'a> {
     }
 
     /// To write, and with it to read, every key below a prefix. There is no such question about reading alone.
-    fn everything_below(prefix: &'a str) -> Self {
+    pub(super) fn everything_below(prefix: &'a str) -> Self {
         Self { kind: "key", access: "write-prefix", segment: prefix }
     }
 }

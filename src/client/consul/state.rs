@@ -43,7 +43,9 @@ impl ConsulTarget {
     pub(super) async fn load_record(&self) -> Result<Option<Stored>, EdgeError> {
         let doing = format!("read the record of {}", self.environment);
         let http = &self.server.http;
-        let Some(read) = http.read_key(&self.paths.record(), &doing).await? else { return Ok(None) };
+        let Some(read) = http.read_key(&self.paths.record(), &doing).await? else {
+            return self.first_use(&doing).await.map(|()| None);
+        };
         let record = wire::record_from_json(&read.value).map_err(|cause| {
             http.error(EdgeKind::Refused, &doing)
                 .because(cause)
@@ -55,7 +57,7 @@ impl ConsulTarget {
     }
 
     /// Refuses a record that is not the one that the configuration means (rule O6).
-    fn check_identity(&self, record: &Rollout, doing: &str) -> Result<(), EdgeError> {
+    pub(super) fn check_identity(&self, record: &Rollout, doing: &str) -> Result<(), EdgeError> {
         let Identity { repository, environment, target, owner: _ } = &record.identity;
         let refused =
             |problem: String, hint: String| Err(self.server.http.error(EdgeKind::Refused, doing).because(problem).hint(hint));

@@ -72,7 +72,7 @@ fn a_wrong_address_is_refused_and_nothing_is_written_there() {
     site.readdress(&wrong.address());
     let mut controller = site.start("one");
     crate::support::eventually("it says what is wrong", || {
-        controller.log().contains("there is none: this target was never initialised")
+        controller.log().contains("the record was lost, or the address is wrong")
     });
     assert_eq!(site.run(&["apply", "--once"]).exits(1).out.matches("lockstep init").count(), 1);
     assert_eq!(site.status()["phase"], "failed");
@@ -86,4 +86,24 @@ fn a_wrong_address_is_refused_and_nothing_is_written_there() {
     crate::support::eventually("it says what is pinned", || controller.log().contains("pins"));
     assert_eq!(dump(&wrong, ""), initialised);
     assert!(controller.runs());
+}
+
+#[test]
+fn a_lost_record_is_told_by_every_verb_and_a_second_init_with_the_pin_repeats_its_line() {
+    let it = Running::start();
+    let first = it.site.run(&["init", "test"]).exits(0).out;
+    assert!(first.lines().any(|line| line.starts_with("target_id: ")), "{first}");
+    assert_eq!(it.site.run(&["init", "test"]).exits(0).out, first);
+    drop(it.controller);
+    assert_eq!(it.agent.curl("DELETE", "/v1/kv/lockstep/?recurse", b"").0, 200);
+    let before = dump(&it.agent, "");
+    for verb in
+        [&["init", "test"][..], &["status", "test"], &["apply", "--once", "test"], &["release", "test", "--reason", "x"]]
+    {
+        let said = it.site.run(verb);
+        let text = format!("{}{}", said.out, said.err);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("the record was lost") && words.contains("restore a snapshot"), "{verb:?}: {text}");
+    }
+    assert_eq!(dump(&it.agent, ""), before);
 }
