@@ -1,13 +1,17 @@
 //! Many environments on one Consul: few connections, and each is woken by its own keys only (rule A10).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep::client::consul::{ConsulTarget, Server};
-use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
+use lockstep::client::consul::{Catalog, ConsulTarget, Server};
+use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName, ServiceName};
+use lockstep::port::Target as _;
 
 use crate::consul_faults::sockets;
 use crate::consul_watch::Watching;
+use crate::fake::Fake;
 use crate::support::{Agent, Options, config};
 
 const MANY: usize = 50;
@@ -114,4 +118,37 @@ async fn fifty_roots_without_a_folder_in_common_are_asked_in_turn() {
         crowd.check(number, &format!("root{number}/key"), (1, 0), Duration::from_secs(7)).await;
     }
     assert!(crowd.most <= CONNECTIONS, "{} connections", crowd.most);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_means_one_request_at_a_time_samples_of_checks_included() {
+    let agent = Agent::start();
+    let (port, under_way, most) = (agent.port(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let highest = Arc::clone(&most);
+    let proxy = Fake::start(move |asked| {
+        highest.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let reply = asked.forward(port);
+        // Long enough for a second request to be seen beside it.
+        std::thread::sleep(Duration::from_millis(5));
+        under_way.fetch_sub(1, Ordering::SeqCst);
+        reply
+    });
+    let mut one = config(&proxy.address());
+    one.connections = 1;
+    let server = Server::connect(&one).unwrap();
+    let (catalog, target) = (Catalog::new(server.clone()), Arc::new(environment(&server, 1, "config/")));
+    let service = ServiceName::parse("consul").unwrap();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (target, catalog, service) = (Arc::clone(&target), catalog.clone(), service.clone());
+        asking.spawn(async move {
+            let any = BTreeMap::new();
+            let (live, instances) = tokio::join!(target.live(), catalog.instances(&service, None, &any));
+            assert!(live.is_ok() && instances.is_ok(), "{live:?} {instances:?}");
+        });
+    }
+    while let Some(ended) = asking.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1, "requests at once");
 }

@@ -2,7 +2,7 @@
 //!
 //! The token is read at each use and goes into one header; no error, log line or `Debug` can show it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -38,8 +38,8 @@ pub(super) struct Http {
     token: Option<Credential>,
     files: tls::Files,
     name: String,
-    slots: Slots,
-    catalog_slots: Slots,
+    slots: Arc<Slots>,
+    catalog_slots: Arc<Slots>,
     watch_slots: Slots,
     /// Until when this Consul is taken to have no ACLs: it said so less than a minute before.
     pub(super) open_until: Mutex<Option<Instant>>,
@@ -102,8 +102,10 @@ pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), String> + Send + 'a;
 impl Http {
     pub(super) fn new(config: &config::Consul) -> Result<Self, EdgeError> {
         let tls = tls::client_config(config)?;
-        // One is for the catalog: samples of checks must not wait behind large reads.
-        let connections = usize::from(config.connections).saturating_sub(1).max(1);
+        // One is for the catalog: samples of checks must not wait behind large reads. A single one serves both.
+        let connections = usize::from(config.connections).max(1);
+        let slots = Arc::new(Slots::new((connections - 1).max(1)));
+        let catalog_slots = if connections == 1 { Arc::clone(&slots) } else { Arc::new(Slots::new(1)) };
         let watches = Self::watches(config);
         let client = |idle: usize| {
             Client::builder()
@@ -127,15 +129,15 @@ impl Http {
             None => config.address.clone(),
         };
         Ok(Self {
-            requests: client(connections)?,
+            requests: client((connections - 1).max(1))?,
             watches: client(RESTING)?,
             address: config.address.trim_end_matches('/').to_owned(),
             datacenter: config.datacenter.clone(),
             token: config.token.clone(),
             files: tls::Files::of(config),
             name,
-            slots: Slots::new(connections),
-            catalog_slots: Slots::new(1),
+            slots,
+            catalog_slots,
             watch_slots: Slots::new(watches),
             open_until: Mutex::default(),
         })

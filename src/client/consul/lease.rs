@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::ConsulTarget;
 use super::fault;
 use super::paths::Paths;
@@ -22,11 +20,6 @@ impl Lease {
     /// The session that holds it.
     pub fn session(&self) -> &str {
         self.session.id()
-    }
-
-    /// Until when nobody else can have taken it; afterwards only a transaction can tell.
-    pub fn good_until(&self) -> Instant {
-        self.session.good_until()
     }
 
     /// Whether Consul has said that it is gone.

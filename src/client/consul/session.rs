@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::http::{Ask, Http};
@@ -22,8 +22,6 @@ pub(super) const TTL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Session {
     id: String,
-    /// Until when Consul cannot have ended it.
-    good_until: Mutex<Instant>,
     ended: CancellationToken,
 }
 
@@ -32,18 +30,9 @@ impl Session {
         &self.id
     }
 
-    /// Until when it surely holds: the last renewal and one TTL. Afterwards it may or may not.
-    pub(super) fn good_until(&self) -> Instant {
-        *self.good_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Consul said that it is gone.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
-    }
-
-    fn renewed(&self, asked_at: Instant) {
-        *self.good_until.lock().unwrap_or_else(PoisonError::into_inner) = asked_at + TTL;
     }
 }
 
@@ -111,14 +100,13 @@ impl Sessions {
             "Checks": [],
             "NodeChecks": [],
         });
-        let asked_at = Instant::now();
         let answer = http.beside(Ask::put(http.url("session/create", &[]), body.to_string(), doing)).await?;
         if answer.status != 200 {
             return Err(http.refusal(doing, &answer));
         }
         let Created { id } =
             serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))?;
-        Ok(Session { id, good_until: Mutex::new(asked_at + TTL), ended: CancellationToken::new() })
+        Ok(Session { id, ended: CancellationToken::new() })
     }
 
     /// Ends the session at once, so that another controller can take over at once.
@@ -151,13 +139,9 @@ async fn renew(http: Arc<Http>, session: Arc<Session>, lost: watch::Sender<u64>)
             () = session.ended.cancelled() => return,
             () = sleep(wait) => {}
         }
-        let asked_at = Instant::now();
         let ask = Ask::put(url.clone(), String::new(), "renew the session").within(TTL / 3);
         match http.beside(ask).await {
-            Ok(answer) if answer.status == 200 => {
-                session.renewed(asked_at);
-                wait = TTL / 3;
-            }
+            Ok(answer) if answer.status == 200 => wait = TTL / 3,
             Ok(answer) if answer.status == 404 => {
                 tracing::warn!(session = session.id(), consul = http.name(), "the session is gone: the leases are lost");
                 return end(&session, &lost);
