@@ -181,6 +181,65 @@ async fn a_watch_survives_a_restart_and_an_emptied_consul() {
     watching.until("everything is gone", |live, _| live > before + 1).await;
 }
 
+/// The index that Consul gives for the roots.
+fn index(agent: &Agent) -> u64 {
+    let answer = crate::support::exchange(agent.port(), "GET", "/v1/kv/config/?keys&consistent", b"", PATIENCE).unwrap();
+    let headers = answer.headers.to_ascii_lowercase();
+    let line = headers.lines().find_map(|line| line.strip_prefix("x-consul-index:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_wakes_on_a_consul_that_began_anew_at_a_lower_index() {
+    let mut agent = Agent::with(&Options { durable: true, ..Options::default() });
+    let identity = controller(&agent.address(), None).initialise().await.unwrap();
+    for number in 0..300 {
+        agent.put("config/a", format!("{number}").as_bytes());
+    }
+    let high = index(&agent);
+    let watching = Watching::start(controller(&agent.address(), Some(identity.target)));
+    watching.settled().await;
+
+    agent.wipe();
+    let before = watching.count();
+    agent.start_again();
+    agent.wait();
+    watching.until("it is back", |live, state| live > before.0 && state > before.1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for (key, value) in [("config/a", "anew"), ("config/a", "again"), ("config/b", "new")] {
+        let before = watching.count().0;
+        agent.put(key, value.as_bytes());
+        let after = watching.until(key, |live, _| live > before).await;
+        assert!(after < Duration::from_secs(1), "{key}: woken after {after:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(index(&agent) < high, "the index did not go back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_snapshot_wakes_both_and_so_does_what_comes_after_it() {
+    let agent = Agent::start();
+    let mut stage = Stage::new(&agent).await;
+    stage.go(&desired([("config/a", "1")]), 1).await.unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let snapshot = home.path().join("snapshot").display().to_string();
+    agent.consul(&["snapshot", "save", &snapshot]);
+    stage.go(&desired([("config/a", "2")]), 2).await.unwrap();
+    let watching = Watching::start(controller(&agent.address(), Some(stage.target_id())));
+    watching.settled().await;
+
+    // Consul ends the queries with the index that they came with.
+    let before = watching.count();
+    agent.consul(&["snapshot", "restore", &snapshot]);
+    watching.until("it is restored", |live, state| live > before.0 && state > before.1).await;
+    assert_eq!(agent.get("config/a").unwrap(), b"1");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = watching.count().0;
+    agent.put("config/a", b"by hand");
+    let after = watching.until("a change after the restore", |live, _| live > before).await;
+    assert!(after < Duration::from_secs(1), "{after:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_on_a_failing_consul_does_not_ask_without_pause() {
     let asked = Arc::new(AtomicUsize::new(0));

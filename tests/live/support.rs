@@ -41,7 +41,7 @@ pub(crate) struct Agent {
     https: u16,
     command: Vec<String>,
     // Removed after the agent is killed.
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 /// How an agent differs from a development server.
@@ -100,7 +100,7 @@ impl Agent {
             command.push("-dev".into());
         }
         let child = spawn(&command);
-        let agent = Self { child, http, https, command, _home: home };
+        let agent = Self { child, http, https, command, home };
         agent.wait();
         agent
     }
@@ -114,6 +114,21 @@ impl Agent {
     /// Starts it again after [`Self::kill`]; does not wait until it can be used.
     pub(crate) fn start_again(&mut self) {
         self.child = spawn(&self.command);
+    }
+
+    /// Kills it and removes all its data: it starts again as a Consul that was never used.
+    pub(crate) fn wipe(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.home.path().join("data")).unwrap();
+    }
+
+    /// Runs Consul's own program against it, with the master token.
+    #[track_caller]
+    pub(crate) fn consul(&self, arguments: &[&str]) {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("CONSUL_HTTP_ADDR", self.address()).env("CONSUL_HTTP_TOKEN", MASTER);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Waits for a leader and a consistent read.

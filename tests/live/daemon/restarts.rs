@@ -1,4 +1,4 @@
-//! A Consul that is killed while a controller writes to it, and one that shows part of what it has.
+//! A Consul that is killed while a controller writes to it, one that is restored, and one that shows part of what it has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::service::Service;
-use super::site::{MANY, Site, app, dump, many};
+use super::site::{MANY, Running, Site, app, dump, many};
 use crate::fake::{Fake, Reply};
 use crate::support::{Agent, Options, eventually};
 
@@ -142,4 +142,28 @@ fn a_consul_that_shows_a_few_of_its_keys_costs_no_key() {
     assert_eq!(deletes.load(Ordering::SeqCst), 0);
     site.check_history();
     assert!(controller.runs());
+}
+
+#[test]
+fn a_consul_restored_from_a_snapshot_is_noted_and_brought_back_in_step_and_no_number_goes_down() {
+    let mut running = Running::on(Agent::with(&Options { durable: true, ..Options::default() }), |_| ());
+    let snapshot = running.site.home().join("before.snap").display().to_string();
+    running.agent.consul(&["snapshot", "save", &snapshot]);
+    for version in ["two", "three"] {
+        running.release(version);
+        running.site.until_steady();
+    }
+    let before = running.site.status()["generation"].as_u64().unwrap();
+    assert_eq!((running.agent.get("config/app/version").unwrap(), before), (b"three".to_vec(), 3));
+
+    running.agent.consul(&["snapshot", "restore", &snapshot]);
+    running.site.until("it is noted, and the head is back", |status| {
+        status["generation"].as_u64().is_some_and(|generation| generation > before)
+    });
+    running.site.until_steady();
+    assert_eq!(running.agent.get("config/app/version").unwrap(), b"three");
+    let history = running.site.run(&["history", "test", "--output", "json"]).exits(0).out;
+    assert!(history.contains("target was restored"), "{history}");
+    let log = running.controller.log();
+    assert!(running.controller.runs(), "{log}");
 }
