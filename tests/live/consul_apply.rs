@@ -1,6 +1,6 @@
 //! Plans written to a real Consul: exactness, fences, batches, and what a reader sees meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -226,8 +226,20 @@ async fn the_record_is_checked_between_two_transactions() {
     assert!(agent.tree("config/").len() < 64, "it went on writing");
 }
 
+/// What a reader found below `config/`, by key.
+type Found = BTreeMap<String, Vec<u8>>;
+
+/// Keys of the small plans.
+const SMALL: usize = 10;
+
+/// One read of the tree and nothing else, in the default mode.
+fn read_plainly(port: u16) -> Option<Found> {
+    let (status, body) = request(port, "GET", "/v1/kv/config/?recurse", b"")?;
+    (status == 200).then(|| values(&serde_json::from_slice(&body).unwrap()))
+}
+
 /// Reads as docs for consumers say: the `revision` key, the tree, the `revision` key again (rule A4).
-fn read_whole(port: u16) -> Option<BTreeSet<Vec<u8>>> {
+fn read_whole(port: u16) -> Option<Found> {
     let marker = || {
         let (status, body) = request(port, "GET", &format!("/v1/kv/{STATE}revision?raw&consistent"), b"")?;
         let marker: serde_json::Value = serde_json::from_slice(&body).ok()?;
@@ -239,7 +251,7 @@ fn read_whole(port: u16) -> Option<BTreeSet<Vec<u8>>> {
 }
 
 /// Reads key and tree in one read-only transaction.
-fn read_at_once(port: u16) -> Option<BTreeSet<Vec<u8>>> {
+fn read_at_once(port: u16) -> Option<Found> {
     let body = format!(r#"[{{"KV":{{"Verb":"get","Key":"{STATE}revision"}}}},{{"KV":{{"Verb":"get-tree","Key":"config/"}}}}]"#);
     let (status, body) = request(port, "PUT", "/v1/txn", body.as_bytes())?;
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
@@ -250,8 +262,31 @@ fn read_at_once(port: u16) -> Option<BTreeSet<Vec<u8>>> {
     (marker["state"] == "complete").then(|| values(&pairs[1..].to_vec().into()))
 }
 
-fn values(pairs: &serde_json::Value) -> BTreeSet<Vec<u8>> {
-    pairs.as_array().unwrap().iter().map(|pair| decode(&pair["Value"])).collect()
+fn values(pairs: &serde_json::Value) -> Found {
+    let pairs = pairs.as_array().unwrap().iter();
+    pairs.map(|pair| (pair["Key"].as_str().unwrap().to_owned(), decode(&pair["Value"]))).collect()
+}
+
+/// The different values of the small plans' keys, and those of all others.
+fn kinds(found: Found) -> [BTreeSet<String>; 2] {
+    assert_eq!(found.len(), 1000);
+    let mut kinds = [BTreeSet::new(), BTreeSet::new()];
+    for (at, value) in found.into_values().enumerate() {
+        kinds[usize::from(at >= SMALL)].insert(String::from_utf8(value).unwrap());
+    }
+    kinds
+}
+
+/// Whether this is no state that any commit had: the thousand keys have one value, the ten of a small commit theirs of the
+/// same round.
+fn is_mixed([ten, others]: &[BTreeSet<String>; 2]) -> bool {
+    let (Some(one), Some(value)) = (ten.first(), others.first()) else { return true };
+    ten.len() > 1 || others.len() > 1 || one.trim_start_matches('s') != value
+}
+
+/// Whether a small commit shows in part: some of its keys have their value, some still that of the large one before.
+fn is_half_a_small_commit([ten, _]: &[BTreeSet<String>; 2]) -> bool {
+    ten.iter().any(|value| value.strip_prefix('s').is_some_and(|round| ten.contains(round)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,42 +296,43 @@ async fn a_reader_never_takes_a_mixed_state_for_whole() {
     stage.go(&many(1000, "0"), 1).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let port = agent.port();
-    let reader = |read: fn(u16) -> Option<BTreeSet<Vec<u8>>>| {
+    let reader = |read: fn(u16) -> Option<Found>, is_wrong: fn(&[BTreeSet<String>; 2]) -> bool| {
         let stop = stop.clone();
         std::thread::spawn(move || {
-            let mut seen = BTreeSet::new();
-            let (mut whole, mut mixed) = (0, 0);
+            let (mut reads, mut wrong, mut small, mut large) = (0, Vec::new(), BTreeSet::new(), BTreeSet::new());
             while !stop.load(Ordering::Relaxed) {
-                if let Some(found) = read(port) {
-                    whole += 1;
-                    // The ten keys of the small plans have values of their own.
-                    let generations: BTreeSet<Vec<u8>> = found.into_iter().filter(|value| !value.starts_with(b"s")).collect();
-                    mixed += usize::from(generations.len() > 1);
-                    seen.extend(generations);
+                let Some(found) = read(port) else { continue };
+                reads += 1;
+                let kinds = kinds(found);
+                if is_wrong(&kinds) {
+                    wrong.push(kinds.clone());
                 }
+                let [ten, others] = kinds;
+                small.extend(ten.into_iter().filter(|value| value.starts_with('s')));
+                large.extend(others);
             }
-            (whole, mixed, seen.len())
+            (reads, wrong, small.len(), large.len())
         })
     };
-    let readers = [reader(read_whole), reader(read_at_once)];
+    let readers = [reader(read_plainly, is_half_a_small_commit), reader(read_whole, is_mixed), reader(read_at_once, is_mixed)];
     for round in 1..=6u8 {
         stage.go(&many(1000, &round.to_string()), round + 1).await.unwrap();
         // A plan of ten keys: the first ten of the thousand get values of their own, all at once.
         let small = desired((0..1000).map(|number| {
-            let value = if number < 10 { format!("s{round}") } else { round.to_string() };
+            let value = if number < SMALL { format!("s{round}") } else { round.to_string() };
             (format!("config/many/{number:05}"), value)
         }));
         stage.go(&small, round + 20).await.unwrap();
         // The readers look at the state between two commits, too.
         let begin = Instant::now();
-        while begin.elapsed().as_millis() < 60 {
+        while begin.elapsed().as_millis() < 150 {
             tokio::task::yield_now().await;
         }
     }
     stop.store(true, Ordering::Relaxed);
-    for (reader, name) in readers.into_iter().zip(["twice", "at once"]) {
-        let (whole, mixed, seen) = reader.join().unwrap();
-        assert_eq!(mixed, 0, "{name}: mixed states among {whole} reads");
-        assert!(whole >= 6 && seen >= 3, "{name}: only {whole} whole reads of {seen} states: nothing was shown");
+    for (reader, name) in readers.into_iter().zip(["plainly", "twice", "at once"]) {
+        let (reads, wrong, small, large) = reader.join().unwrap();
+        assert!(wrong.is_empty(), "{name}: of {reads} reads these show a mixture: {wrong:?}");
+        assert!(reads >= 6 && small >= 3 && large >= 3, "{name}: {reads} reads of {small} and {large} states show nothing");
     }
 }

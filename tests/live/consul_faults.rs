@@ -120,29 +120,6 @@ async fn a_consul_that_dies_in_the_middle_of_an_apply_is_waited_for_and_finished
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_restart_no_read_shows_part_of_the_keys() {
-    let mut agent = Agent::with(&Options { durable: true, ..Options::default() });
-    let mut stage = Stage::new(&agent).await;
-    stage.go(&many(3000, "v"), 1).await.unwrap();
-    for _ in 0..3 {
-        agent.kill();
-        agent.start_again();
-        let begin = Instant::now();
-        loop {
-            match stage.target.live().await {
-                Ok(live) => {
-                    assert_eq!(live.entries.len(), 3000);
-                    break;
-                }
-                Err(problem) => assert_eq!(problem.kind, EdgeKind::Transient, "{}", problem.chain()),
-            }
-            assert!(begin.elapsed() < PATIENCE);
-        }
-        assert!(stage.target.load().await.unwrap().is_some());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_whose_answer_was_lost_is_found_done_and_changes_nothing_when_repeated() {
     let agent = Agent::start();
     let losing = Arc::new(AtomicBool::new(false));

@@ -28,6 +28,7 @@ mod pki;
 mod consul_suite;
 mod consul_state;
 mod consul_apply;
+mod consul_reads;
 mod consul_faults;
 mod consul_watch;
 mod consul_sharing;
