@@ -48,6 +48,42 @@ fn a_consul_that_allows_eight_connections_is_enough_for_a_controller_and_ten_tho
     assert!(controller.runs());
 }
 
+#[test]
+fn a_consul_that_allows_eight_connections_is_enough_for_three_roots_and_a_check_in_the_catalog() {
+    let agent = Agent::with(&Options { config: r#""limits": {"http_max_conns_per_client": 8}"#, ..Options::default() });
+    let body = r#"{"Name": "app", "Address": "127.0.0.1", "Port": 9}"#;
+    assert_eq!(agent.curl("PUT", "/v1/agent/service/register", body.as_bytes()).0, 200);
+    let mut site = Site::new(&agent);
+    site.roots = "config/, flags/, limits/";
+    // Four for requests, four for watches: three roots have to do with fewer than one each.
+    site.reach(&agent.address(), "watches: 4");
+    let more = [("base/kv/flags/a.yaml", "x: one\n"), ("base/kv/limits/a.yaml", "x: one\n")];
+    let check = (CHECK.0, "kind: consul-service\nservice: app\nat_least: 1\ninterval: 500ms\ntimeout: 500ms\n");
+    site.repo.commit("Three roots", &[check, (MANY, &many(2_000, "x")), more[0], more[1]]);
+    let mut controller = site.start("one");
+    let mut most = 0;
+    // Nobody else asks meanwhile: every connection of this machine counts.
+    eventually("the commit is proven", || {
+        most = most.max(connections(controller.id(), agent.port()));
+        controller.log().contains("healthy for long enough")
+    });
+    assert!((1..=8).contains(&most), "{most} connections");
+    for (number, root) in ["config", "flags", "limits"].into_iter().enumerate() {
+        let path = format!("base/kv/{root}/a.yaml");
+        let proven = controller.log().matches("healthy for long enough").count();
+        site.repo.commit(root, &[(&path, &format!("x: change {number}\n"))]);
+        eventually("the change is proven", || {
+            most = most.max(connections(controller.id(), agent.port()));
+            controller.log().matches("healthy for long enough").count() > proven
+        });
+        assert_eq!(agent.get(&format!("{root}/a/x")).unwrap(), format!("change {number}").as_bytes());
+    }
+    assert!(most <= 8, "{most} connections");
+    let log = controller.log();
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+    assert!(controller.runs());
+}
+
 /// What the busy server was asked and said.
 #[derive(Default)]
 struct Told {

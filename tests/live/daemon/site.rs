@@ -40,6 +40,8 @@ pub(super) struct Site {
     target_id: RefCell<Option<String>>,
     /// The time between two looks at the repository.
     pub(super) poll: &'static str,
+    /// The environment's key roots, as the controller's file lists them.
+    pub(super) roots: &'static str,
     token: RefCell<Option<PathBuf>>,
 }
 
@@ -99,6 +101,7 @@ impl Site {
             variables: Vec::new(),
             target_id: RefCell::default(),
             poll: "1s",
+            roots: "config/",
             token: RefCell::default(),
         }
     }
@@ -165,10 +168,11 @@ impl Site {
             self.token.borrow().as_ref().map_or_else(String::new, |path| format!(", token: {{file: {}}}", path.display()));
         let text = format!(
             "repository: {{url: {}, poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{{}{token}}}, {pin}keys: \
-             [config/]}}\n",
+             [{}]}}\n",
             self.repo.path().display(),
             self.poll,
-            self.consul
+            self.consul,
+            self.roots
         );
         let path = self.home.path().join(format!("{name}.yaml"));
         std::fs::write(&path, text).unwrap();
