@@ -39,7 +39,7 @@ fn a_consul_that_allows_eight_connections_is_enough_for_a_controller_and_ten_tho
     // Nobody else asks meanwhile: every connection of this machine counts.
     eventually("the large commit is proven", || {
         most = most.max(connections(controller.id(), agent.port()));
-        controller.log().contains("healthy for long enough")
+        controller.log().contains("event=\"proven\"")
     });
     assert!((1..=7).contains(&most), "{most} connections");
     let log = controller.log();
@@ -65,16 +65,16 @@ fn a_consul_that_allows_eight_connections_is_enough_for_three_roots_and_a_check_
     // Nobody else asks meanwhile: every connection of this machine counts.
     eventually("the commit is proven", || {
         most = most.max(connections(controller.id(), agent.port()));
-        controller.log().contains("healthy for long enough")
+        controller.log().contains("event=\"proven\"")
     });
     assert!((1..=8).contains(&most), "{most} connections");
     for (number, root) in ["config", "flags", "limits"].into_iter().enumerate() {
         let path = format!("base/kv/{root}/a.yaml");
-        let proven = controller.log().matches("healthy for long enough").count();
+        let proven = controller.log().matches("event=\"proven\"").count();
         site.repo.commit(root, &[(&path, &format!("x: change {number}\n"))]);
         eventually("the change is proven", || {
             most = most.max(connections(controller.id(), agent.port()));
-            controller.log().matches("healthy for long enough").count() > proven
+            controller.log().matches("event=\"proven\"").count() > proven
         });
         assert_eq!(agent.get(&format!("{root}/a/x")).unwrap(), format!("change {number}").as_bytes());
     }
