@@ -185,6 +185,12 @@ fn came_to_rest(world: &mut World) {
         let since = world.now - world.last_write;
         world.violated(format!("liveness: written {since} ms ago, and no end in sight"));
     }
+    let goal = record.goal.as_ref().map(|goal| goal.revision);
+    if goal.is_some_and(|goal| world.mirrors.iter().all(|mirror| !mirror.known.contains(&goal))) {
+        // Forced out, restored from a snapshot, and the last mirror lost: only people can bring the commit back.
+        world.reached("a goal that is in no mirror");
+        return;
+    }
     if matches!(record.phase, Phase::Applying | Phase::Verifying) {
         world.violated(format!("liveness: still {}", record.phase.word()));
     }
