@@ -25,8 +25,13 @@ pub(crate) fn happen(world: &mut World) -> Event {
     match world.random.below(100) {
         0..=29 => commit(world),
         30..=34 => revert(world),
-        35..=37 => rewind(world),
-        38..=52 => by_hand(world),
+        35..=38 => {
+            rewind(world);
+            if world.random.percent(50) {
+                return crash(world);
+            }
+        }
+        39..=52 => by_hand(world),
         53..=56 => outage(world),
         57..=61 => return crash(world),
         62..=63 => return Event::Stop(world.random.below(crate::world::REPLICAS)),
