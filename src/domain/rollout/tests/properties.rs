@@ -106,6 +106,8 @@ proptest! {
         for _ in 0..20 {
             let Some(preview) = world.preview() else { break };
             match world.decided() {
+                // What is not followed is shown with why; what is written meanwhile is the goal's repair.
+                Step::Apply(_) if preview.hindrance.is_some() => break,
                 Step::Apply(apply) => {
                     let keys = |plan: &Plan| plan.changes.iter().map(|change| (change.key.clone(), change.action)).collect::<Vec<_>>();
                     prop_assert_eq!(keys(&apply.plan), keys(&preview.plan));
