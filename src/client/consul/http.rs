@@ -2,7 +2,7 @@
 //!
 //! The token is read at each use and goes into one header; no error, log line or `Debug` can show it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::slots::Slots;
 use super::{fault, tls};
@@ -32,6 +32,8 @@ const LONGEST_REFUSAL: usize = 64 << 10;
 /// One Consul over HTTP.
 pub(super) struct Http {
     requests: Client,
+    /// Consul has asked for no request before this.
+    quiet_until: Mutex<Option<Instant>>,
     watches: Client,
     address: String,
     datacenter: Option<String>,
@@ -130,6 +132,7 @@ impl Http {
         };
         Ok(Self {
             requests: client((connections - 1).max(1))?,
+            quiet_until: Mutex::default(),
             watches: client(RESTING)?,
             address: config.address.trim_end_matches('/').to_owned(),
             datacenter: config.datacenter.clone(),
@@ -249,10 +252,16 @@ impl Http {
             .without_max_times()
             .build();
         loop {
-            let outcome = timeout_at(until, self.once(client, ask, sink)).await;
-            let (answer, wait) = outcome.unwrap_or_else(|_| Err(self.overdue(ask)))?;
+            let outcome = timeout_at(until, async {
+                self.quiet().await;
+                self.once(client, ask, sink).await
+            });
+            let (answer, wait) = outcome.await.unwrap_or_else(|_| Err(self.overdue(ask)))?;
             if !matches!(answer.status, 429 | 503) {
                 return Ok(answer);
+            }
+            if let Some(wait) = wait {
+                self.keep_quiet(Instant::now() + wait);
             }
             let delay = delays.next().unwrap_or(Duration::from_secs(3)).max(wait.unwrap_or_default());
             if Instant::now() + delay >= until {
@@ -260,6 +269,20 @@ impl Http {
             }
             sleep(delay).await;
         }
+    }
+
+    /// Waits for as long as Consul has asked for: a request that it would turn away, whatever it is about, only adds to its
+    /// trouble.
+    async fn quiet(&self) {
+        let until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            sleep_until(until).await;
+        }
+    }
+
+    fn keep_quiet(&self, until: Instant) {
+        let mut known = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = (*known).max(Some(until));
     }
 
     async fn once(&self, client: &Client, ask: &Ask, sink: &mut Sink<'_>) -> Result<(Answer, Option<Duration>), EdgeError> {
