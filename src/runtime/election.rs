@@ -18,7 +18,7 @@ use crate::telemetry::Event;
 /// How often a free lease is asked for, besides at every sign that it may be free.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// So long a controller whose mirror lacks commits leaves a lease that nobody holds to others (rule S2).
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What is the same until it changes, and told when it does.
 #[derive(Default)]

@@ -2,6 +2,7 @@
 
 mod site;
 mod service;
+mod killer;
 mod rollouts;
 mod deletes;
 mod faults;

@@ -1,10 +1,12 @@
 //! Controllers that are killed, and a Consul that is away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::idle::Looks;
+use super::killer::Killer;
 use super::service::Service;
 use super::site::{CHECK, MANY, Running, Site, dump, many};
 use crate::support::{Agent, Options, eventually};
@@ -21,50 +23,39 @@ fn end_sessions(agent: &Agent) {
     }
 }
 
-/// Numbers that look random and are the same on every run.
-fn draws(seed: u64) -> impl FnMut(usize) -> usize {
-    let mut state = seed;
-    move |below| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(state >> 33).unwrap() % below
-    }
-}
-
 #[test]
-fn killed_at_any_moment_of_a_large_apply_it_converges_and_every_line_of_history_is_closed_once() {
-    let mut it = Running::on(Agent::start(), |_| ());
-    it.agent.put("foreign/key", b"untouched");
-    it.agent.put("config/by-hand", b"untouched");
-    let foreign = |agent: &Agent| {
-        let mut keys = dump(agent, "foreign/");
-        keys.extend(dump(agent, "config/by-hand"));
+fn killed_between_any_two_writes_of_a_large_apply_it_converges_and_every_line_of_history_is_closed_once() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    agent.put("foreign/key", b"untouched");
+    agent.put("config/by-hand", b"untouched");
+    let foreign = || {
+        let mut keys = dump(&agent, "foreign/");
+        keys.extend(dump(&agent, "config/by-hand"));
         keys
     };
-    let before = foreign(&it.agent);
-    let mut draw = draws(2);
-    let mut part_way = 0;
-    for round in 0..10 {
-        // The same commit once more in every third round: it goes on where the process before was killed.
-        if round % 3 != 2 {
-            let value = format!("round-{round}");
-            it.site.repo.commit(&value, &[(MANY, &many(KEYS, &value))]);
-        }
-        let wanted = format!("round-{}", if round % 3 == 2 { round - 1 } else { round });
-        let written = || it.agent.values("config/many/").values().filter(|value| **value == wanted.as_bytes()).count();
-        let at_least = draw(KEYS);
-        eventually("so much is written", || written() >= at_least);
-        it.controller.kill();
-        part_way += usize::from(written() < KEYS);
-        end_sessions(&it.agent);
-        it.controller = it.site.start("one");
+    let before = foreign();
+    let killer = Arc::new(Killer::default());
+    let proxy = killer.start(agent.port());
+    site.readdress(&proxy.address());
+    let mut controller = site.start("one");
+    site.until_steady();
+    // A thousand keys are seventeen writes.
+    for after in 0..17 {
+        let value = format!("killed after {after}");
+        killer.arm(controller.id(), after, after % 2 == 0);
+        site.repo.commit(&value, &[(MANY, &many(KEYS, &value))]);
+        eventually("it is killed", || killer.has_struck());
+        controller.kill();
+        end_sessions(&agent);
+        controller = site.start("one");
+        site.until_steady();
+        let values = agent.values("config/many/");
+        assert!(values.len() == KEYS && values.values().all(|found| *found == value.as_bytes()), "killed after {after}");
     }
-    it.site.until_steady();
-    assert!(part_way >= 3, "only {part_way} of the kills fell into an apply");
-    let values = it.agent.values("config/many/");
-    assert_eq!(values.len(), KEYS);
-    assert!(values.values().all(|value| value == b"round-9"));
-    assert_eq!(foreign(&it.agent), before);
-    it.site.check_history();
+    assert_eq!(foreign(), before);
+    site.check_history();
 }
 
 #[test]
