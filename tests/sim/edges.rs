@@ -480,15 +480,16 @@ impl Target for Edge {
                 (0, false) => apply.opening.as_ref(),
                 _ => None,
             };
-            let done = self.transaction(lease, written.record, save, batch, Some(desired)).await;
-            if let (Err(_), Some(next), true) = (&done, batches.get(number + 1), number > 0 && number + 2 < batches.len()) {
-                // The next one was under way as well, and may land although this one failed.
-                if !deletes(next) && self.world().random.percent(50) {
+            if let Some(next) = batches.get(number + 1).filter(|_| number > 0 && number + 2 < batches.len()) {
+                // The next one is under way as well, and may land although this one fails.
+                let fails = self.world().stormy && self.world().random.percent(15);
+                if fails && !deletes(batch) && !deletes(next) {
                     self.world().reached("a later transaction landed although an earlier one failed");
                     let _ = self.transaction(lease, written.record, None, next, Some(desired)).await;
+                    return Err(EdgeError::new("sim", EdgeKind::Transient, "write a transaction").because("it failed"));
                 }
             }
-            let done = done?;
+            let done = self.transaction(lease, written.record, save, batch, Some(desired)).await?;
             written.record = done.record;
             written.keys.extend(done.keys);
             written.complete = last;

@@ -192,7 +192,7 @@ fn came_to_rest(world: &mut World) {
         return;
     }
     if matches!(record.phase, Phase::Applying | Phase::Verifying) {
-        world.violated(format!("liveness: still {}", record.phase.word()));
+        world.violated(format!("liveness: still {}: {} {:?}", record.phase.word(), record.reason, record.note));
     }
     if record.repair.is_some() {
         world.violated("liveness: a repair was never finished");
