@@ -1,4 +1,4 @@
-//! One environment with everything that it is kept with; [`super::leading`] and [`super::election`] do the keeping.
+//! One environment with everything that it is kept with; `leading` and `election` beside this do the keeping.
 
 use std::sync::Arc;
 
