@@ -119,13 +119,12 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     /// Forgets what the news makes doubtful.
     fn hear(&self, memory: &mut Memory, now: Timestamp, sweep: &mut Timestamp) {
         let news = self.wakes.take();
-        if news.live || now >= *sweep {
-            memory.live_changed();
-        }
-        if news.state || now >= *sweep {
+        let due = now >= *sweep;
+        if news.state || due {
             memory.state_changed();
         }
-        if news.live || now >= *sweep {
+        if news.live || due {
+            memory.live_changed();
             *sweep = now + SWEEP;
         }
     }

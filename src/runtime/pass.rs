@@ -268,10 +268,7 @@ fn failed<S, T, C: Clock>(
     error: EdgeError,
     about: Option<(Intent, Revision)>,
 ) -> Passed {
-    memory.stored = None;
-    memory.live = None;
-    memory.requests = None;
-    memory.failures = memory.failures.saturating_add(1);
+    memory.failed();
     let Some((intent, revision)) = about else {
         return if error.kind == EdgeKind::Conflict { Passed::Stale } else { Passed::Troubled(error) };
     };

@@ -194,13 +194,15 @@ impl Work<'_> {
 
     /// Whether a batch takes a key away: then every set is there before it (rule A4).
     fn deletes(&self, batch: &Batch) -> bool {
-        let changes = self.apply.plan.changes.get(batch.changes.clone()).unwrap_or_default();
-        changes.iter().any(|change| change.action == Action::Delete)
+        self.changes(batch).iter().any(|change| change.action == Action::Delete)
     }
 
     fn only_deletes(&self, batch: &Batch) -> bool {
-        let changes = self.apply.plan.changes.get(batch.changes.clone()).unwrap_or_default();
-        changes.iter().all(|change| change.action == Action::Delete)
+        self.changes(batch).iter().all(|change| change.action == Action::Delete)
+    }
+
+    fn changes(&self, batch: &Batch) -> &[Change] {
+        self.apply.plan.changes.get(batch.changes.clone()).unwrap_or_default()
     }
 
     async fn send(&self, batch: Batch, tail: Tail, record: Fence) -> Sent {

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
-use git2::ConfigLevel;
 use git2::transport::Transport;
+use git2::{AutotagOption, ConfigLevel, FetchOptions, RemoteCallbacks, RemoteConnection};
 
 use super::transport::{Channel, Session};
 
@@ -65,4 +65,17 @@ pub(super) fn within<T>(session: &Arc<Session>, work: impl FnOnce() -> T) -> T {
     SESSION.set(Some(Arc::clone(session)));
     let _end = End;
     work()
+}
+
+/// Downloads what these refs of the other side need: no tags, nothing but what is asked for, within the session's deadline.
+pub(super) fn download(
+    connection: &mut RemoteConnection<'_, '_, '_>,
+    wanted: &[&str],
+    session: &Session,
+) -> Result<(), git2::Error> {
+    let mut callbacks = RemoteCallbacks::new();
+    callbacks.transfer_progress(|_| session.in_time().map_err(|failure| session.stop(failure)).is_ok());
+    let mut options = FetchOptions::new();
+    options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
+    connection.remote().download(wanted, Some(&mut options))
 }

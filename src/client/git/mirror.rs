@@ -16,10 +16,7 @@ use super::transport::Session;
 use super::{local, packs};
 use crate::domain::revision::ValueDigest;
 use crate::port::{EdgeError, EdgeKind, Tip};
-use git2::{
-    AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks, Repository, RepositoryInitOptions,
-    RepositoryOpenFlags,
-};
+use git2::{Direction, ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, RepositoryOpenFlags};
 
 /// Below this the mirror keeps where branches of the origin stood at the last fetch.
 const TRACKED: &str = "refs/remotes/origin/";
@@ -268,11 +265,7 @@ impl Mirror {
             if self.recorded(repository)? == Some(tip) {
                 return Ok(Tip::At(revision(tip)));
             }
-            let mut callbacks = RemoteCallbacks::new();
-            callbacks.transfer_progress(|_| session.in_time().map_err(|failure| session.stop(failure)).is_ok());
-            let mut options = FetchOptions::new();
-            options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
-            connection.remote().download(&[&wanted], Some(&mut options)).map_err(failed)?;
+            libgit2::download(&mut connection, &[&wanted], session).map_err(failed)?;
             Ok(Tip::At(revision(tip)))
         })
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use git2::{AutotagOption, Direction, FetchOptions, Oid, PushOptions, RemoteCallbacks, Repository};
+use git2::{Direction, Oid, PushOptions, RemoteCallbacks, Repository};
 
 use super::fault::{Said, fault, from_git};
 use super::id::oid;
@@ -167,11 +167,7 @@ fn bring_over_network(mirror: &Repository, session: &Arc<Session>) -> Result<(),
             return Ok(());
         }
         let wanted: Vec<&str> = named.iter().map(|(there, ..)| there.as_str()).collect();
-        let mut callbacks = RemoteCallbacks::new();
-        callbacks.transfer_progress(|_| session.in_time().map_err(|failure| session.stop(failure)).is_ok());
-        let mut options = FetchOptions::new();
-        options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
-        connection.remote().download(&wanted, Some(&mut options)).map_err(failed)?;
+        libgit2::download(&mut connection, &wanted, session).map_err(failed)?;
         for (_, name, id) in &named {
             mirror.reference(name, *id, true, "fetch").map_err(failed)?;
         }
