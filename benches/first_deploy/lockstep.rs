@@ -27,12 +27,12 @@ pub(crate) struct Deploy {
 
 /// Initialises an environment at this Consul, takes its lease, fetches the repository; and then, with the clock running,
 /// makes passes until the record says that everything is written.
-pub(crate) async fn deploy(address: &str, repository: PathBuf) -> Deploy {
+pub(crate) async fn deploy(address: String, repository: PathBuf) -> Deploy {
     let environment = EnvironmentName::parse("test").unwrap();
     let data = tempfile::tempdir().unwrap();
     let source = source(repository, &data);
     source.fetch().await.unwrap();
-    let target = support::controller(address, None);
+    let target = support::controller(&address, None);
     target.initialise().await.unwrap();
     let Leading::Ours(lease) = target.lead().await.unwrap() else { panic!("somebody else leads") };
     let fit = Fit { roots: support::roots(), files: false, settle: target.character().settle };

@@ -29,6 +29,7 @@ mod timed;
 mod lockstep;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -44,14 +45,17 @@ const GOAL_IMPORT: f64 = 8.0;
 fn main() {
     // Cargo adds `--bench`.
     let rounds = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).filter(|rounds| *rounds > 0).unwrap_or(ROUNDS);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // As the daemon's, and the deploy is a task on it as an environment's loop is.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let deploy =
+        |address: String, repository: PathBuf| runtime.block_on(runtime.spawn(lockstep::deploy(address, repository))).unwrap();
     let repository = load::repository();
     let mut times: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
     let mut note = |what, time| times.entry(what).or_default().push(time);
     for _ in 0..rounds {
         note(FLOOR, wire::floor(&fresh()));
         let agent = fresh();
-        let deploy = runtime.block_on(lockstep::deploy(&agent.address(), repository.path()));
+        let deploy = deploy(agent.address(), repository.path());
         load::check(&agent);
         note(DEPLOY, deploy.total);
         for (phase, time) in deploy.phases {
@@ -61,7 +65,7 @@ fn main() {
     }
     let agent = fresh();
     let proxy = wire::Proxy::before(agent.port());
-    runtime.block_on(lockstep::deploy(&proxy.address(), repository.path()));
+    deploy(proxy.address(), repository.path());
     let counted = proxy.counts();
     print(rounds, &times, &counted);
 }

@@ -8,8 +8,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// An HTTP client takes a connection back a moment after the answer on it was read; a request that comes sooner would open
-/// another one.
-const HANDING_BACK: Duration = Duration::from_millis(3);
+/// another one. It takes microseconds, and two transactions under way at a time must not wait for it: a place rests longer
+/// than this while the other one is answered.
+const HANDING_BACK: Duration = Duration::from_millis(1);
 
 /// The places of one client.
 #[derive(Debug)]
