@@ -69,7 +69,7 @@ impl Room {
 }
 
 /// A plan on its way into transactions.
-struct Work<'a> {
+struct Writing<'a> {
     target: &'a ConsulTarget,
     lease: &'a Lease,
     apply: &'a Apply,
@@ -92,17 +92,17 @@ impl ConsulTarget {
         let released = self.released_values(&apply.plan.changes).await?;
         let ops = self.server.http.ops_limit(&self.server.limits).await?;
         let room = Room { ops, bytes: self.server.limits.bytes() };
-        let work = Work { target: self, lease, apply, desired, released, room };
-        match work.in_one(expected)? {
+        let writing = Writing { target: self, lease, apply, desired, released, room };
+        match writing.in_one(expected)? {
             Some(txn) => {
                 let all = 0..apply.plan.changes.len();
-                let doing = work.doing(&all);
+                let doing = writing.doing(&all);
                 let found = self.transact(txn, &doing).await;
                 let mut written = Written { record: expected, complete: true, keys: Vec::new() };
-                work.note(&mut written, Sent { found, changes: all, moves: true, doing })?;
+                writing.note(&mut written, Sent { found, changes: all, moves: true, doing })?;
                 Ok(written)
             }
-            None => work.in_several(expected, go_on).await,
+            None => writing.in_several(expected, go_on).await,
         }
     }
 
@@ -117,7 +117,7 @@ impl ConsulTarget {
     }
 }
 
-impl Work<'_> {
+impl Writing<'_> {
     /// The whole plan with its closing record, if one transaction holds it.
     fn in_one(&self, expected: Fence) -> Result<Option<Transaction>, EdgeError> {
         let changes = &self.apply.plan.changes;

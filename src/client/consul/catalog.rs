@@ -35,15 +35,6 @@ pub struct Instance {
     pub passing: bool,
 }
 
-/// Whether an empty answer means that a service has no instances.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
-    /// Our token may read the service: there are none.
-    Allowed,
-    /// It may not, or that could not be found out: absence says nothing.
-    Unknown,
-}
-
 /// Reads one Consul's catalog. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
@@ -89,13 +80,11 @@ impl Catalog {
             .collect())
     }
 
-    /// Whether our token may read the service. Consul leaves out what a token may not read, so an absent service is
-    /// unhealthy only if we could have seen it (rule H4).
-    pub async fn sight(&self, service: &ServiceName) -> Sight {
-        match self.server.http.allowed(&[Resource::service(service)]).await {
-            Ok(Some(allowed)) if allowed == [true] => Sight::Allowed,
-            Ok(_) | Err(_) => Sight::Unknown,
-        }
+    /// Whether our token may read the service; false too when that could not be found out. Consul leaves out what a token
+    /// may not read, so an absent service is unhealthy only if we could have seen it (rule H4).
+    pub async fn may_read(&self, service: &ServiceName) -> bool {
+        let allowed = self.server.http.allowed(&[Resource::service(service)]).await;
+        allowed.is_ok_and(|allowed| allowed.is_some_and(|allowed| allowed == [true]))
     }
 
     async fn nodes(

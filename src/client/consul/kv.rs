@@ -1,17 +1,12 @@
 //! Reads of KV: always consistent, because after a restart the other modes answer 200 with part of the data (rule A1).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 
 use super::array::Elements;
 use super::fault;
 use super::http::{Ask, Http};
-use super::txn::{Found, Limits, Transaction};
+use super::txn::{Found, Limits, Pair, Transaction};
 use crate::domain::live::{Fence, LiveEntry, LiveState};
 use crate::domain::name::{KeyPath, KeyRoots, STATE_PREFIX};
 use crate::domain::resource::Flags;
@@ -20,25 +15,6 @@ use crate::port::{EdgeError, EdgeKind};
 
 /// How long reading everything below a root may take: 100,000 keys take half a second.
 const TREE_DEADLINE: Duration = Duration::from_mins(1);
-
-/// One entry as Consul's KV answers give it.
-#[derive(Deserialize)]
-struct Pair<'a> {
-    #[serde(borrow, rename = "Key")]
-    key: Cow<'a, str>,
-    /// `null` for an empty value.
-    #[serde(borrow, rename = "Value", default)]
-    value: Option<Cow<'a, str>>,
-    #[serde(rename = "Flags", default)]
-    flags: u64,
-    /// The session that holds it as a lock.
-    #[serde(borrow, rename = "Session", default)]
-    session: Option<Cow<'a, str>>,
-    #[serde(rename = "CreateIndex", default)]
-    created: u64,
-    #[serde(rename = "ModifyIndex")]
-    modified: u64,
-}
 
 /// One key with its value, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,11 +157,8 @@ impl TryFrom<Pair<'_>> for Read {
     type Error = String;
 
     fn try_from(pair: Pair<'_>) -> Result<Self, String> {
-        let Pair { key, value, flags, session, created, modified } = pair;
-        let value = match value {
-            Some(text) => STANDARD.decode(text.as_bytes()).map_err(|cause| format!("the value of {key:?}: {cause}"))?,
-            None => Vec::new(),
-        };
+        let value = pair.value()?.unwrap_or_default();
+        let Pair { key, flags, session, created, modified, .. } = pair;
         let locked = session.is_some_and(|session| !session.is_empty());
         Ok(Self { key: key.into_owned(), value, flags, locked, created, index: modified })
     }

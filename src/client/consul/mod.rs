@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use self::catalog::{Catalog, Instance, Sight};
+pub use self::catalog::{Catalog, Instance};
 use self::http::Http;
 pub use self::lease::Lease;
 use self::paths::Paths;

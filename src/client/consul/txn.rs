@@ -244,16 +244,31 @@ struct Item<'a> {
     kv: Option<Pair<'a>>,
 }
 
+/// One entry of KV, as reads and transactions answer it.
 #[derive(Deserialize)]
-struct Pair<'a> {
+pub(super) struct Pair<'a> {
     #[serde(borrow, rename = "Key")]
-    key: Cow<'a, str>,
+    pub(super) key: Cow<'a, str>,
+    /// `null` for an empty value, and where a transaction writes.
     #[serde(borrow, rename = "Value", default)]
     value: Option<Cow<'a, str>>,
     #[serde(rename = "Flags", default)]
-    flags: u64,
-    #[serde(rename = "ModifyIndex", default)]
-    index: u64,
+    pub(super) flags: u64,
+    /// The session that holds it as a lock.
+    #[serde(borrow, rename = "Session", default)]
+    pub(super) session: Option<Cow<'a, str>>,
+    #[serde(rename = "CreateIndex", default)]
+    pub(super) created: u64,
+    #[serde(rename = "ModifyIndex")]
+    pub(super) modified: u64,
+}
+
+impl Pair<'_> {
+    /// The value's bytes, if there is one.
+    pub(super) fn value(&self) -> Result<Option<Vec<u8>>, String> {
+        let decoded = self.value.as_deref().map(|text| STANDARD.decode(text)).transpose();
+        decoded.map_err(|cause| format!("the value of {:?}: {cause}", self.key))
+    }
 }
 
 /// A transaction that was answered: what it found, or why all of it was rolled back.
@@ -301,12 +316,8 @@ impl Http {
         let pairs = response.results.unwrap_or_default();
         let mut found = Vec::with_capacity(keys.len());
         for pair in pairs.into_iter().filter_map(|item| item.kv) {
-            let value = pair
-                .value
-                .map(|text| STANDARD.decode(text.as_bytes()))
-                .transpose()
-                .map_err(|cause| self.error(EdgeKind::Transient, doing).because(cause))?;
-            found.push(Found { key: pair.key.into_owned(), value, flags: pair.flags, index: pair.index });
+            let value = pair.value().map_err(|problem| self.error(EdgeKind::Transient, doing).because(problem))?;
+            found.push(Found { key: pair.key.into_owned(), value, flags: pair.flags, index: pair.modified });
         }
         Ok(Ok(found))
     }

@@ -33,7 +33,7 @@ use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, Source, Tip};
 
 use fault::{fault, overdue};
 use mirror::{Mirror, Origin};
-use publish::{Publishing, Work};
+use publish::{Exchange, Publishing};
 use transport::{Deadline, Endpoint, Http, Session, Ssh};
 
 pub use libgit2::prepare;
@@ -282,7 +282,7 @@ impl Inner {
         self.publishing().note(work, outcome, self.clock.now());
     }
 
-    fn exchange(&self, deadline: Deadline, work: &Work) -> Result<(), EdgeError> {
+    fn exchange(&self, deadline: Deadline, work: &Exchange) -> Result<(), EdgeError> {
         let (session, origin) = self.session(format!("keep last good in {}", self.mirror.origin()), deadline)?;
         let _alone = self.mirror.lock(&session)?;
         publish::exchange(&self.mirror.open()?, &session, origin, work)

@@ -49,7 +49,7 @@ pub(super) struct Publishing {
 
 /// What is to be exchanged with the origin.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct Exchange {
     bring: bool,
     publish: Marks,
 }
@@ -73,16 +73,16 @@ impl Publishing {
     }
 
     /// What is to be done; none mostly, and none for a while after a failure.
-    pub(super) fn work(&self, now: Timestamp) -> Option<Work> {
+    pub(super) fn work(&self, now: Timestamp) -> Option<Exchange> {
         if self.trouble.as_ref().is_some_and(|(_, until)| now < *until) {
             return None;
         }
         let publish: Marks = self.news().map(|(environment, revision)| (environment.clone(), *revision)).collect();
-        (!self.brought || !publish.is_empty()).then_some(Work { bring: !self.brought, publish })
+        (!self.brought || !publish.is_empty()).then_some(Exchange { bring: !self.brought, publish })
     }
 
     /// What came of it. A failure is told once.
-    pub(super) fn note(&mut self, work: Work, outcome: Result<(), EdgeError>, now: Timestamp) {
+    pub(super) fn note(&mut self, work: Exchange, outcome: Result<(), EdgeError>, now: Timestamp) {
         match outcome {
             Ok(()) => {
                 self.brought = true;
@@ -101,7 +101,12 @@ impl Publishing {
 }
 
 /// Does the work: first brings in, then publishes.
-pub(super) fn exchange(mirror: &Repository, session: &Arc<Session>, with: Origin<'_>, work: &Work) -> Result<(), EdgeError> {
+pub(super) fn exchange(
+    mirror: &Repository,
+    session: &Arc<Session>,
+    with: Origin<'_>,
+    work: &Exchange,
+) -> Result<(), EdgeError> {
     if work.bring {
         match with {
             Origin::Here(path) => bring_from_here(mirror, session, path)?,

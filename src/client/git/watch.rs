@@ -21,16 +21,16 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub(super) async fn watch(path: &Path, retry: Duration, wake: &(dyn Fn() + Sync)) {
     loop {
         match arm(path).await {
-            Ok((_watcher, news)) => {
+            Ok((_watcher, signals)) => {
                 // What happened before, nobody saw.
                 wake();
                 loop {
-                    news.moved.notified().await;
-                    let calm = async { while tokio::time::timeout(QUIET, news.moved.notified()).await.is_ok() {} };
+                    signals.moved.notified().await;
+                    let calm = async { while tokio::time::timeout(QUIET, signals.moved.notified()).await.is_ok() {} };
                     // Either way it is time: calm came, or nobody wants to wait for it any longer.
                     tokio::time::timeout(PATIENCE, calm).await.ok();
                     wake();
-                    if news.lost.load(std::sync::atomic::Ordering::Relaxed) {
+                    if signals.lost.load(std::sync::atomic::Ordering::Relaxed) {
                         break;
                     }
                 }
@@ -45,21 +45,21 @@ pub(super) async fn watch(path: &Path, retry: Duration, wake: &(dyn Fn() + Sync)
 
 /// What the watcher's thread tells the waiting task.
 #[derive(Default)]
-struct News {
+struct Signals {
     moved: Notify,
     /// A watched directory is gone: its successor is not watched.
     lost: std::sync::atomic::AtomicBool,
 }
 
-async fn arm(path: &Path) -> Result<(notify::RecommendedWatcher, Arc<News>), EdgeError> {
+async fn arm(path: &Path) -> Result<(notify::RecommendedWatcher, Arc<Signals>), EdgeError> {
     let path = path.to_owned();
     let armed = tokio::task::spawn_blocking(move || {
         let home = home(&path)?;
         let failed = |error: notify::Error| {
             super::fault::fault(crate::port::EdgeKind::Transient, format!("watch {}", home.display())).because(error)
         };
-        let news = Arc::new(News::default());
-        let told = Arc::clone(&news);
+        let signals = Arc::new(Signals::default());
+        let told = Arc::clone(&signals);
         let roots = [home.clone(), home.join("refs")];
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<Event>| hear(event.as_ref().ok(), &roots, &told))
@@ -67,7 +67,7 @@ async fn arm(path: &Path) -> Result<(notify::RecommendedWatcher, Arc<News>), Edg
         // HEAD and packed-refs lie in the directory itself, branches below refs.
         watcher.watch(&home, RecursiveMode::NonRecursive).map_err(failed)?;
         watcher.watch(&home.join("refs"), RecursiveMode::Recursive).map_err(failed)?;
-        Ok((watcher, news))
+        Ok((watcher, signals))
     });
     armed.await.unwrap_or_else(|panic| {
         Err(super::fault::fault(crate::port::EdgeKind::Transient, "watch the repository").because(panic))
@@ -79,7 +79,7 @@ fn home(path: &Path) -> Result<PathBuf, EdgeError> {
     Ok(local::open(path)?.commondir().to_owned())
 }
 
-fn hear(event: Option<&Event>, roots: &[PathBuf], news: &News) {
+fn hear(event: Option<&Event>, roots: &[PathBuf], signals: &Signals) {
     // An error, and an overflow, may hide anything: look.
     let moved = event.is_none_or(|event| event.need_rescan() || tells_of_a_move(event));
     let gone = |event: &Event| {
@@ -87,10 +87,10 @@ fn hear(event: Option<&Event>, roots: &[PathBuf], news: &News) {
             && event.paths.iter().any(|path| roots.contains(path))
     };
     if event.is_some_and(gone) {
-        news.lost.store(true, std::sync::atomic::Ordering::Relaxed);
-        news.moved.notify_one();
+        signals.lost.store(true, std::sync::atomic::Ordering::Relaxed);
+        signals.moved.notify_one();
     } else if moved {
-        news.moved.notify_one();
+        signals.moved.notify_one();
     }
 }
 

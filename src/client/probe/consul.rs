@@ -9,7 +9,7 @@ impl Catalog for consul::Catalog {
         let Selection { service, tag, meta } = selection;
         let found = Self::instances(self, service, tag, meta).await?;
         if found.is_empty() {
-            let readable = self.sight(service).await == consul::Sight::Allowed;
+            let readable = self.may_read(service).await;
             return Ok(Instances::Absent { readable });
         }
         let listed = found.into_iter().map(|instance| {
