@@ -1,0 +1,178 @@
+//! The ports of the simulation: each call crosses two borders, one before its effect and one before its answer arrives.
+//!
+//! Here is what all of them share, the time and the checks; the mirror and the target have files of their own.
+
+mod source;
+mod target;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+use std::time::Duration;
+
+use lockstep::domain::check::{Check, CheckKind};
+use lockstep::domain::health::Finding;
+use lockstep::domain::time::Timestamp;
+use lockstep::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler};
+
+use crate::executor::{Process, Work, border};
+use crate::planted::Bug;
+use crate::world::World;
+
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+/// One replica's view of the world.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    pub(crate) world: Shared,
+    pub(crate) replica: usize,
+    /// How often the replica was started: a session belongs to one process.
+    pub(crate) start: u64,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) process: Arc<Process>,
+    said: Arc<Mutex<String>>,
+}
+
+impl Edge {
+    pub(crate) fn new(world: Shared, replica: usize, bug: Option<Bug>, process: Arc<Process>) -> Self {
+        let start = {
+            let mut world = world.lock().unwrap();
+            world.starts[replica] += 1;
+            world.starts[replica]
+        };
+        Self { world, replica, start, bug, process, said: Arc::default() }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// Notes what the replica waits for, once.
+    pub(crate) fn waits(&self, reason: &str) {
+        let mut said = self.said.lock().unwrap();
+        if *said != reason {
+            reason.clone_into(&mut said);
+            self.world().note(format!("replica {} waits: {reason}", self.replica));
+        }
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// Crosses a border, or several: other work of the same process may go first.
+    async fn border(&self) {
+        border().await;
+        while self.world().random.percent(20) {
+            border().await;
+        }
+    }
+
+    /// Takes up to this long at times.
+    async fn dawdle(&self, percent: u32, upto: i64) {
+        let lasts = {
+            let mut world = self.world();
+            if !world.stormy || !world.random.percent(percent) {
+                return;
+            }
+            world.random.below(usize::try_from(upto).unwrap())
+        };
+        self.sleep(Duration::from_millis(lasts as u64)).await;
+    }
+
+    /// Before the effect: the call may fail.
+    async fn call(&self, what: &str) -> Result<(), EdgeError> {
+        self.border().await;
+        let mut world = self.world();
+        let percent = world.faults.fails;
+        if world.random.percent(percent) {
+            world.reached("a call failed");
+            return Err(EdgeError::new("sim", EdgeKind::Transient, what).because("it failed"));
+        }
+        Ok(())
+    }
+
+    /// After the effect: the answer may be lost.
+    async fn answer(&self, what: &str) -> Result<(), EdgeError> {
+        self.border().await;
+        let mut world = self.world();
+        let percent = world.faults.answer_lost;
+        if world.random.percent(percent) {
+            world.reached("an answer was lost");
+            return Err(EdgeError::new("sim", EdgeKind::Transient, what).because("its answer was lost"));
+        }
+        Ok(())
+    }
+}
+
+/// A replica's clock: the world's time, and how far its wall clock was off when the term began.
+#[derive(Clone)]
+pub(crate) struct SimClock {
+    world: Shared,
+    skew: i64,
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.world.lock().unwrap().now + self.skew)
+    }
+}
+
+impl Scheduler for Edge {
+    type Clock = SimClock;
+    type Work = Work;
+
+    fn clock(&self) -> SimClock {
+        let skew = self.world().skew[self.replica];
+        SimClock { world: Arc::clone(&self.world), skew }
+    }
+
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
+        let lasts = i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
+        let mut until = None;
+        std::future::poll_fn(move |_| {
+            let now = self.world().now;
+            let until = *until.get_or_insert(now.saturating_add(lasts));
+            if until <= now {
+                return Poll::Ready(());
+            }
+            self.process.timer(until);
+            Poll::Pending
+        })
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Work {
+        self.process.spawn(Box::pin(work))
+    }
+}
+
+impl Edge {
+    fn asks_for(&self, generation: &str) -> Finding {
+        let mut world = self.world();
+        if !self.has(Bug::ChecksTheOldGeneration) {
+            return world.follows(generation);
+        }
+        let attempt = world.record().and_then(|record| record.attempt.as_ref());
+        let old = attempt.map_or_else(String::new, |attempt| attempt.line.generation.to_string());
+        world.follows(&old)
+    }
+}
+
+impl Probe for Edge {
+    async fn sample(&self, check: &Check) -> Finding {
+        let finding = match &check.kind {
+            CheckKind::Http { body: Some(asked), .. } => self.asks_for(asked),
+            CheckKind::Http { .. }
+            | CheckKind::ConsulService { .. }
+            | CheckKind::Tcp { .. }
+            | CheckKind::Dns { .. }
+            | CheckKind::Exec { .. } => self.world().probe(),
+        };
+        self.border().await;
+        match finding.clone() {
+            Finding::Unknown { because } if self.has(Bug::TakesUnknownForFailure) => Finding::Fail { because },
+            Finding::Unknown { .. } if self.has(Bug::TakesUnknownForHealthy) => Finding::Pass,
+            Finding::Pass | Finding::Fail { .. } | Finding::Unknown { .. } => finding,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The mirror of the config repository: it lags, its server lags, and what nothing names goes with the next fetch.
+
+use lockstep::domain::commit::Commit;
+use lockstep::domain::desired::FileTree;
+use lockstep::domain::name::EnvironmentName;
+use lockstep::domain::revision::Revision;
+use lockstep::port::{EdgeError, EdgeKind, Head, Source, Tip};
+
+use super::Edge;
+use crate::planted::Bug;
+use crate::world::POLL;
+
+impl Source for Edge {
+    async fn head(&self) -> Result<Head, EdgeError> {
+        self.border().await;
+        let world = self.world();
+        let mirror = &world.mirrors[self.replica];
+        let tip = match (mirror.fetched, mirror.tip) {
+            (false, _) => Tip::Unfetched,
+            (true, None) => Tip::Gone("main".to_owned()),
+            (true, Some(tip)) => Tip::At(tip),
+        };
+        Ok(Head { tip, confirmed: mirror.confirmed || self.has(Bug::BelievesEveryHead), trouble: None })
+    }
+
+    async fn fetch(&self) -> Result<(), EdgeError> {
+        // A slow git server: mirrors lag by up to a few polls.
+        self.dawdle(20, 3 * POLL).await;
+        let started = self.call("fetch").await;
+        let mut world = self.world();
+        let now = world.now;
+        let mut tip = world.origin.tip;
+        // A git server that lags shows the commit before, once.
+        let lagged = world.mirrors[self.replica].lagged;
+        let lags = world.stormy && !lagged && world.random.percent(8);
+        if lags {
+            tip = tip.and_then(|tip| world.origin.commits[&tip].parent).or(tip);
+            world.reached("a git server that lags");
+        }
+        world.mirrors[self.replica].lagged = lags;
+        let known: Vec<Revision> = tip.map(|tip| world.origin.ancestry(tip).collect()).unwrap_or_default();
+        let kept: Vec<Revision> = world.mirrors[self.replica]
+            .kept
+            .iter()
+            .copied()
+            .filter(|revision| world.mirrors[self.replica].known.contains(revision))
+            .collect();
+        let kept: Vec<Revision> =
+            kept.iter().flat_map(|revision| world.origin.ancestry(*revision).collect::<Vec<_>>()).collect();
+        let mirror = &mut world.mirrors[self.replica];
+        if started.is_err() {
+            mirror.confirmed = false;
+            mirror.seen_at = now;
+            return started;
+        }
+        let same = mirror.fetched && mirror.tip == tip;
+        mirror.confirmed = same && (mirror.confirmed || now - mirror.seen_at >= POLL);
+        if !same {
+            mirror.seen_at = now;
+        }
+        mirror.fetched = true;
+        mirror.tip = tip;
+        // What nothing names any more is gone with the next fetch.
+        mirror.known = known.into_iter().chain(kept).collect();
+        Ok(())
+    }
+
+    async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+        self.border().await;
+        let mut world = self.world();
+        if world.mirrors[self.replica].known.contains(&revision) {
+            Ok(world.origin.content(revision).tree())
+        } else {
+            world.reached("a mirror without the commits it needs");
+            Err(EdgeError::new("sim", EdgeKind::NotFound, "read a commit"))
+        }
+    }
+
+    async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
+        self.border().await;
+        let world = self.world();
+        Ok(world.mirrors[self.replica].known.contains(&of) && world.origin.descends(revision, of))
+    }
+
+    async fn commits(&self, after: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
+        self.border().await;
+        let world = self.world();
+        let known = after.filter(|after| world.mirrors[self.replica].known.contains(after));
+        let Some(after) = known else { return Ok(vec![world.origin.describe(upto)]) };
+        let old: Vec<Revision> = world.origin.ancestry(after).collect();
+        Ok(world
+            .origin
+            .ancestry(upto)
+            .take_while(|revision| !old.contains(revision))
+            .map(|revision| world.origin.describe(revision))
+            .collect())
+    }
+
+    async fn watch(&self, _wake: &(dyn Fn() + Sync)) {}
+
+    async fn keep(&self, _: &EnvironmentName, revisions: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
+        self.call("keep").await?;
+        if !self.has(Bug::KeepsNothing) {
+            self.world().mirrors[self.replica].kept = revisions.iter().copied().collect();
+        }
+        Ok(())
+    }
+}

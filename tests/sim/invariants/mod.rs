@@ -1,0 +1,154 @@
+//! What must hold at every write, whatever happened before: the rules that timing can break.
+
+mod keys;
+mod past;
+mod moves;
+mod reached;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lockstep::domain::desired::{DesiredState, read_environment};
+use lockstep::domain::name::EnvironmentName;
+use lockstep::domain::plan::Change;
+use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
+use lockstep::domain::rollout::{HistoryLine, Phase, Request, Rollout, Save, Verb};
+
+use crate::world::{POLL, REPLICAS, Store, World};
+
+/// How far a mirror may lag behind.
+const LAG: i64 = 8 * POLL;
+
+/// What the world knows better than any replica.
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    readings: BTreeMap<Revision, Option<Arc<DesiredState>>>,
+    /// Digests that were rejected and not released since, and when the tip was made that the rejection knew.
+    pub(crate) rejected: BTreeMap<RevisionDigest, i64>,
+    highest: Generation,
+    before: Option<Rollout>,
+    closed: BTreeMap<Generation, HistoryLine>,
+    /// When a commit with a retry or release trailer was made last, or a release carried out: rejections and freezes of
+    /// before may end.
+    pub(crate) pardoned_at: i64,
+    /// Since when the environment is frozen, until it is pardoned.
+    frozen_at: Option<i64>,
+    /// What a person's rollback saw, until `resume` or a newer digest.
+    pinned: BTreeSet<RevisionDigest>,
+    /// The highest generation that each replica knows to have given out since it started: one whose write failed
+    /// half-way, and that a restore then took away, it can't know.
+    pub(crate) given_out: [Generation; REPLICAS],
+    /// When repairs of each key began.
+    repaired: BTreeMap<String, Vec<i64>>,
+    pub(crate) applied_at: i64,
+    pub(crate) rewound_at: i64,
+    /// Marked keys whose commit is in no mirror any more.
+    strays: BTreeSet<String>,
+    /// Where the branch stood when it was deleted.
+    pub(crate) deleted: Option<Revision>,
+}
+
+impl Truth {
+    /// A request is being answered.
+    pub(crate) fn answered(&mut self, now: i64, request: Option<&Request>) {
+        match request.map(|request| &request.verb) {
+            Some(Verb::Release { .. }) => self.pardoned_at = now,
+            Some(Verb::Resume) => self.pinned.clear(),
+            Some(Verb::RollBack { .. } | Verb::Suspend { .. } | Verb::OverwriteDrift) | None => {}
+        }
+    }
+
+    /// Whether something since then may have ended a rejection or a freeze; mirrors lag, so a little before counts too.
+    fn pardoned_since(&self, then: i64) -> bool {
+        self.pardoned_at + LAG >= then
+    }
+
+    /// After a restore the world holds what it held then.
+    pub(crate) fn forget_the_future(&mut self, store: &Store) {
+        self.closed = store
+            .history
+            .iter()
+            .filter(|(_, line)| line.closed.is_some())
+            .map(|(generation, line)| (*generation, line.clone()))
+            .collect();
+        self.before = store.record.as_ref().map(|(record, _)| record.clone());
+        self.highest = store.record.as_ref().map(|(record, _)| record.generation).unwrap_or_default();
+        self.rejected =
+            store.record.iter().flat_map(|(record, _)| &record.rejected).map(|rejection| (rejection.digest, 0)).collect();
+        self.applied_at = 0;
+        self.frozen_at = None;
+        self.pinned =
+            store.record.iter().filter_map(|(record, _)| record.pin.as_ref()).flat_map(|pin| pin.seen.clone()).collect();
+    }
+}
+
+pub(crate) fn environment() -> EnvironmentName {
+    EnvironmentName::parse("test").unwrap()
+}
+
+/// What a revision says, if it is valid.
+pub(crate) fn desired(world: &mut World, revision: Revision) -> Option<Arc<DesiredState>> {
+    if let Some(reading) = world.truth.readings.get(&revision) {
+        return reading.clone();
+    }
+    let tree = world.origin.content(revision).tree();
+    let reading = read_environment(&tree, &environment()).ok().flatten();
+    world.truth.readings.insert(revision, reading.clone());
+    reading
+}
+
+/// Before the write is carried out: is it allowed at all?
+pub(crate) fn before_write(
+    world: &mut World,
+    replica: usize,
+    holds: bool,
+    save: Option<&Save>,
+    changes: &[(Change, Option<Vec<u8>>)],
+) {
+    if !holds {
+        world.violated(format!("L1: replica {replica} wrote without the lease"));
+    }
+    let Some(record) = world.record().cloned() else { return };
+    let after = save.map_or(&record, |save| &save.record);
+    // By the clock of whoever writes: it is what an end is compared with.
+    let suspended = [world.skew[replica], world.term_skew[replica]]
+        .iter()
+        .all(|skew| record.is_suspended(lockstep::domain::time::Timestamp::from_millis(world.now + skew)));
+    if !changes.is_empty() && suspended {
+        world.violated("R11: a managed key was written while suspended");
+    }
+    keys::reported_drift_is_left(world, &record, after, changes);
+    keys::repairs_are_patient(world, save, changes);
+    keys::are_ours_and_as_read(world, &record, after, changes);
+}
+
+/// After it: does the world still make sense?
+pub(crate) fn after_write(world: &mut World, replica: usize, moved: bool) {
+    past::marks_tell_the_truth(world);
+    if !moved {
+        return;
+    }
+    let Some(record) = world.record().cloned() else { return };
+    let before = world.truth.before.replace(record.clone());
+    past::history_is_written_once(world);
+    if record.generation < world.truth.highest {
+        world.violated(format!("A5: generation went from {} back to {}", world.truth.highest, record.generation));
+    }
+    world.truth.highest = world.truth.highest.max(record.generation);
+    let Some(before) = before else { return };
+    keys::complete_is_complete(world, replica, &before, &record);
+    if record.phase == Phase::Frozen && before.phase != Phase::Frozen {
+        world.truth.frozen_at = Some(world.now);
+    }
+    moves::repairs_go_to_the_goal(world, &before, &record);
+    past::generations_are_given_out_once(world, replica, &before, &record);
+    keys::commits_are_kept(world, replica, &record);
+    moves::attempts_are_allowed(world, &before, &record);
+    moves::verdicts_are_honest(world, &before, &record);
+    let applied = |of: &Rollout| of.attempt.as_ref().map(|attempt| (attempt.line.generation, attempt.applied));
+    if applied(&record) != applied(&before) {
+        let now = applied(&record).is_some_and(|(_, at)| at.is_some());
+        world.truth.applied_at = if now { world.now } else { i64::MAX };
+    }
+    reached::count(world, &before, &record);
+}

@@ -1,0 +1,119 @@
+//! What must hold of the record's moves: where an attempt may go, and what a verdict rests on.
+
+use std::collections::BTreeSet;
+
+use lockstep::domain::plan::Intent;
+use lockstep::domain::revision::{Revision, RevisionDigest};
+use lockstep::domain::rollout::{Phase, Rejection, Rollout};
+
+use super::{LAG, desired};
+use crate::world::World;
+
+/// R4: drift is judged against the goal and nothing else.
+pub(super) fn repairs_go_to_the_goal(world: &mut World, before: &Rollout, record: &Rollout) {
+    let Some(line) = world.store.history.get(&record.generation).cloned() else { return };
+    let new = record.generation > before.generation && line.intent == Intent::Repair;
+    if new && before.goal.as_ref().map(|goal| goal.revision) != Some(line.revision) {
+        world.violated(format!("R4: a repair went to {} instead of the goal", line.revision.short()));
+    }
+}
+
+pub(super) fn attempts_are_allowed(world: &mut World, before: &Rollout, record: &Rollout) {
+    let Some(attempt) = &record.attempt else { return };
+    let new = before.attempt.as_ref().is_none_or(|was| was.line.generation != attempt.line.generation);
+    if !new {
+        return;
+    }
+    let Some(goal) = record.goal.clone() else { return };
+    match attempt.line.intent {
+        Intent::Advance => {
+            let rejected_at = world.truth.rejected.get(&goal.digest).copied();
+            if rejected_at.is_some_and(|at| !world.truth.pardoned_since(at)) {
+                world.violated(format!("R2: {} is rejected and was tried again", goal.revision.short()));
+            }
+            if world.truth.frozen_at.take().is_some_and(|at| !world.truth.pardoned_since(at)) {
+                world.violated("R6: a frozen environment moved");
+            }
+            if world.truth.pinned.contains(&goal.digest) {
+                world.violated("R11: a pinned environment moved to what was seen");
+            }
+            world.truth.pinned.clear();
+            let from = before.goal.as_ref().map(|goal| goal.tip);
+            if let Some(from) = from
+                && from != goal.tip
+                && world.origin.descends(from, goal.tip)
+                && world.now - world.truth.rewound_at > 4 * LAG
+            {
+                world.violated(format!("S1: went back from {} to its ancestor {}", from.short(), goal.tip.short()));
+            }
+        }
+        Intent::RollBack => {
+            let asked = record.pin.is_some();
+            let back = before.attempt.as_ref().filter(|was| was.line.intent == Intent::RollBack && was.line.closed.is_none());
+            if !asked && back.is_some() {
+                world.violated(format!("R5: a rollback was rolled back, to {}", goal.revision.short()));
+            }
+            if let Some(pin) = record.pin.as_ref().filter(|pin| before.pin.as_ref() != Some(pin)) {
+                world.truth.pinned.clone_from(&pin.seen);
+            }
+            if !asked && before.last_good.as_ref().map(|good| good.revision) != Some(goal.revision) {
+                world.violated(format!("R1: rolled back to {}, which is not last good", goal.revision.short()));
+            }
+        }
+        Intent::Repair | Intent::Restored => {}
+    }
+}
+
+/// H5: a check that failed before, and that the commit leaves as it was, is no evidence against it.
+fn blames_no_baseline(world: &mut World, before: &Rollout, rejection: &Rejection) {
+    // Without the commit of last good nobody can tell whether a check is as it was there.
+    let known = |world: &World, good: Revision| world.mirrors.iter().all(|mirror| mirror.known.contains(&good));
+    let good = before.last_good.as_ref().map(|good| good.revision).filter(|good| known(world, *good));
+    let good = good.and_then(|good| desired(world, good));
+    let Some((good, bad)) = good.zip(desired(world, rejection.revision)) else { return };
+    for name in &before.baseline {
+        if rejection.reason.starts_with(&format!("{name} failed")) && good.checks().get(name) == bad.checks().get(name) {
+            world.violated(format!("H5: {} was blamed for {name}, which failed before", rejection.revision.short()));
+        }
+    }
+}
+
+pub(super) fn verdicts_are_honest(world: &mut World, before: &Rollout, record: &Rollout) {
+    for rejection in &record.rejected {
+        if before.rejection(rejection.digest).is_none() {
+            // A trailer counts from the tip that the rejection knew.
+            let known = world.origin.commits.get(&rejection.tip).map_or(world.now, |commit| commit.at);
+            world.truth.rejected.insert(rejection.digest, known);
+            let by_person = rejection.reason.contains("rolled back by");
+            blames_no_baseline(world, before, rejection);
+            let after = world.truth.applied_at.saturating_add(1_000);
+            if !by_person && (world.last_fail < after) && world.restored_at < world.truth.applied_at {
+                world.violated(format!("H4: {} was rejected without a failure after its apply", rejection.revision.short()));
+            }
+        }
+    }
+    let known: BTreeSet<RevisionDigest> = record.rejected.iter().map(|rejection| rejection.digest).collect();
+    let forgotten: Vec<RevisionDigest> =
+        before.rejected.iter().map(|rejection| rejection.digest).filter(|digest| !known.contains(digest)).collect();
+    for digest in forgotten {
+        let proven_now = record.last_good.as_ref().is_some_and(|good| good.digest == digest);
+        let rejected_at = world.truth.rejected.get(&digest).copied().unwrap_or_default();
+        if !world.truth.pardoned_since(rejected_at) && !proven_now && world.restored_at == 0 {
+            world.violated("R2: a rejection was forgotten");
+        }
+        world.truth.rejected.remove(&digest);
+    }
+    let proven = |of: &Rollout| of.last_good.as_ref().map(|good| good.generation);
+    if proven(record) != proven(before) && record.phase == Phase::Steady {
+        let Some(good) = record.last_good.clone() else { return };
+        let checked = desired(world, good.revision).is_some_and(|state| !state.checks().is_empty());
+        let quiet = world.now - world.last_fail.max(world.last_unknown);
+        if checked && quiet < 3_500 && record.baseline.is_empty() && before.baseline.is_empty() {
+            world.violated(format!("H3: {} was proven {quiet} ms after a sample that did not pass", good.revision.short()));
+        }
+        let since = world.now.saturating_sub(world.truth.applied_at);
+        if world.truth.applied_at != i64::MAX && since < 5_500 {
+            world.violated(format!("H2: {} was proven {since} ms after it was applied", good.revision.short()));
+        }
+    }
+}
