@@ -378,35 +378,45 @@ impl World {
         Ok((fence, written))
     }
 
-    /// Drops what may go of the past, under the fences of every write. Careless: keys' generations don't count.
+    /// Lines that may go, as of now. Careless: keys' generations don't count.
+    pub(crate) fn old_lines(&self, retention: &Retention, careless: bool) -> Vec<Generation> {
+        let lines = self.store.history.keys().copied();
+        match self.record().filter(|_| careless) {
+            Some(record) => Retention::new(KEPT, record, &LiveState::default()).old_lines(lines),
+            None => retention.old_lines(lines),
+        }
+    }
+
+    /// Answers that may go, as of now.
+    pub(crate) fn old_answers(&self, retention: &Retention) -> Vec<RequestId> {
+        let answers = self.store.requests.values().filter_map(|(_, answer)| answer.as_ref());
+        let old = retention.old_answers(answers.map(|answer| (answer.at, answer.id.clone())));
+        old.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Drops this of the past in one transaction, under the fences of every write.
     pub(crate) fn forget(
         &mut self,
         session: u64,
         replica: usize,
         expected: u64,
-        retention: &Retention,
-        careless: bool,
+        lines: &[Generation],
+        answers: &[RequestId],
     ) -> Result<(), Refused> {
         if !self.lease.as_ref().is_some_and(|lease| lease.id == session && lease.expires > self.now) {
+            self.reached("a stale leader's forgetting was refused");
             return Err(Refused::Session);
         }
-        let Some((record, _)) = self.store.record.clone().filter(|(_, index)| *index == expected) else {
+        if self.store.record.as_ref().map_or(0, |(_, index)| *index) != expected {
             return Err(Refused::Record);
-        };
-        let lines = self.store.history.keys().copied();
-        let old = if careless {
-            Retention::new(KEPT, &record, &LiveState::default()).old_lines(lines)
-        } else {
-            retention.old_lines(lines)
-        };
-        let answers = self.store.requests.values().filter_map(|(_, answer)| answer.as_ref());
-        let answers = retention.old_answers(answers.map(|answer| (answer.at, answer.id.clone())));
-        for line in old {
-            self.store.history.remove(&line);
+        }
+        self.store.index += 1;
+        for line in lines {
+            self.store.history.remove(line);
             self.reached("a line of history was forgotten");
         }
-        for (_, id) in answers {
-            self.store.requests.remove(&id);
+        for id in answers {
+            self.store.requests.remove(id);
             self.reached("an answer was forgotten");
         }
         invariants::after_write(self, replica, false);

@@ -260,10 +260,17 @@ impl Target for Edge {
         Ok(self.world().store.requests.get(id).and_then(|(_, answer)| answer.clone()))
     }
 
-    /// Crosses no border: one transaction, after which nothing is read that it changes, and whose failure nobody minds.
     async fn forget(&self, lease: &Lease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
-        let careless = self.has(Bug::ForgetsLinesThatKeysName);
-        let done = self.world().forget(lease.0, self.replica, expected.0, retention, careless);
+        self.call("read the history").await?;
+        let lines = self.world().old_lines(retention, self.has(Bug::ForgetsLinesThatKeysName));
+        self.call("read the answers").await?;
+        let answers = self.world().old_answers(retention);
+        if lines.is_empty() && answers.is_empty() {
+            return Ok(());
+        }
+        self.call("forget old history").await?;
+        let done = self.world().forget(lease.0, self.replica, expected.0, &lines, &answers);
+        self.answer("forget old history").await?;
         done.map_err(Self::refused)
     }
 

@@ -53,11 +53,18 @@ pub(super) fn are_ours_and_as_read(
 /// R10: under `drift: report` a key without our mark was changed by somebody, and is left.
 pub(super) fn reported_drift_is_left(
     world: &mut World,
+    replica: usize,
     record: &Rollout,
     after: &Rollout,
     changes: &[(Change, Option<Vec<u8>>)],
 ) {
-    let Some(rules) = after.goal.as_ref().map(|goal| goal.rules).and_then(|rules| desired(world, rules)) else { return };
+    let Some(rules) = after.goal.as_ref().map(|goal| goal.rules) else { return };
+    if !world.mirrors[replica].known.contains(&rules) {
+        // Forced out and lost with the mirror: then what the goal itself says of drift holds.
+        world.reached("rules that the mirror lost");
+        return;
+    }
+    let Some(rules) = desired(world, rules) else { return };
     if rules.environment().policy.drift == DriftPolicy::Correct || record.overwrite_drift {
         return;
     }

@@ -117,7 +117,7 @@ pub(crate) fn before_write(
     if !changes.is_empty() && suspended {
         world.violated("R11: a managed key was written while suspended");
     }
-    keys::reported_drift_is_left(world, &record, after, changes);
+    keys::reported_drift_is_left(world, replica, &record, after, changes);
     keys::repairs_are_patient(world, save, changes);
     keys::are_ours_and_as_read(world, &record, after, changes);
 }
