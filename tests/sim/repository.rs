@@ -44,6 +44,10 @@ pub(crate) struct Content {
     /// The environment is not in the repository.
     pub(crate) retired: bool,
     pub(crate) report_drift: bool,
+    /// An unhealthy revision is taken back.
+    pub(crate) auto_revert: bool,
+    /// How many keys a commit may delete (`deletes.at_most`).
+    pub(crate) at_most: u32,
     /// A check asks whether the service has read the generation that is live.
     pub(crate) follows: bool,
     pub(crate) readme: u32,
@@ -58,6 +62,8 @@ impl Content {
             broken: false,
             retired: false,
             report_drift: random.percent(10),
+            auto_revert: true,
+            at_most: if random.percent(60) { 3 } else { 50 },
             follows: random.percent(40),
             readme: 0,
         };
@@ -75,8 +81,10 @@ impl Content {
         ];
         if !self.retired {
             let drift = if self.report_drift { "report" } else { "correct" };
+            let (revert, at_most) = (self.auto_revert, self.at_most);
             let mut environment = format!(
-                "rollout:\n  settle: 2s\n  min_healthy_time: 4s\n  healthy_deadline: 20s\n  apply_deadline: 60s\ndrift: {drift}\n"
+                "rollout:\n  settle: 2s\n  min_healthy_time: 4s\n  healthy_deadline: 20s\n  apply_deadline: 60s\n  \
+                 auto_revert: {revert}\ndeletes: {{at_most: {at_most}}}\ndrift: {drift}\n"
             );
             if self.broken {
                 environment.push_str("interval: 1d\n");
@@ -102,6 +110,11 @@ impl Content {
         }
         FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))
     }
+}
+
+/// Keys that come and go together, so many that their share of all keys counts (rule G1).
+pub(crate) fn bulk() -> impl Iterator<Item = String> {
+    (1..=12).map(|number| format!("config/bulk/{number}"))
 }
 
 /// One commit of the simulated history.

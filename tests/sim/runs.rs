@@ -54,6 +54,10 @@ const SITUATIONS: &[&str] = &[
     "a service that is sick by itself",
     "a stale leader's write was refused",
     "a write was denied",
+    "a person allowed deletes",
+    "a person overrode the guard",
+    "a proven revision passed the guard",
+    "a trailer allowed deletes",
     "an advance was proven",
     "an advance was refused part-way",
     "an advance was rolled back",
@@ -74,6 +78,8 @@ const SITUATIONS: &[&str] = &[
     "stopped at a batch boundary",
     "superseded while applying",
     "suspended by a person",
+    "the guard refused a number",
+    "the guard refused a share",
     "verifying",
 ];
 
@@ -223,6 +229,9 @@ fn came_to_rest(world: &mut World) {
             if record.phase != Phase::Frozen {
                 world.violated(format!("liveness: the head is {} although nothing is wrong with it", verdict.word()));
             }
+        }
+        (Some(note), _) if note.text.starts_with("it would delete") && !invariants::is_refused_rightly(world, &record, tip) => {
+            world.violated("liveness: refused for deletes that are allowed");
         }
         (None, Phase::Steady) => {
             let Some(state) = state else { return };

@@ -5,7 +5,7 @@ use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Request, RequestId, Verb};
 use lockstep::domain::time::Timestamp;
 
-use crate::repository::{Content, Health};
+use crate::repository::{Content, Health, bulk};
 use crate::world::{Store, World};
 
 /// What happened, as far as the run must act on it.
@@ -66,7 +66,7 @@ fn commit(world: &mut World) {
     let Some(tip) = world.origin.tip else { return };
     let mut content = world.origin.content(tip).clone();
     let mut trailers = Vec::new();
-    match world.random.below(20) {
+    match world.random.below(24) {
         0..=5 => change(world, &mut content, 1),
         6..=8 => {
             change(world, &mut content, 4);
@@ -88,7 +88,7 @@ fn commit(world: &mut World) {
             let retired = !content.retired;
             content.retired = retired;
         }
-        _ => {
+        19 => {
             let emptied = world.random.percent(30);
             if emptied {
                 content.keys.clear();
@@ -96,6 +96,13 @@ fn commit(world: &mut World) {
                 content.keys.insert("config/a".to_owned(), "1".to_owned());
             }
         }
+        20 => content.at_most = if content.at_most == 3 { 50 } else { 3 },
+        21 => content.auto_revert = !content.auto_revert,
+        _ => drop_many(world, &mut content),
+    }
+    if content.keys.len() + 3 < world.origin.content(tip).keys.len() && world.random.percent(30) {
+        let allowed = 1 + world.random.below(14);
+        trailers.push(("Lockstep-Allow-Deletes".to_owned(), allowed.to_string()));
     }
     for (trailer, chance) in [("Lockstep-Retry", 10), ("Lockstep-Release", 15)] {
         if world.random.percent(chance) {
@@ -126,10 +133,27 @@ fn change(world: &mut World, content: &mut Content, times: usize) {
     }
 }
 
+/// More keys than a commit may delete; they come back with another commit, or by its revert.
+fn drop_many(world: &mut World, content: &mut Content) {
+    if content.keys.len() < 5 {
+        content.keys.extend(KEYS.iter().filter(|key| **key != "config/health").map(|key| ((*key).to_owned(), "1".to_owned())));
+    } else if world.random.percent(50) {
+        content.keys.retain(|key, _| key == "config/a");
+    } else if bulk().any(|key| content.keys.contains_key(&key)) {
+        bulk().for_each(|key| drop(content.keys.remove(&key)));
+    } else {
+        content.keys.extend(bulk().map(|key| (key, "1".to_owned())));
+    }
+}
+
+/// Back to what a commit of before said.
 fn revert(world: &mut World) {
     let Some(tip) = world.origin.tip else { return };
-    let Some(parent) = world.origin.commits[&tip].parent else { return };
-    let content = world.origin.content(parent).clone();
+    let older: Vec<Revision> = world.origin.ancestry(tip).skip(1).take(4).collect();
+    if older.is_empty() {
+        return;
+    }
+    let content = world.origin.content(*world.random.pick(&older)).clone();
     let revision = world.origin.commit(Some(tip), content, Vec::new());
     world.reached("a revert");
     world.note(format!("revert {} of {}", revision.short(), tip.short()));
@@ -244,6 +268,13 @@ fn jump(world: &mut World) {
 }
 
 fn ask(world: &mut World) {
+    let note = world.record().and_then(|record| record.note.as_ref());
+    if note.is_some_and(|note| note.text.contains("--allow-deletes")) && world.random.percent(60) {
+        // Whoever reads a refusal answers it more often than not.
+        let overriding = world.random.percent(30);
+        let allow_deletes = u32::try_from(1 + world.random.below(14)).ok().filter(|_| !overriding);
+        return submit(world, Verb::Release { revision: None, allow_deletes, overriding });
+    }
     let verb = match world.random.below(10) {
         0..=1 => {
             submit(world, Verb::RollBack { to: None });

@@ -2,6 +2,7 @@
 
 mod keys;
 mod past;
+mod guard;
 mod moves;
 mod reached;
 
@@ -40,6 +41,12 @@ pub(crate) struct Truth {
     pub(crate) given_out: [Generation; REPLICAS],
     /// When repairs of each key began.
     repaired: BTreeMap<String, Vec<i64>>,
+    /// What people allowed the next advance to delete.
+    allowed_deletes: u32,
+    /// A person lets the next advance pass every gate.
+    overriding: bool,
+    /// What the advance under way may delete.
+    allowance: guard::Allowance,
     pub(crate) applied_at: i64,
     pub(crate) rewound_at: i64,
     /// Marked keys whose commit is in no mirror any more.
@@ -52,7 +59,11 @@ impl Truth {
     /// A request is being answered.
     pub(crate) fn answered(&mut self, now: i64, request: Option<&Request>) {
         match request.map(|request| &request.verb) {
-            Some(Verb::Release { .. }) => self.pardoned_at = now,
+            Some(Verb::Release { allow_deletes, overriding, .. }) => {
+                self.pardoned_at = now;
+                self.allowed_deletes = allow_deletes.unwrap_or(self.allowed_deletes);
+                self.overriding |= overriding;
+            }
             Some(Verb::Resume) => self.pinned.clear(),
             Some(Verb::RollBack { .. } | Verb::Suspend { .. } | Verb::OverwriteDrift) | None => {}
         }
@@ -75,12 +86,17 @@ impl Truth {
         self.highest = store.record.as_ref().map(|(record, _)| record.generation).unwrap_or_default();
         self.rejected =
             store.record.iter().flat_map(|(record, _)| &record.rejected).map(|rejection| (rejection.digest, 0)).collect();
+        self.allowed_deletes = store.record.as_ref().map_or(0, |(record, _)| record.allowed_deletes);
+        self.overriding = store.record.as_ref().is_some_and(|(record, _)| record.overridden.is_some());
+        self.allowance = guard::Allowance::default();
         self.applied_at = 0;
         self.frozen_at = None;
         self.pinned =
             store.record.iter().filter_map(|(record, _)| record.pin.as_ref()).flat_map(|pin| pin.seen.clone()).collect();
     }
 }
+
+pub(crate) use guard::is_refused_rightly;
 
 pub(crate) fn environment() -> EnvironmentName {
     EnvironmentName::parse("test").unwrap()
@@ -119,6 +135,8 @@ pub(crate) fn before_write(
     }
     keys::reported_drift_is_left(world, replica, &record, after, changes);
     keys::repairs_are_patient(world, save, changes);
+    let planned: Vec<Change> = changes.iter().map(|(change, _)| change.clone()).collect();
+    guard::deletes_keep_to_the_limits(world, &record, after, &planned);
     keys::are_ours_and_as_read(world, &record, after, changes);
 }
 
@@ -143,6 +161,7 @@ pub(crate) fn after_write(world: &mut World, replica: usize, moved: bool) {
     moves::repairs_go_to_the_goal(world, &before, &record);
     past::generations_are_given_out_once(world, replica, &before, &record);
     keys::commits_are_kept(world, replica, &record);
+    guard::refusals_are_right(world, &before, &record);
     moves::attempts_are_allowed(world, &before, &record);
     moves::verdicts_are_honest(world, &before, &record);
     let applied = |of: &Rollout| of.attempt.as_ref().map(|attempt| (attempt.line.generation, attempt.applied));
