@@ -12,6 +12,7 @@ mod executor;
 mod repository;
 mod world;
 mod invariants;
+mod bugs;
 mod edges;
 mod replica;
 mod scenario;

@@ -1,108 +1,15 @@
-//! Planted bugs, one for each rule that timing can break. Every one must be noticed, or the invariants are too weak.
+//! The real decision with a planted bug around it: what it is shown, or what it says, is not as it should be.
 
-use lockstep::domain::live::Fence;
+use lockstep::domain::health::{Finding, HealthLog, Sample};
+use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::plan::{Action, Change, Intent};
-use lockstep::domain::resource::{Flags, Ownership};
+use lockstep::domain::resource::{Flags, KeyMark, Ownership};
 use lockstep::domain::revision::Generation;
-use lockstep::domain::rollout::{HeadView, Observation, Phase, RepairLog, Rollout, Step};
+use lockstep::domain::rollout::{HeadView, Observation, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind, Unproven};
+use lockstep::domain::time::Timestamp;
 
+use crate::bugs::Bug;
 use crate::edges::Edge;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bug {
-    /// L1: no check of the session.
-    WritesWithoutTheLease,
-    /// A2: no compare-and-set on keys.
-    OverwritesHandEdits,
-    /// A1: reads right after a restart show part of the keys.
-    ReadsPartOfTheKeys,
-    /// A4: `complete` in the first batch.
-    SaysCompleteTooEarly,
-    /// A5: a new attempt under the old number.
-    ReusesTheGeneration,
-    /// O2: writes keys that are not ours.
-    TakesUnmanagedKeys,
-    /// O3: the mark alone is enough for a delete.
-    DeletesStrays,
-    /// R1: rolls back to the commit before instead of last good.
-    RollsBackToTheCommitBefore,
-    /// R2: rejections live in memory only.
-    ForgetsRejections,
-    /// R4: drift is judged against the head.
-    JudgesDriftByTheHead,
-    /// R6: a freeze is like any other hold.
-    ForgetsTheFreeze,
-    /// R11: a suspension is forgotten.
-    ForgetsTheSuspension,
-    /// R11: a pin is forgotten.
-    ForgetsThePin,
-    /// H2: samples count at once.
-    CountsSamplesTooEarly,
-    /// H4: what can't be told counts as failing.
-    TakesUnknownForFailure,
-    /// H4: what can't be told counts as healthy.
-    TakesUnknownForHealthy,
-    /// H3: one pass is proof enough.
-    ProvesAtTheFirstPass,
-    /// S1: every fetched head is followed at once.
-    BelievesEveryHead,
-    /// S2: commits of the record are not kept in the mirror.
-    KeepsNothing,
-    /// L3: stamps of other clocks are trusted.
-    TrustsEveryStamp,
-    /// A6: what a restored target has forgotten is given out again.
-    OverlooksARestore,
-    /// H2, R9: after a repair the checks ask for the generation of the attempt.
-    ChecksTheOldGeneration,
-    /// H5: what failed before counts against the commit.
-    BlamesTheBaseline,
-    /// L2: a request that has its answer is carried out again.
-    AnswersTwice,
-    /// R5: a rollback that is unhealthy is taken for an advance.
-    RollsBackARollback,
-    /// R9: nobody remembers what was repaired.
-    RepairsWithoutBackOff,
-    /// R10: drift is put right whatever the policy says.
-    WritesDriftUnderReport,
-    /// R7: writes go on when a newer commit is there, and the attempt is never closed.
-    NeverClosesTheLine,
-    /// A5: lines of history go by age alone.
-    ForgetsLinesThatKeysName,
-}
-
-impl Bug {
-    pub(crate) const ALL: [Self; 29] = [
-        Self::WritesWithoutTheLease,
-        Self::OverwritesHandEdits,
-        Self::ReadsPartOfTheKeys,
-        Self::SaysCompleteTooEarly,
-        Self::ReusesTheGeneration,
-        Self::TakesUnmanagedKeys,
-        Self::DeletesStrays,
-        Self::RollsBackToTheCommitBefore,
-        Self::ForgetsRejections,
-        Self::JudgesDriftByTheHead,
-        Self::ForgetsTheFreeze,
-        Self::ForgetsTheSuspension,
-        Self::ForgetsThePin,
-        Self::CountsSamplesTooEarly,
-        Self::TakesUnknownForFailure,
-        Self::TakesUnknownForHealthy,
-        Self::ProvesAtTheFirstPass,
-        Self::BelievesEveryHead,
-        Self::KeepsNothing,
-        Self::TrustsEveryStamp,
-        Self::OverlooksARestore,
-        Self::NeverClosesTheLine,
-        Self::ForgetsLinesThatKeysName,
-        Self::ChecksTheOldGeneration,
-        Self::BlamesTheBaseline,
-        Self::AnswersTwice,
-        Self::RollsBackARollback,
-        Self::RepairsWithoutBackOff,
-        Self::WritesDriftUnderReport,
-    ];
-}
 
 /// The real decision with a bug around it.
 pub(crate) struct Planted<'a> {
@@ -110,11 +17,32 @@ pub(crate) struct Planted<'a> {
 }
 
 impl Planted<'_> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "each bug changes one place; a new one is planted where it belongs")]
     pub(crate) fn decide(&self, record: &Rollout, seen: &Observation<'_>) -> Step {
         let Some(bug) = self.edge.bug else { return record.decide(seen) };
+        let stored = record;
         let mut record = record.clone();
         let mut seen = seen.clone();
+        self.mislead(bug, &mut record, &mut seen);
+        let trouble = seen.trouble.cloned().map(|trouble| match (bug, record.phase, trouble.kind) {
+            (Bug::TakesUnreachableForDenied, Phase::Applying, TroubleKind::Transient) => {
+                Trouble { kind: TroubleKind::Denied, retry: seen.now + std::time::Duration::from_mins(1), ..trouble }
+            }
+            _ => trouble,
+        });
+        seen.trouble = trouble.as_ref();
+        let looked_past = Self::looking_past_others(bug, &record, &seen);
+        if let Some(live) = &looked_past {
+            seen.live = live;
+        }
+        let health = self.health(bug, &record, &seen);
+        seen.health = &health;
+        let step = record.decide(&seen);
+        hide(bug, spoil(bug, step, &record, &seen), stored)
+    }
+
+    /// What the decision takes the record and the branch for.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each bug changes one place; a new one is planted where it belongs")]
+    fn mislead(&self, bug: Bug, record: &mut Rollout, seen: &mut Observation<'_>) {
         match bug {
             Bug::ForgetsRejections => record.rejected.clear(),
             Bug::ForgetsTheFreeze if record.phase == Phase::Frozen => record.phase = Phase::HeldUnproven,
@@ -128,7 +56,7 @@ impl Planted<'_> {
                     attempt.line.intent = Intent::Advance;
                 }
             }
-            Bug::TrustsEveryStamp => seen.led_since = lockstep::domain::time::Timestamp::from_millis(0),
+            Bug::TrustsEveryStamp => seen.led_since = Timestamp::from_millis(0),
             Bug::OverlooksARestore => {
                 seen.restored = false;
                 seen.remembered = Generation::default();
@@ -145,15 +73,46 @@ impl Planted<'_> {
                     goal.revision = *tip;
                 }
             }
+            Bug::SkipsTheGuard => record.overridden = Some("nobody".to_owned()),
+            Bug::RefusesARevert => record.proven.clear(),
+            Bug::CountsTheDeadlineFromTheStart if record.phase == Phase::Verifying => {
+                if let Some(attempt) = &mut record.attempt {
+                    attempt.applied = Some(attempt.line.started);
+                }
+            }
+            Bug::NeverGivesUpHalfWay if record.phase == Phase::Applying => {
+                if let Some(attempt) = &mut record.attempt {
+                    attempt.line.started = seen.now;
+                }
+            }
+            Bug::SupersedesARollbackHalfWay if record.phase == Phase::Applying => {
+                if let Some(attempt) = &mut record.attempt {
+                    attempt.line.intent = Intent::Advance;
+                }
+            }
+            Bug::ForgetsWhatItAttempted if record.phase == Phase::Applying => record.attempted.clear(),
+            Bug::RollsBackPastANewerCommit if record.phase == Phase::Verifying => {
+                if let Some(goal) = &record.goal {
+                    seen.head = HeadView::At(goal.revision);
+                }
+            }
+            Bug::TakesBackWhatIsHeldForAnother if record.unproven.is_some() => record.unproven = Some(Unproven::Unknown),
+            Bug::StaysOnWhatTurnsOutBad if record.unproven == Some(Unproven::Unknown) => {
+                record.unproven = Some(Unproven::AutoRevertOff);
+            }
             _ => {}
         }
+    }
+
+    /// What the decision takes the samples for.
+    fn health(&self, bug: Bug, record: &Rollout, seen: &Observation<'_>) -> HealthLog {
         let mut early = seen.health.clone();
         if matches!(bug, Bug::CountsSamplesTooEarly | Bug::ProvesAtTheFirstPass) && record.phase == Phase::Verifying {
             let finding = self.edge.world().probe();
             let back = if bug == Bug::ProvesAtTheFirstPass { 5_000 } else { 30_000 };
-            let at = lockstep::domain::time::Timestamp::from_millis(seen.now.as_millis() - back);
-            early = lockstep::domain::health::HealthLog::counting_from(at);
-            if finding == lockstep::domain::health::Finding::Pass {
+            let at = Timestamp::from_millis(seen.now.as_millis() - back);
+            early = HealthLog::counting_from(at);
+            if finding == Finding::Pass {
                 for check in record
                     .goal
                     .iter()
@@ -161,15 +120,71 @@ impl Planted<'_> {
                     .flat_map(|state| state.checks().keys())
                 {
                     for at in [at, seen.now] {
-                        early.take(&lockstep::domain::health::Sample { check: check.clone(), at, finding: finding.clone() });
+                        early.take(&Sample { check: check.clone(), at, finding: finding.clone() });
                     }
                 }
             }
         }
-        seen.health = &early;
-        let step = record.decide(&seen);
-        spoil(bug, step, &record, &seen)
+        let newer = matches!(seen.head, HeadView::At(tip) if record.goal.as_ref().is_some_and(|goal| goal.tip != tip));
+        if bug == Bug::SupersedesAProofUnderWay && record.phase == Phase::Verifying && newer
+            || bug == Bug::StopsCheckingWhatIsHeld && record.phase == Phase::HeldUnproven
+        {
+            early = HealthLog::counting_from(seen.now);
+        }
+        early
     }
+
+    /// Live state in which keys of others look as if they were as they should be.
+    fn looking_past_others(bug: Bug, record: &Rollout, seen: &Observation<'_>) -> Option<LiveState> {
+        let back = record.attempt.as_ref().is_some_and(|attempt| attempt.line.intent == Intent::RollBack);
+        let judged = matches!(record.phase, Phase::Verifying | Phase::HeldUnproven);
+        let wanted = match (bug, &seen.head) {
+            (Bug::BeginsDespiteAnObstacle, HeadView::At(tip)) => *tip,
+            (Bug::ProvesARollbackThatLeftKeys, _) if back && judged => record.goal.as_ref()?.revision,
+            _ => return None,
+        };
+        let (desired, owner) = (seen.books.desired.get(&wanted)?, record.identity.owner);
+        let mut live = seen.live.clone();
+        for (key, entry) in desired.entries() {
+            if let Some(found) = live.entries.get_mut(key).filter(|found| found.flags.mark_of(owner).is_none()) {
+                found.digest = entry.digest;
+                found.flags = KeyMark { adopted: false, owner, generation: record.generation }.flags();
+            }
+        }
+        Some(live)
+    }
+}
+
+/// What the bug only looked at is not saved with it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most bugs look at what they save")]
+fn hide(bug: Bug, mut step: Step, stored: &Rollout) -> Step {
+    let saves: Vec<&mut Save> = match &mut step {
+        Step::Wait(_) => Vec::new(),
+        Step::Record(save) => vec![save.as_mut()],
+        Step::Apply(apply) => apply.opening.iter_mut().chain([&mut apply.closing]).collect(),
+    };
+    for Save { record, .. } in saves {
+        match bug {
+            Bug::RefusesARevert => {
+                let new = std::mem::replace(&mut record.proven, stored.proven.clone());
+                record.proven.extend(new);
+            }
+            Bug::CountsTheDeadlineFromTheStart => {
+                if let (Some(is), Some(was)) = (&mut record.attempt, &stored.attempt)
+                    && is.line.generation == was.line.generation
+                    && was.applied.is_some()
+                {
+                    is.applied = was.applied;
+                }
+            }
+            Bug::SkipsTheGuard => record.overridden.clone_from(&stored.overridden),
+            Bug::TakesBackWhatIsHeldForAnother | Bug::StaysOnWhatTurnsOutBad if record.phase == Phase::HeldUnproven => {
+                record.unproven = stored.unproven.or(record.unproven);
+            }
+            _ => {}
+        }
+    }
+    step
 }
 
 fn spoil(bug: Bug, mut step: Step, record: &Rollout, seen: &Observation<'_>) -> Step {
@@ -195,12 +210,24 @@ fn spoil(bug: Bug, mut step: Step, record: &Rollout, seen: &Observation<'_>) -> 
             let old = record.generation;
             for change in &mut apply.plan.changes {
                 if let Ownership::Marked(mark) = change.flags.ownership() {
-                    change.flags = lockstep::domain::resource::KeyMark { generation: old, ..mark }.flags();
+                    change.flags = KeyMark { generation: old, ..mark }.flags();
                 }
             }
             apply.plan.generation = old;
             for save in apply.opening.iter_mut().chain([&mut apply.closing]) {
                 renumber(&mut save.record, old);
+            }
+        }
+        (Step::Apply(apply), Bug::RestartsTheDeadlineAtDrift) if record.phase == Phase::Verifying => {
+            for save in apply.opening.iter_mut().chain([&mut apply.closing]) {
+                if let Some(attempt) = &mut save.record.attempt {
+                    attempt.applied = attempt.applied.map(|_| seen.now);
+                }
+            }
+        }
+        (Step::Apply(apply), Bug::SpendsAnAllowanceTwice) => {
+            for save in apply.opening.iter_mut().chain([&mut apply.closing]) {
+                save.record.allowed_deletes = record.allowed_deletes;
             }
         }
         (Step::Record(save), Bug::NeverClosesTheLine) => save.history.retain(|line| line.closed.is_none()),

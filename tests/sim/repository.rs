@@ -83,7 +83,7 @@ impl Content {
             let drift = if self.report_drift { "report" } else { "correct" };
             let (revert, at_most) = (self.auto_revert, self.at_most);
             let mut environment = format!(
-                "rollout:\n  settle: 2s\n  min_healthy_time: 4s\n  healthy_deadline: 20s\n  apply_deadline: 60s\n  \
+                "rollout:\n  settle: 2s\n  min_healthy_time: 4s\n  healthy_deadline: 20s\n  apply_deadline: 30s\n  \
                  auto_revert: {revert}\ndeletes: {{at_most: {at_most}}}\ndrift: {drift}\n"
             );
             if self.broken {

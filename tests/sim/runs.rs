@@ -7,9 +7,9 @@ use lockstep::domain::name::RepositoryName;
 use lockstep::domain::resource::OwnerId;
 use lockstep::domain::rollout::{HeadVerdict, Identity, Phase, Rollout, TargetId, Unproven};
 
+use crate::bugs::Bug;
 use crate::edges::{Edge, Shared};
 use crate::invariants::{self, environment};
-use crate::planted::Bug;
 use crate::random::Random;
 use crate::replica::Replica;
 use crate::repository::Content;
@@ -276,6 +276,16 @@ fn came_to_rest(world: &mut World) {
                 world.violated(format!("liveness: healthy and never proven: {}", record.reason));
             }
         }
+        (_, Phase::HeldUnproven)
+            if content.health == crate::repository::Health::Bad && record.unproven == Some(Unproven::Unknown) =>
+        {
+            let lives = world.store.keys.get("config/health").is_some_and(|stored| stored.value == b"bad");
+            let back = record.last_good.as_ref().map(|good| good.revision);
+            let back = back.zip(leader).is_some_and(|(good, leader)| world.mirrors[leader].known.contains(&good));
+            if lives && back && content.checked && record.baseline.is_empty() && record.suspension.is_none() {
+                world.violated("liveness: held for what could not be told, failing, and never taken back");
+            }
+        }
         _ => {}
     }
 }
@@ -330,10 +340,12 @@ fn every_planted_bug_is_noticed() {
     let mut slept_through = Vec::new();
     for bug in Bug::ALL {
         // The rarest situation that a bug needs may be some hundred histories away.
-        let broken = |seed, bug| !history(seed, bug).violations.is_empty();
-        let noticed = (0..3 * seeds()).find(|seed| broken(*seed, Some(bug)) && !broken(*seed, None));
+        let noticed = (0..3 * seeds()).find_map(|seed| {
+            let violation = history(seed, Some(bug)).violations.into_iter().next()?;
+            history(seed, None).violations.is_empty().then_some((seed, violation))
+        });
         match noticed {
-            Some(seed) => println!("{bug:?}: noticed by seed {seed}"),
+            Some((seed, violation)) => println!("{bug:?}: noticed by seed {seed}: {violation}"),
             None => slept_through.push(bug),
         }
     }

@@ -285,7 +285,10 @@ fn ask(world: &mut World) {
             }
             Verb::Release { revision: None, allow_deletes: None, overriding: false }
         }
-        2..=3 => Verb::Release { revision: None, allow_deletes: None, overriding: world.random.percent(20) },
+        2..=3 => {
+            let allow_deletes = if world.random.percent(40) { u32::try_from(5 + world.random.below(10)).ok() } else { None };
+            Verb::Release { revision: None, allow_deletes, overriding: world.random.percent(15) }
+        }
         4 => return,
         5..=6 => {
             let until = if world.random.percent(50) { None } else { Some(Timestamp::from_millis(world.now + 20_000)) };

@@ -210,6 +210,7 @@ impl World {
     pub(crate) fn dies(&mut self, replica: usize) {
         self.dead_until[replica] = self.now + 2_000;
         self.truth.given_out[replica] = Generation::default();
+        self.truth.eyes[replica] = invariants::Eyes::default();
     }
 
     /// A process that is neither paused nor dead renews its session in time; otherwise it runs out.
@@ -305,6 +306,12 @@ impl World {
         if self.store.record.as_ref().map_or(0, |(_, index)| *index) != expected && !unfenced.record {
             return Err(Refused::Record);
         }
+        let denied: Vec<String> =
+            changes.iter().map(|(change, _)| change.key.to_string()).filter(|key| self.denied.as_ref() == Some(key)).collect();
+        if !denied.is_empty() {
+            self.reached("a write was denied");
+            return Err(Refused::Denied(denied));
+        }
         let stale: Vec<String> = changes
             .iter()
             .filter(|(change, _)| self.store.keys.get(change.key.as_str()).map_or(0, |stored| stored.index) != change.fence.0)
@@ -314,16 +321,10 @@ impl World {
             self.reached("a conflict on a key");
             return Err(Refused::Keys(stale));
         }
-        let denied: Vec<String> =
-            changes.iter().map(|(change, _)| change.key.to_string()).filter(|key| self.denied.as_ref() == Some(key)).collect();
-        if !denied.is_empty() {
-            self.reached("a write was denied");
-            return Err(Refused::Denied(denied));
-        }
         if let Some(opened) = save.and_then(|save| save.opens).filter(|opened| self.store.history.contains_key(opened)) {
             return Err(Refused::History(opened));
         }
-        invariants::before_write(self, replica, holds, save, changes);
+        invariants::before_write(self, replica, (holds, expected), save, changes);
         self.store.index += 1;
         self.last_write = self.now;
         let index = self.store.index;

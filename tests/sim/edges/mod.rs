@@ -15,8 +15,8 @@ use lockstep::domain::health::Finding;
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler};
 
+use crate::bugs::Bug;
 use crate::executor::{Process, Work, border};
-use crate::planted::Bug;
 use crate::world::World;
 
 pub(crate) type Shared = Arc<Mutex<World>>;
@@ -168,6 +168,8 @@ impl Probe for Edge {
             | CheckKind::Dns { .. }
             | CheckKind::Exec { .. } => self.world().probe(),
         };
+        let name = if matches!(check.kind, CheckKind::Http { .. }) { "generation" } else { "build" };
+        self.world().sampled(self.replica, name, finding == Finding::Pass);
         self.border().await;
         match finding.clone() {
             Finding::Unknown { because } if self.has(Bug::TakesUnknownForFailure) => Finding::Fail { because },

@@ -7,7 +7,7 @@ use lockstep::domain::revision::Revision;
 use lockstep::port::{EdgeError, EdgeKind, Head, Source, Tip};
 
 use super::Edge;
-use crate::planted::Bug;
+use crate::bugs::Bug;
 use crate::world::POLL;
 
 impl Source for Edge {
@@ -62,6 +62,7 @@ impl Source for Edge {
         mirror.tip = tip;
         // What nothing names any more is gone with the next fetch.
         mirror.known = known.into_iter().chain(kept).collect();
+        world.fetched(self.replica, tip);
         Ok(())
     }
 

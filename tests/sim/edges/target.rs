@@ -11,7 +11,7 @@ use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, R
 use lockstep::port::{Character, EdgeError, EdgeKind, Leading, Scheduler, Target, Wake, Written};
 
 use super::Edge;
-use crate::planted::Bug;
+use crate::bugs::Bug;
 use crate::world::{POLL, Refused, SESSION, Session, Unfenced};
 
 /// How many changes one transaction of the simulated target takes.
@@ -27,10 +27,11 @@ fn deletes(batch: &[Change]) -> bool {
 pub(crate) struct Lease(pub(crate) u64);
 
 impl Edge {
-    fn refused(refused: Refused) -> EdgeError {
+    fn refused(&self, refused: Refused) -> EdgeError {
         let (kind, about) = match refused {
             Refused::Session | Refused::Record | Refused::History(_) => (EdgeKind::Conflict, Vec::new()),
             Refused::Keys(keys) => (EdgeKind::Conflict, keys),
+            Refused::Denied(keys) if self.has(Bug::TakesADenialForAConflict) => (EdgeKind::Conflict, keys),
             Refused::Denied(keys) => (EdgeKind::Denied, keys),
         };
         EdgeError::new("sim", kind, "write a transaction").because("it was refused").about(about)
@@ -77,7 +78,11 @@ impl Edge {
                 (change.clone(), value)
             })
             .collect();
-        self.call("write a transaction").await?;
+        let keys = !changes.is_empty();
+        if let Err(failed) = self.call("write a transaction").await {
+            self.world().was_told::<()>(self.replica, keys, None);
+            return Err(failed);
+        }
         let unfenced = Unfenced {
             session: self.has(Bug::WritesWithoutTheLease),
             record: self.has(Bug::WritesWithoutTheLease),
@@ -85,8 +90,16 @@ impl Edge {
         };
         self.race(changes, 4);
         let done = self.world().transact(lease.0, self.replica, expected.0, save, &values, unfenced);
-        self.answer("write a transaction").await?;
-        let (record, keys) = done.map_err(Self::refused)?;
+        if let Err(lost) = self.answer("write a transaction").await {
+            self.world().was_told::<()>(self.replica, keys, None);
+            if self.has(Bug::RepeatsAfterALostAnswer) && done.is_ok() {
+                let blindly = Unfenced { session: false, record: true, keys: true };
+                drop(self.world().transact(lease.0, self.replica, expected.0, save, &values, blindly));
+            }
+            return Err(lost);
+        }
+        self.world().was_told(self.replica, keys, Some(&done));
+        let (record, keys) = done.map_err(|refused| self.refused(refused))?;
         Ok(Written { record: Fence(record), complete: false, keys })
     }
 }
@@ -112,7 +125,11 @@ impl Target for Edge {
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
         self.call("read the keys").await?;
-        let mut live = self.world().live();
+        let mut live = {
+            let mut world = self.world();
+            world.looked(self.replica);
+            world.live()
+        };
         if self.has(Bug::ReadsPartOfTheKeys) && self.world().random.percent(30) {
             let some: BTreeMap<_, _> = live.entries.iter().take(2).map(|(key, entry)| (key.clone(), *entry)).collect();
             live.entries = some;
@@ -146,6 +163,7 @@ impl Target for Edge {
         world.sessions += 1;
         world.term_skew[self.replica] = world.skew[self.replica];
         let id = world.sessions;
+        world.began_a_term(self.replica);
         world.lease = Some(Session { id, replica: self.replica, start: self.start, expires: now + SESSION });
         Ok(Leading::Ours(Lease(id)))
     }
@@ -200,7 +218,7 @@ impl Target for Edge {
                 // A slow target: newer commits arrive meanwhile.
                 self.dawdle(15, 2 * POLL).await;
             }
-            if number > 0 && !go_on() {
+            if number > 0 && !go_on() && !self.has(Bug::WritesOnDespiteANewerCommit) {
                 self.world().reached("stopped at a batch boundary");
                 apply.opening.iter().for_each(|opening| self.gave_out(opening));
                 return Ok(written);
@@ -224,7 +242,10 @@ impl Target for Edge {
                     return Err(EdgeError::new("sim", EdgeKind::Transient, "write a transaction").because("it failed"));
                 }
             }
-            let done = self.transaction(lease, written.record, save, batch, Some(desired)).await?;
+            let done = match self.transaction(lease, written.record, save, batch, Some(desired)).await {
+                Err(error) if error.kind == EdgeKind::Transient && !last && self.has(Bug::TakesALostAnswerForDone) => continue,
+                done => done?,
+            };
             written.record = done.record;
             written.keys.extend(done.keys);
             written.complete = last;
@@ -271,7 +292,7 @@ impl Target for Edge {
         self.call("forget old history").await?;
         let done = self.world().forget(lease.0, self.replica, expected.0, &lines, &answers);
         self.answer("forget old history").await?;
-        done.map_err(Self::refused)
+        done.map_err(|refused| self.refused(refused))
     }
 
     async fn watch(&self, wake: &dyn Wake) {

@@ -6,7 +6,7 @@ use lockstep::domain::environment::DriftPolicy;
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{Rollout, Save};
+use lockstep::domain::rollout::{Phase, Rollout, Save};
 
 use super::desired;
 use crate::world::World;
@@ -160,5 +160,53 @@ pub(super) fn commits_are_kept(world: &mut World, replica: usize, record: &Rollo
         .collect();
     if !lost.is_empty() {
         world.violated(format!("S2: the record names {lost:?}, which the next forced push takes away"));
+    }
+}
+
+/// A3: what is repeated because its answer was lost changes nothing.
+pub(super) fn is_carried_out_once(world: &mut World, expected: u64, moves: bool, changes: &[Change]) {
+    let this = (expected, moves, changes.to_vec());
+    if world.truth.carried_out.replace(this.clone()) == Some(this) {
+        world.violated("A3: a transaction was repeated and carried out twice");
+    }
+}
+
+/// Keys of a revision that are somebody else's, as this replica has seen them.
+fn held_by_others(world: &mut World, replica: usize, record: &Rollout, revision: Revision) -> Vec<String> {
+    let Some(state) = desired(world, revision) else { return Vec::new() };
+    let complete = record.complete.as_ref().and_then(|complete| desired(world, complete.revision));
+    let looked = world.truth.eyes[replica].looked;
+    let names = state.entries().keys().filter(|key| {
+        let stored = world.store.keys.get(key.as_str()).filter(|stored| stored.index <= looked);
+        let ours = complete.as_ref().is_some_and(|complete| complete.entries().contains_key(*key));
+        !ours && stored.is_some_and(|stored| Flags(stored.flags).mark_of(record.identity.owner).is_none())
+    });
+    names.map(ToString::to_string).collect()
+}
+
+/// A9: an advance that needs somebody else's key writes nothing at all.
+pub(super) fn advances_wholly_or_not(world: &mut World, replica: usize, before: &Rollout, after: &Rollout) {
+    let Some(line) = after.attempt.as_ref().map(|attempt| &attempt.line) else { return };
+    let begins = before.attempt.as_ref().is_none_or(|was| was.line.generation != line.generation);
+    if !begins || line.intent != Intent::Advance {
+        return;
+    }
+    let held = held_by_others(world, replica, before, line.revision);
+    if !held.is_empty() {
+        world.violated(format!("A9: an advance to {} began although {held:?} is somebody else's", line.revision.short()));
+    }
+}
+
+/// A9: a rollback that left a key is not proven.
+pub(super) fn a_rollback_is_proven_whole(world: &mut World, replica: usize, before: &Rollout, record: &Rollout) {
+    let proven = |of: &Rollout| of.last_good.as_ref().map(|good| good.generation);
+    let went_back = before.attempt.as_ref().is_some_and(|attempt| attempt.line.intent == Intent::RollBack);
+    if !went_back || proven(before) == proven(record) || record.phase != Phase::Steady {
+        return;
+    }
+    let Some(goal) = record.goal.as_ref().map(|goal| goal.revision) else { return };
+    let held = held_by_others(world, replica, before, goal);
+    if !held.is_empty() {
+        world.violated(format!("A9: a rollback that left {held:?} was proven"));
     }
 }

@@ -1,8 +1,10 @@
 //! What must hold at every write, whatever happened before: the rules that timing can break.
 
+mod eyes;
 mod keys;
 mod past;
 mod guard;
+mod newest;
 mod moves;
 mod reached;
 
@@ -41,6 +43,15 @@ pub(crate) struct Truth {
     pub(crate) given_out: [Generation; REPLICAS],
     /// When repairs of each key began.
     repaired: BTreeMap<String, Vec<i64>>,
+    /// What each replica has seen.
+    pub(crate) eyes: [eyes::Eyes; REPLICAS],
+    /// When the last request was answered.
+    answered_at: i64,
+    /// The last two transactions' times: the one before the write that is looked at.
+    written_at: i64,
+    written_before: i64,
+    /// The last transaction that was carried out: which record and keys it named, and what it did to them.
+    carried_out: Option<(u64, bool, Vec<Change>)>,
     /// What people allowed the next advance to delete.
     allowed_deletes: u32,
     /// A person lets the next advance pass every gate.
@@ -58,6 +69,7 @@ pub(crate) struct Truth {
 impl Truth {
     /// A request is being answered.
     pub(crate) fn answered(&mut self, now: i64, request: Option<&Request>) {
+        self.answered_at = now;
         match request.map(|request| &request.verb) {
             Some(Verb::Release { allow_deletes, overriding, .. }) => {
                 self.pardoned_at = now;
@@ -89,6 +101,9 @@ impl Truth {
         self.allowed_deletes = store.record.as_ref().map_or(0, |(record, _)| record.allowed_deletes);
         self.overriding = store.record.as_ref().is_some_and(|(record, _)| record.overridden.is_some());
         self.allowance = guard::Allowance::default();
+        self.carried_out = None;
+        // Indexes of before say nothing any more.
+        self.eyes.iter_mut().for_each(|eyes| eyes.looked = 0);
         self.applied_at = 0;
         self.frozen_at = None;
         self.pinned =
@@ -96,6 +111,7 @@ impl Truth {
     }
 }
 
+pub(crate) use eyes::Eyes;
 pub(crate) use guard::is_refused_rightly;
 
 pub(crate) fn environment() -> EnvironmentName {
@@ -117,7 +133,7 @@ pub(crate) fn desired(world: &mut World, revision: Revision) -> Option<Arc<Desir
 pub(crate) fn before_write(
     world: &mut World,
     replica: usize,
-    holds: bool,
+    (holds, expected): (bool, u64),
     save: Option<&Save>,
     changes: &[(Change, Option<Vec<u8>>)],
 ) {
@@ -136,6 +152,9 @@ pub(crate) fn before_write(
     keys::reported_drift_is_left(world, replica, &record, after, changes);
     keys::repairs_are_patient(world, save, changes);
     let planned: Vec<Change> = changes.iter().map(|(change, _)| change.clone()).collect();
+    keys::is_carried_out_once(world, expected, save.is_some(), &planned);
+    keys::advances_wholly_or_not(world, replica, &record, after);
+    newest::stops_at_the_next_border(world, replica, &record, after, !planned.is_empty());
     guard::deletes_keep_to_the_limits(world, &record, after, &planned);
     keys::are_ours_and_as_read(world, &record, after, changes);
 }
@@ -143,6 +162,7 @@ pub(crate) fn before_write(
 /// After it: does the world still make sense?
 pub(crate) fn after_write(world: &mut World, replica: usize, moved: bool) {
     past::marks_tell_the_truth(world);
+    world.truth.written_before = std::mem::replace(&mut world.truth.written_at, world.now);
     if !moved {
         return;
     }
@@ -162,8 +182,10 @@ pub(crate) fn after_write(world: &mut World, replica: usize, moved: bool) {
     past::generations_are_given_out_once(world, replica, &before, &record);
     keys::commits_are_kept(world, replica, &record);
     guard::refusals_are_right(world, &before, &record);
-    moves::attempts_are_allowed(world, &before, &record);
+    moves::attempts_are_allowed(world, replica, &before, &record);
+    moves::deadlines_are_kept(world, replica, &before, &record);
     moves::verdicts_are_honest(world, &before, &record);
+    keys::a_rollback_is_proven_whole(world, replica, &before, &record);
     let applied = |of: &Rollout| of.attempt.as_ref().map(|attempt| (attempt.line.generation, attempt.applied));
     if applied(&record) != applied(&before) {
         let now = applied(&record).is_some_and(|(_, at)| at.is_some());

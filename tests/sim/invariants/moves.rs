@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use lockstep::domain::plan::Intent;
 use lockstep::domain::revision::{Revision, RevisionDigest};
-use lockstep::domain::rollout::{Phase, Rejection, Rollout};
+use lockstep::domain::rollout::{Phase, Rejection, Rollout, Unproven};
+use lockstep::domain::time::Timestamp;
 
-use super::{LAG, desired};
+use super::{LAG, desired, newest};
 use crate::world::World;
 
 /// R4: drift is judged against the goal and nothing else.
@@ -18,7 +19,7 @@ pub(super) fn repairs_go_to_the_goal(world: &mut World, before: &Rollout, record
     }
 }
 
-pub(super) fn attempts_are_allowed(world: &mut World, before: &Rollout, record: &Rollout) {
+pub(super) fn attempts_are_allowed(world: &mut World, replica: usize, before: &Rollout, record: &Rollout) {
     let Some(attempt) = &record.attempt else { return };
     let new = before.attempt.as_ref().is_none_or(|was| was.line.generation != attempt.line.generation);
     if !new {
@@ -27,6 +28,7 @@ pub(super) fn attempts_are_allowed(world: &mut World, before: &Rollout, record: 
     let Some(goal) = record.goal.clone() else { return };
     match attempt.line.intent {
         Intent::Advance => {
+            newest::waits_where_it_must(world, replica, before);
             let rejected_at = world.truth.rejected.get(&goal.digest).copied();
             if rejected_at.is_some_and(|at| !world.truth.pardoned_since(at)) {
                 world.violated(format!("R2: {} is rejected and was tried again", goal.revision.short()));
@@ -49,6 +51,10 @@ pub(super) fn attempts_are_allowed(world: &mut World, before: &Rollout, record: 
         }
         Intent::RollBack => {
             let asked = record.pin.is_some();
+            if record.pin == before.pin {
+                newest::a_fix_needs_no_detour(world, replica, before);
+                goes_back_for_a_reason(world, replica, before);
+            }
             let back = before.attempt.as_ref().filter(|was| was.line.intent == Intent::RollBack && was.line.closed.is_none());
             if !asked && back.is_some() {
                 world.violated(format!("R5: a rollback was rolled back, to {}", goal.revision.short()));
@@ -61,6 +67,48 @@ pub(super) fn attempts_are_allowed(world: &mut World, before: &Rollout, record: 
             }
         }
         Intent::Repair | Intent::Restored => {}
+    }
+}
+
+/// H6, R8: what is merely unreachable turns nothing back, and of what is held only what could not be told goes back.
+fn goes_back_for_a_reason(world: &mut World, replica: usize, before: &Rollout) {
+    let advancing = before.attempt.as_ref().is_some_and(|attempt| attempt.line.intent == Intent::Advance);
+    if before.phase == Phase::Applying && advancing && !world.truth.eyes[replica].denied {
+        world.violated("H6: turned back from what was not denied");
+    }
+    let told = !matches!(before.unproven, None | Some(Unproven::Unknown | Unproven::NothingToGoBackTo));
+    if before.phase == Phase::HeldUnproven && told {
+        world.violated(format!("R8: held as {:?} and taken back", before.unproven));
+    }
+}
+
+/// H6, A3: the deadline of health counts from the first empty plan and once, and what is denied is not fought for.
+pub(super) fn deadlines_are_kept(world: &mut World, replica: usize, before: &Rollout, record: &Rollout) {
+    const DEADLINE: i64 = 20_000;
+    let (Some(was), Some(is)) = (&before.attempt, &record.attempt) else { return };
+    let same = was.line.generation == is.line.generation;
+    if same && was.applied.is_some() && was.applied != is.applied {
+        world.violated("H6: the deadline of health was started again");
+    }
+    let clock = world.now + world.term_skew[replica];
+    let this_term = world.truth.eyes[replica].term_at + world.term_skew[replica];
+    let overdue = |rejection: &Rejection| {
+        before.rejection(rejection.digest).is_none() && rejection.reason.contains("failed at the deadline")
+    };
+    if let Some(applied) = was.applied.map(Timestamp::as_millis).filter(|at| (this_term..=clock).contains(at))
+        && record.rejected.iter().any(overdue)
+        && clock - applied < DEADLINE
+    {
+        world.violated(format!("H6: rejected at the deadline {} ms after it was applied", clock - applied));
+    }
+    let gave_up = same && before.phase == Phase::Applying && record.phase == Phase::HeldRefused;
+    let advancing = is.line.intent == Intent::Advance && record.reason.contains("it was refused");
+    if gave_up && advancing && world.truth.eyes[replica].denied {
+        let good = before.last_good.as_ref().map(|good| good.revision);
+        let good = good.filter(|good| world.mirrors[replica].known.contains(good));
+        if good.is_some_and(|good| desired(world, good).is_some()) {
+            world.violated("A3: what was denied was fought for until the deadline");
+        }
     }
 }
 

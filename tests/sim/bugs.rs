@@ -1,0 +1,158 @@
+//! The planted bugs: at least one for each rule that timing can break. Every one must be noticed, or the invariants are too
+//! weak. Those of a decision are in `planted`, those of a port in `edges`.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// L1: no check of the session.
+    WritesWithoutTheLease,
+    /// A2: no compare-and-set on keys.
+    OverwritesHandEdits,
+    /// A1: reads right after a restart show part of the keys.
+    ReadsPartOfTheKeys,
+    /// A4: `complete` in the first batch.
+    SaysCompleteTooEarly,
+    /// A5: a new attempt under the old number.
+    ReusesTheGeneration,
+    /// O2: writes keys that are not ours.
+    TakesUnmanagedKeys,
+    /// O3: the mark alone is enough for a delete.
+    DeletesStrays,
+    /// R1: rolls back to the commit before instead of last good.
+    RollsBackToTheCommitBefore,
+    /// R2: rejections live in memory only.
+    ForgetsRejections,
+    /// R4: drift is judged against the head.
+    JudgesDriftByTheHead,
+    /// R6: a freeze is like any other hold.
+    ForgetsTheFreeze,
+    /// R11: a suspension is forgotten.
+    ForgetsTheSuspension,
+    /// R11: a pin is forgotten.
+    ForgetsThePin,
+    /// H2: samples count at once.
+    CountsSamplesTooEarly,
+    /// H4: what can't be told counts as failing.
+    TakesUnknownForFailure,
+    /// H4: what can't be told counts as healthy.
+    TakesUnknownForHealthy,
+    /// H3: one pass is proof enough.
+    ProvesAtTheFirstPass,
+    /// S1: every fetched head is followed at once.
+    BelievesEveryHead,
+    /// S2: commits of the record are not kept in the mirror.
+    KeepsNothing,
+    /// L3: stamps of other clocks are trusted.
+    TrustsEveryStamp,
+    /// A6: what a restored target has forgotten is given out again.
+    OverlooksARestore,
+    /// H2, R9: after a repair the checks ask for the generation of the attempt.
+    ChecksTheOldGeneration,
+    /// H5: what failed before counts against the commit.
+    BlamesTheBaseline,
+    /// L2: a request that has its answer is carried out again.
+    AnswersTwice,
+    /// R5: a rollback that is unhealthy is taken for an advance.
+    RollsBackARollback,
+    /// R9: nobody remembers what was repaired.
+    RepairsWithoutBackOff,
+    /// R10: drift is put right whatever the policy says.
+    WritesDriftUnderReport,
+    /// A5: the line of an attempt that ended is never closed.
+    NeverClosesTheLine,
+    /// A5: lines of history go by age alone.
+    ForgetsLinesThatKeysName,
+    /// A3: what gave no answer is taken for done.
+    TakesALostAnswerForDone,
+    /// A3: what gave no answer is written again, whatever is there by now.
+    RepeatsAfterALostAnswer,
+    /// A3: a refusal is a refusal, whether it was about a fence or about rights.
+    TakesADenialForAConflict,
+    /// A9: an advance leaves a key that is somebody else's and writes the others.
+    BeginsDespiteAnObstacle,
+    /// A9: what a rollback had to leave does not count.
+    ProvesARollbackThatLeftKeys,
+    /// G1: nobody looks at deletes.
+    SkipsTheGuard,
+    /// G1: what a person allowed once is allowed for ever.
+    SpendsAnAllowanceTwice,
+    /// G2: what was proven is as suspect as anything.
+    RefusesARevert,
+    /// H6: drift while verifying starts the deadline of health again.
+    RestartsTheDeadlineAtDrift,
+    /// H6: the deadline of health counts from the first write.
+    CountsTheDeadlineFromTheStart,
+    /// H6: a target that can't be reached turns an advance back.
+    TakesUnreachableForDenied,
+    /// H6: what stands in the way half-way is waited for without an end.
+    NeverGivesUpHalfWay,
+    /// R7: a newer commit takes the place of one that is nearly proven.
+    SupersedesAProofUnderWay,
+    /// R7: a failing attempt is taken back although a newer commit is there.
+    RollsBackPastANewerCommit,
+    /// R7: a newer commit takes the place of a rollback that is half written.
+    SupersedesARollbackHalfWay,
+    /// R7: what superseded attempts wrote is forgotten.
+    ForgetsWhatItAttempted,
+    /// R7: a plan that is under way is written to its end.
+    WritesOnDespiteANewerCommit,
+    /// R8: nothing is judged any more once it is held.
+    StopsCheckingWhatIsHeld,
+    /// R8: whatever is held goes back when it fails.
+    TakesBackWhatIsHeldForAnother,
+    /// R8: what could not be told stays, even when it turns out to fail.
+    StaysOnWhatTurnsOutBad,
+}
+
+impl Bug {
+    pub(crate) const ALL: [Self; 49] = [
+        Self::WritesWithoutTheLease,
+        Self::OverwritesHandEdits,
+        Self::ReadsPartOfTheKeys,
+        Self::SaysCompleteTooEarly,
+        Self::ReusesTheGeneration,
+        Self::TakesUnmanagedKeys,
+        Self::DeletesStrays,
+        Self::RollsBackToTheCommitBefore,
+        Self::ForgetsRejections,
+        Self::JudgesDriftByTheHead,
+        Self::ForgetsTheFreeze,
+        Self::ForgetsTheSuspension,
+        Self::ForgetsThePin,
+        Self::CountsSamplesTooEarly,
+        Self::TakesUnknownForFailure,
+        Self::TakesUnknownForHealthy,
+        Self::ProvesAtTheFirstPass,
+        Self::BelievesEveryHead,
+        Self::KeepsNothing,
+        Self::TrustsEveryStamp,
+        Self::OverlooksARestore,
+        Self::NeverClosesTheLine,
+        Self::ForgetsLinesThatKeysName,
+        Self::ChecksTheOldGeneration,
+        Self::BlamesTheBaseline,
+        Self::AnswersTwice,
+        Self::RollsBackARollback,
+        Self::RepairsWithoutBackOff,
+        Self::WritesDriftUnderReport,
+        Self::TakesALostAnswerForDone,
+        Self::RepeatsAfterALostAnswer,
+        Self::TakesADenialForAConflict,
+        Self::BeginsDespiteAnObstacle,
+        Self::ProvesARollbackThatLeftKeys,
+        Self::SkipsTheGuard,
+        Self::SpendsAnAllowanceTwice,
+        Self::RefusesARevert,
+        Self::RestartsTheDeadlineAtDrift,
+        Self::CountsTheDeadlineFromTheStart,
+        Self::TakesUnreachableForDenied,
+        Self::NeverGivesUpHalfWay,
+        Self::SupersedesAProofUnderWay,
+        Self::RollsBackPastANewerCommit,
+        Self::SupersedesARollbackHalfWay,
+        Self::ForgetsWhatItAttempted,
+        Self::WritesOnDespiteANewerCommit,
+        Self::StopsCheckingWhatIsHeld,
+        Self::TakesBackWhatIsHeldForAnother,
+        Self::StaysOnWhatTurnsOutBad,
+    ];
+}

@@ -1,0 +1,72 @@
+//! What each replica has seen and been told, as the world knows it: invariants about timing are judged by that.
+
+use std::collections::BTreeMap;
+
+use lockstep::domain::revision::Revision;
+
+use crate::world::{Refused, World};
+
+/// Of one running process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Eyes {
+    /// The target's index when the keys were last read.
+    pub(super) looked: u64,
+    /// The branch in its mirror, and since when.
+    tip: Option<(Revision, i64)>,
+    /// When its term began.
+    pub(super) term_at: i64,
+    /// The last write of keys was denied.
+    pub(super) denied: bool,
+    /// The last write did not go well.
+    pub(super) troubled: bool,
+    /// When each check passed since it last did not.
+    passes: BTreeMap<&'static str, Vec<i64>>,
+}
+
+impl Eyes {
+    /// The branch that it has known for so long.
+    pub(super) fn knows_tip_since(&self, then: i64) -> Option<Revision> {
+        self.tip.filter(|(_, since)| *since <= then).map(|(tip, _)| tip)
+    }
+
+    /// Whether this check passed so many times after that moment, without a break.
+    pub(super) fn passed(&self, check: &str, after: i64, times: usize) -> bool {
+        self.passes.get(check).is_some_and(|passes| passes.iter().filter(|at| **at >= after).count() >= times)
+    }
+}
+
+impl World {
+    pub(crate) fn looked(&mut self, replica: usize) {
+        self.truth.eyes[replica].looked = self.store.index;
+    }
+
+    pub(crate) fn fetched(&mut self, replica: usize, tip: Option<Revision>) {
+        let eyes = &mut self.truth.eyes[replica];
+        if eyes.tip.map(|(known, _)| known) != tip {
+            eyes.tip = tip.map(|tip| (tip, self.now));
+        }
+    }
+
+    pub(crate) fn began_a_term(&mut self, replica: usize) {
+        self.truth.eyes[replica].term_at = self.now;
+    }
+
+    pub(crate) fn sampled(&mut self, replica: usize, check: &'static str, good: bool) {
+        let now = self.now;
+        let passes = self.truth.eyes[replica].passes.entry(check).or_default();
+        if good {
+            passes.push(now);
+        } else {
+            passes.clear();
+        }
+    }
+
+    /// A replica learns what came of its write.
+    pub(crate) fn was_told<T>(&mut self, replica: usize, keys: bool, done: Option<&Result<T, Refused>>) {
+        let eyes = &mut self.truth.eyes[replica];
+        eyes.troubled = !matches!(done, Some(Ok(_)));
+        if keys && let Some(done) = done {
+            eyes.denied = matches!(done, Err(Refused::Denied(_)));
+        }
+    }
+}
