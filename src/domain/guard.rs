@@ -18,6 +18,8 @@ pub struct Circumstances<'a> {
     pub complete: Option<&'a DesiredState>,
     /// What last good says.
     pub last_good: Option<&'a DesiredState>,
+    /// There is a last good (or a complete, before anything is proven), and what it says can't be read: every delete counts.
+    pub base_is_lost: bool,
     /// Whether this digest was proven here before: a revert always passes (rule G2).
     pub proven: bool,
     /// The commits after complete, up to the new one: their trailers count.
@@ -85,13 +87,14 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
 
 fn deletes(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     // Only what last good has can be lost; before anything is proven, what complete has.
-    let Some(base) = around.last_good.or(around.complete) else { return Ok(()) };
-    let lost = plan.changes.iter().filter(|change| change.action == Action::Delete && base.entries().contains_key(&change.key));
+    let base = around.last_good.or(around.complete);
+    let counts = |key| around.base_is_lost || base.is_some_and(|base| base.entries().contains_key(key));
+    let lost = plan.changes.iter().filter(|change| change.action == Action::Delete && counts(&change.key));
     let lost = u32::try_from(lost.count()).unwrap_or(u32::MAX);
     let allowance = around.commits.iter().map(Commit::allowed_deletes).fold(around.allowed_deletes, u32::saturating_add);
     let limits = stricter(around);
     let counted = lost.saturating_sub(allowance);
-    let keys = u32::try_from(base.entries().len()).unwrap_or(u32::MAX);
+    let keys = base.map_or(lost, |base| u32::try_from(base.entries().len()).unwrap_or(u32::MAX));
     let percent = (u64::from(counted) * 100).div_ceil(u64::from(keys.max(1)));
     let how = format!(
         "to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: {lost}`, or run `lockstep release {} \

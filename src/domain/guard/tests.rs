@@ -18,6 +18,7 @@ struct Change {
     live: DesiredState,
     wanted: DesiredState,
     last_good: Option<DesiredState>,
+    base_is_lost: bool,
     intent: Intent,
     proven: bool,
     overridden: bool,
@@ -32,6 +33,7 @@ fn change(live: &str, wanted: &str) -> Change {
         live: desired(live),
         wanted: desired(wanted),
         last_good: Some(desired(live)),
+        base_is_lost: false,
         intent: Intent::Advance,
         proven: false,
         overridden: false,
@@ -44,6 +46,11 @@ fn change(live: &str, wanted: &str) -> Change {
 impl Change {
     fn last_good(mut self, words: Option<&str>) -> Self {
         self.last_good = words.map(desired);
+        self
+    }
+
+    fn last_good_in_no_mirror(mut self) -> Self {
+        (self.last_good, self.base_is_lost) = (None, true);
         self
     }
 
@@ -110,6 +117,7 @@ impl Change {
             desired: &self.wanted,
             complete: Some(&self.live),
             last_good: self.last_good.as_ref(),
+            base_is_lost: self.base_is_lost,
             proven: self.proven,
             commits: &commits,
             allowed_deletes: self.allowed,
@@ -175,6 +183,15 @@ fn only_keys_of_last_good_count() {
         &change("k*40 d*60", "k*40").last_good(None),
         expect!["it would delete 60 of 100 keys; deletes.at_most is 50 and 0 more are allowed"],
     );
+}
+
+#[test]
+fn every_delete_counts_while_nobody_knows_what_last_good_has() {
+    check(
+        &change("k*40 d*60", "k*40").last_good_in_no_mirror(),
+        expect!["it would delete 60 of 100 keys; deletes.at_most is 50 and 0 more are allowed"],
+    );
+    check(&change("k*100 d*10", "k*100").last_good_in_no_mirror(), expect!["passes"]);
 }
 
 #[test]

@@ -126,6 +126,7 @@ impl Rollout {
             desired: candidate.desired,
             complete,
             last_good: self.last_good.as_ref().and_then(|reached| seen.books.of(reached)),
+            base_is_lost: self.last_good.as_ref().or(self.complete.as_ref()).is_some_and(|base| seen.books.of(base).is_none()),
             proven: self.is_proven(candidate.desired.revision_digest()),
             commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.revision, candidate.tip)),
             allowed_deletes: self.allowed_deletes,

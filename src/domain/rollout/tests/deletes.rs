@@ -227,3 +227,19 @@ fn the_head_is_judged_again_when_live_state_changes() {
         1. advance r1 by Ada: proven: healthy"#]],
     );
 }
+
+#[test]
+fn deletes_are_limited_although_what_last_good_says_is_lost() {
+    check(
+        "commit good k*30, settle, batch 1, commit a=2 b=2, pass, lose r1, commit -k*, settle, show, commit k*30, settle",
+        expect![[r#"
+            held-refused r2
+            head refused: it would delete 30 of 33 keys (91 %); deletes.at_most_percent is 20 and 0 are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
+            live: a=2 b=2 health=good k/…×30
+            --
+            steady r2
+            live: a=2 b=2 health=good k/…×30
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
