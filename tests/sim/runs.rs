@@ -12,7 +12,7 @@ use crate::edges::{Edge, Shared};
 use crate::invariants::{self, environment};
 use crate::random::Random;
 use crate::replica::Replica;
-use crate::repository::Content;
+use crate::repository::{Content, Health};
 use crate::scenario::{self, Event};
 use crate::world::{REPLICAS, World};
 
@@ -187,7 +187,9 @@ fn step(world: &Shared, replicas: &mut [Replica], start: &impl Fn(usize) -> Repl
 /// Liveness: once the faults stop, the environment is where it should be, and nothing is written any more.
 fn came_to_rest(world: &mut World) {
     let Some(record) = world.record().cloned() else { return };
-    if world.now - world.last_write < QUIET {
+    // A service that passes and fails in turn is told of each time.
+    let unsteady = record.goal.as_ref().is_some_and(|goal| world.origin.content(goal.revision).health == Health::Flapping);
+    if !unsteady && world.now - world.last_write < QUIET {
         let since = world.now - world.last_write;
         world.violated(format!("liveness: written {since} ms ago, and no end in sight"));
     }
@@ -269,16 +271,14 @@ fn came_to_rest(world: &mut World) {
                 world.violated(format!("liveness: steady, and {wrong:?} are not as the head says"));
             }
         }
-        (None, Phase::HeldUnproven) if content.health == crate::repository::Health::Good && content.checked => {
+        (None, Phase::HeldUnproven) if content.health == Health::Good && content.checked => {
             // Under `drift: report` the service may follow a value that somebody wrote.
             let lives = world.store.keys.get("config/health").is_some_and(|stored| stored.value == b"good");
             if lives && matches!(record.unproven, Some(Unproven::Unknown | Unproven::NothingToGoBackTo | Unproven::Released)) {
                 world.violated(format!("liveness: healthy and never proven: {}", record.reason));
             }
         }
-        (_, Phase::HeldUnproven)
-            if content.health == crate::repository::Health::Bad && record.unproven == Some(Unproven::Unknown) =>
-        {
+        (_, Phase::HeldUnproven) if content.health == Health::Bad && record.unproven == Some(Unproven::Unknown) => {
             let lives = world.store.keys.get("config/health").is_some_and(|stored| stored.value == b"bad");
             let back = record.last_good.as_ref().map(|good| good.revision);
             let back = back.zip(leader).is_some_and(|(good, leader)| world.mirrors[leader].known.contains(&good));

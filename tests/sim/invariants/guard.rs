@@ -70,6 +70,11 @@ pub(super) fn deletes_keep_to_the_limits(world: &mut World, before: &Rollout, af
     let Some(attempt) = after.attempt.as_ref().filter(|attempt| attempt.line.intent == Intent::Advance) else { return };
     let (generation, tip) = (attempt.line.generation, attempt.line.revision);
     let mut allowance = std::mem::take(&mut world.truth.allowance);
+    let known = before.attempt.as_ref().is_some_and(|attempt| attempt.line.generation == generation);
+    if allowance.generation != generation && known {
+        // Restored in the middle of it: nobody knows what it had deleted.
+        return;
+    }
     if allowance.generation != generation {
         allowance = Allowance { generation, ..Allowance::of(world, before, tip) };
         (world.truth.allowed_deletes, world.truth.overriding) = (0, false);
@@ -110,6 +115,12 @@ pub(super) fn refusals_are_right(world: &mut World, before: &Rollout, record: &R
 /// G3: a refusal ends when nothing is left to refuse.
 pub(crate) fn is_refused_rightly(world: &mut World, record: &Rollout, tip: Revision) -> bool {
     let allowance = Allowance::of(world, record, tip);
+    let good = record.last_good.as_ref().or(record.complete.as_ref()).map(|base| base.revision);
+    if good.is_some_and(|good| world.mirrors.iter().any(|mirror| !mirror.known.contains(&good))) {
+        // Who does not know what last good has counts every delete.
+        world.reached("deletes while last good is in no mirror");
+        return true;
+    }
     let Some((base, new)) = allowance.base.clone().zip(desired(world, tip)) else { return true };
     let gone = base.entries().keys().filter(|key| !new.entries().contains_key(*key));
     let marked = |key: &str| {
