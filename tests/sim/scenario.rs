@@ -6,7 +6,7 @@ use lockstep::domain::rollout::{Request, RequestId, Verb};
 use lockstep::domain::time::Timestamp;
 
 use crate::repository::{Content, Health, bulk};
-use crate::world::{Store, World};
+use crate::world::World;
 
 /// What happened, as far as the run must act on it.
 pub(crate) enum Event {
@@ -309,7 +309,7 @@ fn submit(world: &mut World, verb: Verb) {
     world.store.requests.insert(id, (request, None));
 }
 
-/// A snapshot is taken, or the last one is restored: indexes go on, keys and record go back.
+/// A snapshot is taken, or the last one is restored: indexes, keys and record go back, as on a rebuilt Consul.
 fn snapshot(world: &mut World) {
     let Some(old) = world.snapshot.take() else {
         world.snapshot = Some(world.store.clone());
@@ -320,7 +320,7 @@ fn snapshot(world: &mut World) {
     }
     world.reached("a restored snapshot");
     world.note("the target is restored from a snapshot");
-    world.store = Store { index: old.index, ..old };
+    world.store = old;
     world.restored_at = world.now;
     world.lease = None;
     world.truth.forget_the_future(&world.store);
