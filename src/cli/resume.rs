@@ -1,4 +1,4 @@
-//! `resume`: undo a suspension and a pin.
+//! `resume`: undo a suspension, and a rollback that a person asked for.
 
 use super::ask::{Asking, Question, ask};
 use super::edges::{Edges, Freshness};
@@ -7,7 +7,9 @@ use super::options::Options;
 use super::output::Output;
 use crate::domain::rollout::Verb;
 
-/// Follow the branch again: undo a suspension and the pin of a rollback
+/// Follow the branch again: undo a suspension or a rollback
+///
+/// What `rollback` rejected may be tried again; what failing checks rejected stays rejected, until `release`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   lockstep resume production")]

@@ -250,8 +250,8 @@ mod tests {
         check(
             "commit good, settle, commit a=2, settle, ask rollback, settle",
             expect![[r#"
-            rolled back to a000001: rolled back by Grace: to see
-            - a000002 waits: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on"#]],
+                rolled back to a000001: rolled back by Grace: to see
+                - a000002 waits: pinned by Grace (to see); a newer change or `lockstep resume test` moves on"#]],
         );
         check(
             "commit good b=1, settle, commit a=2 bad, wait 5, theirs b, settle",

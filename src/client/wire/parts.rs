@@ -91,6 +91,8 @@ pub(super) struct PinWire {
     reason: String,
     at: Text<Timestamp>,
     seen: BTreeSet<Text<RevisionDigest>>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    rejected: BTreeSet<Text<RevisionDigest>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,6 +147,14 @@ fn as_maybe<T: Clone>(value: &Option<T>) -> Option<Text<T>> {
 
 fn of_maybe<T>(text: Option<Text<T>>) -> Option<T> {
     text.map(of_text)
+}
+
+fn as_texts<T: Copy + Ord>(values: &BTreeSet<T>) -> BTreeSet<Text<T>> {
+    values.iter().copied().map(Text).collect()
+}
+
+fn of_texts<T: Ord>(texts: BTreeSet<Text<T>>) -> BTreeSet<T> {
+    texts.into_iter().map(of_text).collect()
 }
 
 fn as_number<T: Copy>(value: &T) -> Number<T> {
@@ -242,8 +252,8 @@ both_ways! {
         by: as_name, kept;
         reason: as_reason, kept;
         at: as_text, of_text;
-        seen: |seen: &BTreeSet<RevisionDigest>| seen.iter().copied().map(Text).collect(),
-            |seen: BTreeSet<Text<RevisionDigest>>| seen.into_iter().map(of_text).collect();
+        seen: as_texts, of_texts;
+        rejected: as_texts, of_texts;
     }
     Suspension <=> SuspensionWire {
         until: as_maybe, of_maybe;

@@ -112,8 +112,10 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn pin()(seen in btree_set(digest(), 0..4), by in text(), reason in text(), at in moment()) -> Pin {
-        Pin { seen, by, reason, at }
+    fn pin()(
+        seen in btree_set(digest(), 0..4), rejected in btree_set(digest(), 0..4), by in text(), reason in text(), at in moment(),
+    ) -> Pin {
+        Pin { seen, rejected, by, reason, at }
     }
 }
 
@@ -283,7 +285,13 @@ fn overgrown() -> Rollout {
         baseline: (0..200).map(|n| CheckName::parse(&format!("check-{n}")).unwrap()).collect(),
         reason: long.clone(),
         note: Some(HeadNote { revision: Some(tip), verdict: HeadVerdict::Frozen, text: long.clone() }),
-        pin: Some(Pin { seen: BTreeSet::from([digest]), by: long.clone(), reason: long.clone(), at }),
+        pin: Some(Pin {
+            seen: BTreeSet::from([digest]),
+            rejected: BTreeSet::from([digest]),
+            by: long.clone(),
+            reason: long.clone(),
+            at,
+        }),
         suspension: Some(Suspension { until: None, by: long.clone(), reason: long.clone(), at }),
         refused: Some(RefusedAttempt { digest, rights: u64::MAX, text: long.clone() }),
         overridden: Some(long),

@@ -1,13 +1,15 @@
 //! Carrying out what a person asked for (rules L2, R11): one request a pass, answered in the same move.
 
+use std::collections::BTreeSet;
+
 use super::attempt::Aim;
 use super::observation::Observation;
-use super::record::{Outcome, Phase, Pin, Reached, Rollout, Suspension};
+use super::record::{Outcome, Phase, Pin, Reached, Rejection, Rollout, Suspension};
 use super::request::{Answer, Request, Verb};
 use super::{Save, Step};
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
-use crate::domain::words::count;
+use crate::domain::words::{count, listed};
 
 impl Rollout {
     pub(super) fn carry_out(&self, request: &Request, seen: &Observation<'_>) -> Step {
@@ -51,12 +53,18 @@ impl Rollout {
         if let Some(failing) = self.failing_on_last_good(seen) {
             before.baseline = failing;
         }
-        before.reject(goal, &because, seen);
+        let mut rejected = self.pin.as_ref().map_or_else(BTreeSet::new, |pin| pin.rejected.clone());
+        // What its checks have rejected already is rejected for their reason, which no `resume` takes back.
+        if self.rejection(goal.digest).is_none() {
+            before.reject(goal, &because, seen);
+            rejected.insert(goal.digest);
+        }
+        rejected.retain(|digest| before.rejection(*digest).is_some());
         // What a person rejects is no place to go back to later.
         if before.last_good.as_ref().is_some_and(|good| good.digest == goal.digest) {
             before.last_good = before.newest_proof(seen);
         }
-        let mut pinned: std::collections::BTreeSet<_> = [goal.digest].into();
+        let mut pinned: BTreeSet<_> = [goal.digest].into();
         if let super::HeadView::At(tip) = seen.head {
             pinned.extend(seen.books.desired(tip).map(crate::domain::desired::DesiredState::revision_digest));
         }
@@ -66,7 +74,8 @@ impl Rollout {
         let tip = self.believed_tip(seen, goal);
         let aim = Aim { intent: Intent::RollBack, revision: to, tip, by: request.by.clone(), because };
         let mut save = before.begin(aim, desired, &plan, seen.now).with_lines(closed);
-        save.record.pin = Some(Pin { seen: pinned, by: request.by.clone(), reason: request.reason.clone(), at: seen.now });
+        let (by, reason) = (request.by.clone(), request.reason.clone());
+        save.record.pin = Some(Pin { seen: pinned, rejected, by, reason, at: seen.now });
         Ok((save, format!("rolling back from {} to {}", goal.revision.short(), to.short())))
     }
 
@@ -145,13 +154,28 @@ impl Rollout {
         (Save::of(Self { suspension: Some(suspension), ..self.clone() }), "suspended".to_owned())
     }
 
+    /// Follows the branch again: what a rollback rejected is no more rejected, since that was to stay away from it.
     fn asked_resume(&self) -> (Save, String) {
+        let mut record = Self { suspension: None, pin: None, ..self.clone() };
+        let taken_back = |rejection: &Rejection| self.pin.as_ref().is_some_and(|pin| pin.rejected.contains(&rejection.digest));
+        record.rejected.retain(|rejection| !taken_back(rejection));
+        let again: Vec<String> = self
+            .rejected
+            .iter()
+            .filter(|rejection| taken_back(rejection))
+            .map(|rejection| rejection.revision.short())
+            .collect();
         let text = match (&self.suspension, &self.pin) {
             (None, None) => "it was neither suspended nor pinned",
             (Some(_), None) => "resumed",
             (None, Some(_)) => "unpinned",
             (Some(_), Some(_)) => "resumed and unpinned",
         };
-        (Save::of(Self { suspension: None, pin: None, ..self.clone() }), text.to_owned())
+        let text = if again.is_empty() {
+            text.to_owned()
+        } else {
+            format!("{text}; {} may be tried again", listed(again.into_iter()))
+        };
+        (Save::of(record), text)
     }
 }

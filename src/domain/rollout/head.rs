@@ -86,9 +86,9 @@ impl Rollout {
             return note(Some(tip), HeadVerdict::Frozen, text);
         }
         if let Some(pin) = self.pin.as_ref().filter(|pin| pin.seen.contains(&digest)) {
-            // Going back rejected what was live, and resuming alone does not take that back.
-            let also =
-                if self.rejection(digest).is_some() { format!(" with `lockstep release {name}`") } else { String::new() };
+            // Resuming takes back what going back rejected, and nothing else.
+            let stays = self.rejection(digest).is_some() && !pin.rejected.contains(&digest);
+            let also = if stays { format!(" with `lockstep release {name}`") } else { String::new() };
             let text =
                 format!("pinned by {} ({}); a newer change or `lockstep resume {name}`{also} moves on", pin.by, pin.reason);
             return note(Some(tip), HeadVerdict::Pinned, text);

@@ -84,6 +84,9 @@ impl Rollout {
     pub(super) fn reject(&mut self, reached: &Reached, reason: &str, seen: &Observation<'_>) {
         self.rejected.retain(|rejection| rejection.digest != reached.digest);
         self.proven.retain(|proof| proof.digest != reached.digest);
+        if let Some(pin) = &mut self.pin {
+            pin.rejected.remove(&reached.digest);
+        }
         let tip = self.believed_tip(seen, reached);
         self.rejected.push(Rejection {
             digest: reached.digest,

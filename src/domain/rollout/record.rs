@@ -363,6 +363,9 @@ impl HeadVerdict {
 pub struct Pin {
     /// The digests that don't move it.
     pub seen: BTreeSet<RevisionDigest>,
+    /// What going there rejected, and what the rollbacks did that it took the place of: `resume` takes these rejections back,
+    /// and no others.
+    pub rejected: BTreeSet<RevisionDigest>,
     /// Who.
     pub by: String,
     /// Why.

@@ -67,7 +67,7 @@ pub enum Verb {
         /// Until when.
         until: Option<Timestamp>,
     },
-    /// Undo a suspension and a pin.
+    /// Undo a suspension and a rollback: its pin, and the rejections that it made (rule R11).
     Resume,
     /// Put drift right although the policy says `report` (rule R10).
     OverwriteDrift,

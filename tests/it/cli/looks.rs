@@ -32,7 +32,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         rollback     Take an environment back to a proven revision, and keep it there
         release      Drop rejections or a freeze, or let the next change pass the guard
         suspend      Write nothing to an environment until it is resumed
-        resume       Follow the branch again: undo a suspension and the pin of a rollback
+        resume       Follow the branch again: undo a suspension or a rollback
         completions  Print what a shell needs to complete lockstep's command line
         help         Print this message or the help of the given subcommand(s)"]]
     .assert_eq(&verbs.join("\n"));

@@ -38,6 +38,8 @@ pub(crate) struct Truth {
     frozen_at: Option<i64>,
     /// What a person's rollback saw, until `resume` or a newer digest.
     pinned: BTreeSet<RevisionDigest>,
+    /// What people's rollbacks rejected, until then: `resume` ends these rejections.
+    taken_back: BTreeSet<RevisionDigest>,
     /// The highest generation that each replica knows to have given out since it started: one whose write failed
     /// half-way, and that a restore then took away, it can't know.
     pub(crate) given_out: [Generation; REPLICAS],
@@ -76,7 +78,12 @@ impl Truth {
                 self.allowed_deletes = allow_deletes.unwrap_or(self.allowed_deletes);
                 self.overriding |= overriding;
             }
-            Some(Verb::Resume) => self.pinned.clear(),
+            Some(Verb::Resume) => {
+                self.pinned.clear();
+                for digest in std::mem::take(&mut self.taken_back) {
+                    self.rejected.remove(&digest);
+                }
+            }
             Some(Verb::RollBack { .. } | Verb::Suspend { .. } | Verb::OverwriteDrift) | None => {}
         }
     }
@@ -108,6 +115,8 @@ impl Truth {
         self.frozen_at = None;
         self.pinned =
             store.record.iter().filter_map(|(record, _)| record.pin.as_ref()).flat_map(|pin| pin.seen.clone()).collect();
+        self.taken_back =
+            store.record.iter().filter_map(|(record, _)| record.pin.as_ref()).flat_map(|pin| pin.rejected.clone()).collect();
     }
 }
 

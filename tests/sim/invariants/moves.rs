@@ -40,6 +40,7 @@ pub(super) fn attempts_are_allowed(world: &mut World, replica: usize, before: &R
                 world.violated("R11: a pinned environment moved to what was seen");
             }
             world.truth.pinned.clear();
+            world.truth.taken_back.clear();
             let from = before.goal.as_ref().map(|goal| goal.tip);
             if let Some(from) = from
                 && from != goal.tip
@@ -133,6 +134,11 @@ pub(super) fn verdicts_are_honest(world: &mut World, before: &Rollout, record: &
             let known = world.origin.commits.get(&rejection.tip).map_or(world.now, |commit| commit.at);
             world.truth.rejected.insert(rejection.digest, known);
             let by_person = rejection.reason.contains("rolled back by");
+            if by_person {
+                world.truth.taken_back.insert(rejection.digest);
+            } else {
+                world.truth.taken_back.remove(&rejection.digest);
+            }
             blames_no_baseline(world, before, rejection);
             let after = world.truth.applied_at.saturating_add(1_000);
             if !by_person && (world.last_fail < after) && world.restored_at < world.truth.applied_at {

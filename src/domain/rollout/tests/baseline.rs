@@ -109,7 +109,7 @@ fn a_rollback_that_a_person_asks_for_has_a_baseline_too() {
         expect![[r#"
             held-after-rollback r1, rejected r2, pinned by Grace
             because: failing now: other
-            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
             live: a=1 health=good
             done: rolling back from r2 to r1
             1. advance r1 by Ada: proven: healthy

@@ -10,24 +10,24 @@ fn a_person_goes_back_and_pins_until_something_new_comes() {
     check(
         back,
         expect![[r#"
-        held-after-rollback r1, rejected r2, pinned by Grace
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
-        live: a=1 health=good
-        done: rolling back from r2 to r1
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. rollback r1 by Grace: proven: healthy"#]],
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy"#]],
     );
     check(
         &format!("{back}, commit readme, settle"),
         expect![[r#"
-        held-after-rollback r1, rejected r2, pinned by Grace
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
-        live: a=1 health=good
-        done: rolling back from r2 to r1
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. rollback r1 by Grace: proven: healthy"#]],
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy"#]],
     );
     check(
         &format!("{back}, commit a=3, settle"),
@@ -43,27 +43,117 @@ fn a_person_goes_back_and_pins_until_something_new_comes() {
     check(
         &format!("{back}, ask resume, settle"),
         expect![[r#"
-        held-after-rollback r1, rejected r2
-        head rejected: rejected as r2: rolled back by Grace: to see; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
-        live: a=1 health=good
-        done: rolling back from r2 to r1
-        done: unpinned
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. rollback r1 by Grace: proven: healthy"#]],
-    );
-    check(
-        &format!("{back}, ask resume, settle, ask release, settle"),
-        expect![[r#"
             steady r2
             live: a=2 health=good
             done: rolling back from r2 to r1
-            done: unpinned
-            done: released 1 rejected revision
+            done: unpinned; r2 may be tried again
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. rollback r1 by Grace: proven: healthy
             4. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{back}, ask release, settle, show, ask resume, settle"),
+        expect![[r#"
+            held-after-rollback r1, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            --
+            steady r2
+            live: a=2 health=good
+            done: rolling back from r2 to r1
+            done: released 1 rejected revision
+            done: unpinned
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy
+            4. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn resuming_takes_back_what_going_back_rejected_and_no_other_rejection() {
+    // One rollback after the other: neither was meant to outlive the stay.
+    check(
+        "commit good, settle, commit a=2, settle, commit a=3, settle, ask rollback, settle, ask rollback, settle, show, ask resume, settle",
+        expect![[r#"
+            held-after-rollback r1, rejected r3 r2, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            --
+            steady r3
+            live: a=3 health=good
+            done: rolling back from r3 to r2
+            done: rolling back from r2 to r1
+            done: unpinned; r3, r2 may be tried again
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. advance r3 by Ada: proven: healthy
+            4. rollback r2 by Grace: proven: healthy
+            5. rollback r1 by Grace: proven: healthy
+            6. advance r3 by Ada: proven: healthy"#]],
+    );
+    // Its checks had rejected it before a person went back.
+    check(
+        "commit good @auto_revert=off, settle, commit a=2 bad, settle, ask rollback, settle, show, ask resume, settle",
+        expect![[r#"
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+            live: a=1 health=good
+            --
+            held-after-rollback r1, rejected r2
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            done: unpinned
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: unproven: build failed at the deadline: got 503; auto_revert is off
+            3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    // An older failure stays where it is.
+    check(
+        "commit good, settle, commit a=2 bad, settle, commit a=3 good, settle, ask rollback, settle, ask resume, settle",
+        expect![[r#"
+            steady r3, rejected r2
+            live: a=3 health=good
+            done: rolling back from r3 to r1
+            done: unpinned; r3 may be tried again
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy
+            4. advance r3 by Ada: proven: healthy
+            5. rollback r1 by Grace: proven: healthy
+            6. advance r3 by Ada: proven: healthy"#]],
+    );
+    // The stay was over already, so what it rejected is a rejection like every other.
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback, settle, commit a=3, settle, ask resume, settle, fork r3 a=2, settle",
+        expect![[r#"
+            held-after-rollback r3, rejected r2
+            head rejected: rejected as r2: rolled back by Grace: to see; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=3 health=good
+            done: rolling back from r2 to r1
+            done: it was neither suspended nor pinned
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy
+            4. advance r3 by Ada: proven: healthy"#]],
+    );
+    // Tried anew it is judged anew.
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback, settle, ask resume, pass, pass, build sick, settle",
+        expect![[r#"
+            frozen r1, rejected r2
+            because: the rollback is unhealthy too: build failed at the deadline: got 500
+            head waiting-frozen: waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            done: unpinned; r2 may be tried again
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy
+            4. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
+            5. rollback r1 by lockstep: frozen: build failed at the deadline: got 500"#]],
     );
 }
 
@@ -73,14 +163,14 @@ fn a_person_goes_back_to_a_revision_by_name() {
     check(
         &format!("{three}, ask rollback r1, settle"),
         expect![[r#"
-        held-after-rollback r1, rejected r3, pinned by Grace
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
-        live: a=1 health=good
-        done: rolling back from r3 to r1
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. advance r3 by Ada: proven: healthy
-        4. rollback r1 by Grace: proven: healthy"#]],
+            held-after-rollback r1, rejected r3, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r3 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. advance r3 by Ada: proven: healthy
+            4. rollback r1 by Grace: proven: healthy"#]],
     );
     check(
         &format!("{three}, ask rollback r3, settle"),
@@ -95,15 +185,15 @@ fn a_person_goes_back_to_a_revision_by_name() {
     check(
         &format!("{three}, ask rollback r1, settle, ask rollback r3, settle"),
         expect![[r#"
-        held-after-rollback r1, rejected r3, pinned by Grace
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
-        live: a=1 health=good
-        done: rolling back from r3 to r1
-        refused: r3 is rejected: rolled back by Grace: to see; release it first
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. advance r3 by Ada: proven: healthy
-        4. rollback r1 by Grace: proven: healthy"#]],
+            held-after-rollback r1, rejected r3, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r3 to r1
+            refused: r3 is rejected: rolled back by Grace: to see; release it first
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. advance r3 by Ada: proven: healthy
+            4. rollback r1 by Grace: proven: healthy"#]],
     );
     check(
         "commit good, settle, commit invalid, settle, commit a=3, settle, ask rollback r2, settle",
@@ -141,24 +231,24 @@ fn going_back_while_something_is_under_way_ends_it() {
     check(
         "commit good, settle, commit a=2, wait 4, ask rollback, settle",
         expect![[r#"
-        held-after-rollback r1, rejected r2, pinned by Grace
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
-        live: a=1 health=good
-        done: rolling back from r2 to r1
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
-        3. rollback r1 by Grace: proven: healthy"#]],
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
+            3. rollback r1 by Grace: proven: healthy"#]],
     );
     check(
         "commit good, settle, batch 1, commit a=2 b=2 c=2, pass, ask rollback, settle",
         expect![[r#"
-        held-after-rollback r1, rejected r2, pinned by Grace
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
-        live: a=1 health=good
-        done: rolling back from r2 to r1
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
-        3. rollback r1 by Grace: proven: healthy"#]],
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
+            3. rollback r1 by Grace: proven: healthy"#]],
     );
 }
 
@@ -309,19 +399,19 @@ fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and
     check(
         &format!("{half}, ask rollback, wait 30, show, ask resume, settle"),
         expect![[r#"
-        applying r1, rejected r2, pinned by Grace, suspended by Grace
-        waits: suspended while applying
-        live: a=2 b=1 c=1 health=good
-        --
-        held-after-rollback r1, rejected r2
-        head rejected: rejected as r2: rolled back by Grace: to see; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
-        live: a=1 b=1 c=1 health=good
-        done: suspended
-        done: rolling back from r2 to r1
-        done: resumed and unpinned
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
-        3. rollback r1 by Grace: proven: healthy"#]],
+            applying r1, rejected r2, pinned by Grace, suspended by Grace
+            waits: suspended while applying
+            live: a=2 b=1 c=1 health=good
+            --
+            steady r2
+            live: a=2 b=2 c=2 health=good
+            done: suspended
+            done: rolling back from r2 to r1
+            done: resumed and unpinned; r2 may be tried again
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
+            3. rollback r1 by Grace: superseded: superseded by r2
+            4. advance r2 by Ada: proven: healthy"#]],
     );
     check(
         "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend 60, wait 50, show, settle",
@@ -393,19 +483,19 @@ fn a_person_who_goes_back_while_suspended_is_told_that_nothing_is_written() {
     check(
         "commit good, settle, commit a=2, settle, ask suspend, wait 1, ask rollback, settle, show, ask resume, settle",
         expect![[r#"
-        applying r1, complete r2, rejected r2, pinned by Grace, suspended by Grace
-        waits: suspended while applying
-        live: a=2 health=good
-        --
-        held-after-rollback r1, rejected r2
-        head rejected: rejected as r2: rolled back by Grace: to see; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
-        live: a=1 health=good
-        done: suspended
-        done: rolling back from r2 to r1
-        done: resumed and unpinned
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. rollback r1 by Grace: proven: healthy"#]],
+            applying r1, complete r2, rejected r2, pinned by Grace, suspended by Grace
+            waits: suspended while applying
+            live: a=2 health=good
+            --
+            steady r2
+            live: a=2 health=good
+            done: suspended
+            done: rolling back from r2 to r1
+            done: resumed and unpinned; r2 may be tried again
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: superseded: superseded by r2
+            4. advance r2 by Ada: proven: healthy"#]],
     );
 }
 
