@@ -9,7 +9,17 @@ use crate::telemetry::{Event, Subject};
 use super::memory::Told;
 use super::pass::Move;
 
-/// The subject of events about this record.
+/// The subject of events about this line: the revision that the attempt went to, wherever the environment has gone since.
+pub(super) fn about(line: &HistoryLine, record: &Rollout) -> Subject {
+    let revision = match line.intent {
+        // It went nowhere.
+        Intent::Restored => record.goal.as_ref().map(|goal| goal.revision),
+        Intent::Advance | Intent::Repair | Intent::RollBack => Some(line.revision),
+    };
+    Subject { environment: record.identity.environment.clone(), revision, generation: Some(line.generation) }
+}
+
+/// The subject of events about where the environment is, or is on the way to.
 pub(super) fn subject(record: &Rollout) -> Subject {
     Subject {
         environment: record.identity.environment.clone(),
@@ -29,22 +39,24 @@ pub(super) fn of_beginning(line: &HistoryLine) -> Event {
     }
 }
 
-/// The events of one move, in the order in which they happened, but for attempts that begin.
-pub(super) fn of_move(step: &Move) -> Vec<Event> {
+/// The events of one move with what each is about, in the order in which they happened, but for attempts that begin.
+pub(super) fn of_move(step: &Move) -> Vec<(Subject, Event)> {
     let Move { from, to, lines, answered } = step;
-    let mut events: Vec<Event> = answered.iter().map(|(request, answer)| of_answer(request, answer)).collect();
-    events.extend(lines.iter().filter_map(|line| of_ending(line, from, to)));
-    events.extend(of_late_proof(from, to));
+    let here = |event| (subject(to), event);
+    let mut events: Vec<(Subject, Event)> = answered.iter().map(|(request, answer)| here(of_answer(request, answer))).collect();
+    events.extend(lines.iter().filter_map(|line| Some((about(line, to), of_ending(line, from, to)?))));
+    events.extend(of_late_proof(from, to).map(here));
     events.extend(of_applied(from, to));
-    events.extend(of_fights(from, to));
+    events.extend(of_fights(from, to).into_iter().map(here));
     if to.note != from.note
         && let Some(note) = &to.note
     {
-        events.push(Event::HeadNotFollowed { verdict: note.verdict, because: note.text.clone() });
+        let event = Event::HeadNotFollowed { verdict: note.verdict, because: note.text.clone() };
+        events.push((Subject { revision: note.revision, generation: None, ..subject(to) }, event));
     }
     if to.phase != from.phase && to.phase == Phase::HeldRefused {
         let because = to.note.as_ref().map_or(&to.reason, |note| &note.text).clone();
-        events.push(Event::Held { phase: to.phase, because });
+        events.push(here(Event::Held { phase: to.phase, because }));
     }
     events
 }
@@ -97,11 +109,12 @@ pub(super) fn of_ailing(told: &mut Told, ailing: &Ailing) -> Vec<Event> {
     events
 }
 
-fn of_applied(from: &Rollout, to: &Rollout) -> Option<Event> {
+fn of_applied(from: &Rollout, to: &Rollout) -> Option<(Subject, Event)> {
     let attempt = to.attempt.as_ref()?;
     let applied = attempt.applied?;
     let known = from.attempt.as_ref().is_some_and(|before| before.applied == Some(applied));
-    (!known).then(|| Event::Applied { counts: attempt.line.counts, took: applied.since(attempt.line.started) })
+    let event = || Event::Applied { counts: attempt.line.counts, took: applied.since(attempt.line.started) };
+    (!known).then(|| (about(&attempt.line, to), event()))
 }
 
 fn of_fights(from: &Rollout, to: &Rollout) -> Vec<Event> {
@@ -142,30 +155,106 @@ mod tests {
 
     use super::*;
     use crate::domain::name::{CheckName, KeyPath};
-    use crate::domain::rollout::tests::rollout_after;
+    use crate::domain::revision::Generation;
+    use crate::domain::rollout::tests::{history_after, number, rollout_after};
+    use crate::domain::rollout::{RequestId, Verb};
     use crate::domain::time::Timestamp;
 
-    /// The events of the move that the last step of a sentence ends with: of the attempt whose line it closed last.
+    /// What the last step of a sentence did.
+    fn step(before: &str, last: &str) -> Move {
+        let whole = format!("{before}, {last}");
+        let (from, to) = (rollout_after(before), rollout_after(&whole));
+        let old = history_after(before);
+        let lines = history_after(&whole).into_iter().filter(|line| !old.contains(line)).collect();
+        Move { from, to, lines, answered: Vec::new() }
+    }
+
+    /// The events of the move that the last step of a sentence ends with.
     #[track_caller]
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other event is shown whole")]
     fn check(before: &str, last: &str, expected: &[&str]) {
-        let (from, to) = (rollout_after(before), rollout_after(&format!("{before}, {last}")));
-        let closed = |record: &Rollout| record.attempt.as_ref().map(|attempt| attempt.line.clone());
-        let lines = closed(&to).filter(|line| line.closed.is_some() && closed(&from).as_ref() != Some(line));
-        let step = Move { from, to, lines: lines.into_iter().collect(), answered: Vec::new() };
-        let told: Vec<String> = of_move(&step)
+        let told: Vec<String> = of_move(&step(before, last))
             .iter()
-            .map(|event| match event {
+            .map(|(_, event)| match event {
                 Event::Proven { because } => format!("proven: {because}"),
+                Event::Unhealthy { .. } => "unhealthy".to_owned(),
                 Event::RollbackFinished { except, .. } => format!("rolled back except {except:?}"),
                 Event::Held { phase, .. } => format!("held: {}", phase.word()),
                 Event::Frozen { .. } => "frozen".to_owned(),
                 Event::HeadNotFollowed { verdict, .. } => format!("head: {}", verdict.word()),
                 Event::Applied { .. } => "applied".to_owned(),
+                Event::DriftRepaired { .. } => "repaired".to_owned(),
                 other => format!("{other:?}"),
             })
             .collect();
         assert_eq!(told, expected, "{before}, {last}");
+    }
+
+    /// The name of an event, and the revision and the generation that it is about.
+    type Named = (&'static str, (Option<usize>, Option<u32>));
+
+    /// Of each event of the last step: its name, the revision, and the generation.
+    #[track_caller]
+    fn check_about(before: &str, last: &str, expected: &[(&str, Option<usize>, Option<u32>)]) {
+        let mut step = step(before, last);
+        if let Some(verb) = last.strip_prefix("ask resume").map(|_| Verb::Resume) {
+            let (id, at) = (RequestId::parse("0123456789abcdef").unwrap(), Timestamp::from_millis(0));
+            let request = Request { id: id.clone(), by: "Grace".to_owned(), at, reason: String::new(), verb };
+            step.answered.push((request, Answer { id, at, accepted: true, text: String::new() }));
+        }
+        let beginnings = step.lines.iter().filter(|line| line.closed.is_none());
+        let mut told: Vec<_> = beginnings.map(|line| (about(line, &step.to), of_beginning(line))).collect();
+        told.extend(of_move(&step));
+        let told: Vec<_> = told
+            .iter()
+            .map(|(about, event)| (event.name(), about.revision.map(number), about.generation.map(Generation::number)))
+            .collect();
+        assert_eq!(told, expected, "{before}, {last}");
+    }
+
+    #[test]
+    fn each_event_names_the_revision_and_the_generation_that_it_is_about() {
+        let bad = "commit good, settle, commit a=2 bad";
+        let at = |revision, generation| (Some(revision), Some(generation));
+        let table: &[(&str, &str, &[Named])] = &[
+            ("batch 1", "commit good b=1, pass", &[("rollout-started", at(1, 1))]),
+            ("batch 1, commit good, pass, pass", "pass", &[("applied", at(1, 1))]),
+            ("commit good, wait 6", "settle", &[("proven", at(1, 1))]),
+            // What is unhealthy is what is left, and not where it goes.
+            (&format!("{bad}, wait 20, batch 1"), "tick, pass", &[("rollback-started", at(1, 3)), ("unhealthy", at(2, 2))]),
+            (&format!("{bad}, wait 22"), "settle", &[("rollback-finished", at(1, 3)), ("head-not-followed", (Some(2), None))]),
+            // What is superseded is what was under way, and not the newer one.
+            (
+                "commit good, settle, batch 1, commit a=2 b=2, pass",
+                "commit a=3, pass",
+                &[("rollout-started", at(3, 3)), ("superseded", at(2, 2))],
+            ),
+            ("commit good, settle, commit a=2 unknown, wait 15", "settle", &[("held", at(2, 2))]),
+            ("commit good, settle", "commit invalid, settle", &[("head-not-followed", (Some(2), None)), ("held", at(1, 1))]),
+            (
+                "commit good, settle, batch 1, deny b, commit a=2 b=2, pass, pass",
+                "pass",
+                &[("rollback-started", at(1, 3)), ("held", at(2, 2))],
+            ),
+            (
+                "commit good, settle, build sick, wait 1, commit a=2, wait 22",
+                "settle",
+                &[("frozen", at(1, 3)), ("head-not-followed", (Some(2), None))],
+            ),
+            ("commit good, settle, by hand a=9", "pass", &[("drift-repaired", at(1, 2))]),
+            (
+                "commit good, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9",
+                "pass",
+                &[("drift-repaired", at(1, 4)), ("contested", at(1, 4))],
+            ),
+            ("snapshot, commit good, settle, snapshot, commit a=2, settle, restore", "pass", &[("target-restored", at(1, 3))]),
+            ("commit good, settle, ask suspend, pass", "ask resume, pass", &[("request-answered", at(1, 1))]),
+        ];
+        for (before, last, expected) in table {
+            let expected: Vec<_> =
+                expected.iter().map(|(name, (revision, generation))| (*name, *revision, *generation)).collect();
+            check_about(before, last, &expected);
+        }
     }
 
     #[test]

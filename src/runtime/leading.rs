@@ -59,7 +59,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let asked = AtomicBool::new(false);
         let go_on = || !self.wakes.head_is_new() && !stop.is_cancelled() && !asked.load(Ordering::Acquire);
         let announce = |record: &Rollout, line: &HistoryLine| {
-            self.telemetry.emit(&events::subject(record), &events::of_beginning(line));
+            self.telemetry.emit(&events::about(line, record), &events::of_beginning(line));
         };
         while !stop.is_cancelled() {
             if !self.target.holds(lease) {
@@ -133,8 +133,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     fn tell(&self, outcome: &Result<Passed, EdgeError>, memory: &mut Memory, now: Timestamp, failing: &mut String) {
         match outcome {
             Ok(Passed::Moved(done)) => {
-                let subject = events::subject(&done.to);
-                for event in events::of_move(done) {
+                for (subject, event) in events::of_move(done) {
                     self.telemetry.emit(&subject, &event);
                 }
                 for closed in done.lines.iter().filter_map(|line| line.closed.as_ref()) {

@@ -13,7 +13,8 @@ use crate::port::EdgeKind;
 pub struct Subject {
     /// The environment.
     pub environment: EnvironmentName,
-    /// The revision that it is on or on the way to.
+    /// Of an attempt, the revision that it went to; of a head that is not followed, the head; else what the environment is on
+    /// or on the way to.
     pub revision: Option<Revision>,
     /// The attempt.
     pub generation: Option<Generation>,
@@ -209,6 +210,12 @@ impl<'a> Line<'a> {
 }
 
 impl Event {
+    /// Its stable name in the log.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.line().name
+    }
+
     pub(super) fn line(&self) -> Line<'_> {
         use Level::{Error, Info, Warning};
         match self {

@@ -19,4 +19,5 @@ mod baseline;
 mod properties;
 
 use script::check;
-pub(crate) use script::rollout_after;
+pub(crate) use script::{history_after, rollout_after};
+pub(crate) use world::number;

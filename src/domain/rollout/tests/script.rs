@@ -8,7 +8,7 @@ use crate::domain::health::Finding;
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::resource::{Flags, KeyMark, OwnerId};
 use crate::domain::revision::Generation;
-use crate::domain::rollout::{Rollout, Verb};
+use crate::domain::rollout::{HistoryLine, Rollout, Verb};
 
 /// Carries out a sentence and compares what it shows: the state at each `show` and at the end, then answers and history.
 ///
@@ -31,6 +31,12 @@ pub(in crate::domain) fn check(sentence: &str, expected: Expect) {
 #[track_caller]
 pub(crate) fn rollout_after(sentence: &str) -> Rollout {
     run(sentence).0.record
+}
+
+/// The lines of history at the end of a sentence, oldest first.
+#[track_caller]
+pub(crate) fn history_after(sentence: &str) -> Vec<HistoryLine> {
+    run(sentence).0.history.into_values().collect()
 }
 
 #[track_caller]

@@ -92,7 +92,7 @@ pub(super) fn revision(number: usize) -> Revision {
     Revision::from_bytes(id)
 }
 
-pub(super) fn number(revision: Revision) -> usize {
+pub(crate) fn number(revision: Revision) -> usize {
     let id = revision.as_bytes();
     usize::from(id[2]) << 4 | usize::from(id[3]) >> 4
 }
