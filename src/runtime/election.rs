@@ -71,10 +71,11 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     told = Told::default();
                     self.emit(&Event::LeaseGained);
                     end = self.lead(&mut memory, &lease, stop, decide).await;
-                    if let Err(error) = self.target.release(lease).await {
-                        self.report(&error, &memory);
+                    let released = self.target.release(lease).await;
+                    if let Err(error) = &released {
+                        self.report(error, &memory);
                     }
-                    self.emit(&Event::LeaseLost { because: end.why().to_owned() });
+                    self.emit(&end.told(released.is_ok()));
                 }
                 Ok(Leading::Theirs(leader)) => {
                     told.failure.clear();

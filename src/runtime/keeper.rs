@@ -48,7 +48,8 @@ impl<S: Source, T: Target, P: Probe, R: Scheduler> Keeper<S, T, P, R> {
     pub(super) fn report(&self, error: &EdgeError, memory: &Memory) {
         let (revision, generation) = memory.about.unzip();
         let subject = Subject { environment: self.environment.clone(), revision: revision.flatten(), generation };
-        self.telemetry.emit(&subject, &Event::PassFailed { kind: error.kind, because: error.chain() });
+        let event = Event::PassFailed { kind: error.kind, because: error.chain(), hint: error.hint.clone() };
+        self.telemetry.emit(&subject, &event);
     }
 
     /// The same failure again and again is one event.

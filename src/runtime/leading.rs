@@ -16,6 +16,7 @@ use super::sampling::Sampling;
 use crate::domain::rollout::{HeadVerdict, HistoryLine, Rollout};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Probe, Scheduler, Source, Target};
+use crate::telemetry::Event;
 
 /// Keys, record and requests are read again this often, in case a watch missed something (rule W2).
 const SWEEP: Duration = Duration::from_hours(1);
@@ -32,11 +33,17 @@ pub(super) enum End {
 }
 
 impl End {
-    pub(super) const fn why(self) -> &'static str {
-        match self {
+    /// What to tell of it: a lease that was given back in good order is nothing to worry about.
+    pub(super) fn told(self, released: bool) -> Event {
+        let because = match self {
             Self::Stopped => "this controller stops",
             Self::Lost => "somebody else may hold it now",
             Self::Retired => "the environment is retired",
+        }
+        .to_owned();
+        match self {
+            Self::Stopped | Self::Retired if released => Event::LeaseReleased { because },
+            Self::Stopped | Self::Retired | Self::Lost => Event::LeaseLost { because },
         }
     }
 }
@@ -181,4 +188,23 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
 fn is_retired(memory: &Memory) -> bool {
     let note = memory.stored().and_then(|stored| stored.record.note.as_ref());
     note.is_some_and(|note| note.verdict == HeadVerdict::Retired)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lease_that_was_not_given_back_in_good_order_is_a_lost_one() {
+        for (end, released, expected) in [
+            (End::Stopped, true, "lease-released"),
+            (End::Retired, true, "lease-released"),
+            (End::Stopped, false, "lease-lost"),
+            (End::Retired, false, "lease-lost"),
+            (End::Lost, true, "lease-lost"),
+            (End::Lost, false, "lease-lost"),
+        ] {
+            assert_eq!(end.told(released).name(), expected, "{end:?}, released: {released}");
+        }
+    }
 }

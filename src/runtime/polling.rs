@@ -92,7 +92,8 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
             self.telemetry.metrics().fetch_failed(error.kind);
         } else {
             last.clone_from(&because);
-            self.telemetry.emit_controller(&ControllerEvent::FetchFailed { kind: error.kind, because });
+            let event = ControllerEvent::FetchFailed { kind: error.kind, because, hint: error.hint.clone() };
+            self.telemetry.emit_controller(&event);
         }
     }
 }

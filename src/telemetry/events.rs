@@ -110,7 +110,12 @@ pub enum Event {
     },
     /// This controller leads the environment now.
     LeaseGained,
-    /// It does no longer.
+    /// It gave the lease back in good order.
+    LeaseReleased {
+        /// Why.
+        because: String,
+    },
+    /// It does no longer, and did not mean to.
     LeaseLost {
         /// Why.
         because: String,
@@ -139,6 +144,8 @@ pub enum Event {
         kind: EdgeKind,
         /// The error and its causes.
         because: String,
+        /// What to do, as the command line says it.
+        hint: Option<String>,
     },
 }
 
@@ -151,6 +158,8 @@ pub enum ControllerEvent {
         kind: EdgeKind,
         /// The error and its causes.
         because: String,
+        /// What to do, as the command line says it.
+        hint: Option<String>,
     },
     /// The wall clock moved by more than 60 seconds beside the monotonic one (rule L3).
     ClockJumped {
@@ -184,15 +193,33 @@ pub(super) struct Line<'a> {
     pub(super) by: Option<&'a str>,
     pub(super) took: Option<Duration>,
     pub(super) because: Option<&'a str>,
+    /// What to do.
+    pub(super) hint: Option<&'a str>,
 }
 
 impl<'a> Line<'a> {
     const fn new(level: Level, name: &'static str, message: &'static str) -> Self {
-        Self { level, name, message, from: None, keys: None, word: None, about: None, by: None, took: None, because: None }
+        Self {
+            level,
+            name,
+            message,
+            from: None,
+            keys: None,
+            word: None,
+            about: None,
+            by: None,
+            took: None,
+            because: None,
+            hint: None,
+        }
     }
 
     const fn because(self, because: &'a str) -> Self {
         Self { because: Some(because), ..self }
+    }
+
+    fn hint(self, hint: Option<&'a String>) -> Self {
+        Self { hint: hint.map(String::as_str), ..self }
     }
 
     const fn word(self, word: &'static str) -> Self {
@@ -259,6 +286,9 @@ impl Event {
                 ..Line::new(Warning, "late-failure", "a check fails on a proven revision").because(because)
             },
             Self::LeaseGained => Line::new(Info, "lease-gained", "this controller leads now"),
+            Self::LeaseReleased { because } => {
+                Line::new(Info, "lease-released", "this controller gave the lease back").because(because)
+            }
             Self::LeaseLost { because } => Line::new(Warning, "lease-lost", "this controller leads no longer").because(because),
             Self::Following { leader } => {
                 Line { by: Some(leader), ..Line::new(Info, "following", "another controller leads; standing by") }
@@ -268,8 +298,11 @@ impl Event {
                 Line { by: Some(by), ..Line::new(Info, "request-answered", message).word(verb_word(verb)).because(because) }
             }
             Self::TargetRestored => Line::new(Error, "target-restored", "the target was restored from older state"),
-            Self::PassFailed { kind, because } => {
-                Line::new(Warning, "pass-failed", "a pass failed; the next one looks again").word(kind.word()).because(because)
+            Self::PassFailed { kind, because, hint } => {
+                Line::new(Warning, "pass-failed", "a pass failed; the next one looks again")
+                    .word(kind.word())
+                    .because(because)
+                    .hint(hint.as_ref())
             }
         }
     }
@@ -278,10 +311,11 @@ impl Event {
 impl ControllerEvent {
     pub(super) fn line(&self) -> Line<'_> {
         match self {
-            Self::FetchFailed { kind, because } => {
+            Self::FetchFailed { kind, because, hint } => {
                 Line::new(Level::Warning, "fetch-failed", "the config repository could not be fetched")
                     .word(kind.word())
                     .because(because)
+                    .hint(hint.as_ref())
             }
             Self::ClockJumped { by } => {
                 Line { took: Some(*by), ..Line::new(Level::Warning, "clock-jumped", "the wall clock jumped") }

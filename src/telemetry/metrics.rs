@@ -127,7 +127,7 @@ impl Metrics {
         registry.register("drifted_keys", "Keys that differed from the goal, by what was done", self.drift.clone());
         registry.register("contested_keys", "Keys found contested", self.contested.clone());
         registry.register("late_failures", "Checks that failed on a proven revision", self.late_failures.clone());
-        registry.register("lease_changes", "Leases gained and lost", self.leases.clone());
+        registry.register("lease_changes", "Leases gained, given back and lost", self.leases.clone());
         registry.register("requests", "Requests of people answered", self.requests.clone());
         registry.register("pass_failures", "Passes that ended with an error, by kind", self.pass_failures.clone());
         registry.register(
@@ -221,6 +221,7 @@ impl Metrics {
                 self.late_failures.get_or_create(&of(environment)).inc();
             }
             Event::LeaseGained => lease("gained"),
+            Event::LeaseReleased { .. } => lease("released"),
             Event::LeaseLost { .. } => lease("lost"),
             Event::Following { .. } => lease("following"),
             Event::RequestAnswered { verb, accepted, .. } => {
@@ -228,7 +229,7 @@ impl Metrics {
                 let labels = ByRequest { environment: value(environment), verb: verb_word(verb), answer };
                 self.requests.get_or_create(&labels).inc();
             }
-            Event::PassFailed { kind, because: _ } => {
+            Event::PassFailed { kind, because: _, hint: _ } => {
                 self.pass_failures.get_or_create(&ByKind { environment: value(environment), kind: kind.word() }).inc();
             }
         }
@@ -237,7 +238,7 @@ impl Metrics {
     /// Moves the one metric of an event that is about no environment.
     pub(super) fn count_controller(&self, event: &ControllerEvent) {
         match event {
-            ControllerEvent::FetchFailed { kind, because: _ } => self.fetch_failed(*kind),
+            ControllerEvent::FetchFailed { kind, because: _, hint: _ } => self.fetch_failed(*kind),
             ControllerEvent::ClockJumped { by: _ } => {
                 self.clock_jumps.inc();
             }

@@ -1,7 +1,7 @@
 //! What lockstep says about itself: one log line and one metric for every notable event.
 //!
 //! Events go through [`Telemetry::emit`] and nowhere else, so that a line, its metric and its words can't drift apart. The
-//! texts of errors and evidence are in the line's `because` field, never in a label.
+//! texts of errors and evidence are in the line's `because` field and what to do is in `hint`, never in a label.
 
 mod events;
 mod metrics;
@@ -65,6 +65,7 @@ impl Line<'_> {
                     by = self.by,
                     seconds = self.took.map(|took| took.as_secs_f64()),
                     because = self.because,
+                    hint = self.hint,
                     "{}", self.message
                 )
             };

@@ -40,6 +40,7 @@ fn events() -> Vec<Event> {
         Event::Contested { key: key(), because: because() },
         Event::LateFailure { check: CheckName::parse("free-text").unwrap(), because: because() },
         Event::LeaseGained,
+        Event::LeaseReleased { because: because() },
         Event::LeaseLost { because: because() },
         Event::Following { leader: because() },
         request(Verb::RollBack { to: from }),
@@ -49,13 +50,14 @@ fn events() -> Vec<Event> {
         request(Verb::OverwriteDrift),
         Event::RequestAnswered { verb: Verb::Resume, by: "x".into(), accepted: false, because: because() },
         Event::TargetRestored,
-        Event::PassFailed { kind: EdgeKind::Transient, because: because() },
+        Event::PassFailed { kind: EdgeKind::Transient, because: because(), hint: None },
+        Event::PassFailed { kind: EdgeKind::Denied, because: because(), hint: Some(EVIDENCE.to_owned()) },
     ]
 }
 
 fn controller_events() -> Vec<ControllerEvent> {
     vec![
-        ControllerEvent::FetchFailed { kind: EdgeKind::Denied, because: EVIDENCE.to_owned() },
+        ControllerEvent::FetchFailed { kind: EdgeKind::Denied, because: EVIDENCE.to_owned(), hint: Some(EVIDENCE.to_owned()) },
         ControllerEvent::ClockJumped { by: Duration::from_secs(61) },
     ]
 }
@@ -79,6 +81,7 @@ const fn name(event: &Event) -> &'static str {
         Event::Contested { .. } => "contested",
         Event::LateFailure { .. } => "late-failure",
         Event::LeaseGained => "lease-gained",
+        Event::LeaseReleased { .. } => "lease-released",
         Event::LeaseLost { .. } => "lease-lost",
         Event::Following { .. } => "following",
         Event::RequestAnswered { .. } => "request-answered",
@@ -87,7 +90,7 @@ const fn name(event: &Event) -> &'static str {
     }
 }
 
-const NAMES: usize = 20;
+const NAMES: usize = 21;
 
 fn subject() -> Subject {
     Subject {
@@ -157,12 +160,15 @@ fn each_event_is_one_line_and_one_metric() {
         assert_eq!(line["event"], name(&event));
         assert_eq!((&line["environment"], &line["generation"]), (&"production".into(), &42.into()), "{line}");
         assert_eq!(line["revision"], "ab".repeat(20), "{line}");
+        let hint = if let Event::PassFailed { hint, .. } = &event { hint.as_deref() } else { None };
+        assert_eq!(line["hint"].as_str(), hint, "{line}");
         names.insert(name(&event));
     }
     assert_eq!(names.len(), NAMES, "an event is missing from the list");
     for event in controller_events() {
         let line = check(&telemetry, || telemetry.emit_controller(&event));
         assert!(line["environment"].is_null(), "{line}");
+        assert_eq!(line["hint"].is_string(), matches!(event, ControllerEvent::FetchFailed { .. }), "{line}");
     }
 }
 
@@ -179,7 +185,7 @@ fn no_label_is_free_text() {
     telemetry.metrics().pass_succeeded(&subject().environment, Timestamp::from_millis(1_700_000_000_500));
     let kinds = [EdgeKind::Transient, EdgeKind::Conflict, EdgeKind::Refused, EdgeKind::NotFound, EdgeKind::Denied];
     let closed: BTreeSet<&str> =
-        ["production", "gained", "lost", "following", "repaired", "reported", "carried-out", "refused"]
+        ["production", "gained", "released", "lost", "following", "repaired", "reported", "carried-out", "refused"]
             .into_iter()
             .chain(["rollback", "release", "suspend", "resume", "overwrite-drift"])
             .chain(Phase::ALL.map(Phase::word))

@@ -105,6 +105,7 @@ fn a_controller_follows_the_branch_carries_requests_out_and_stops_in_good_order(
     until("it is back", || stage.live() == before && stage.phase() == "held-after-rollback");
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("event=\"lease-released\"") && !log.contains("lease-lost"), "{log}");
     // The lease is free again.
     stage.run(&["resume", "test"]).exits(0);
     assert!(stage.run(&["apply", "--once"]).err.is_empty());
@@ -176,6 +177,7 @@ fn a_lost_record_of_a_directory_is_told_in_the_same_words_by_every_verb_and_by_t
     }
     let daemon = Daemon::start(&stage);
     daemon.says(expected[1]);
+    daemon.says(expected[2]);
     assert_eq!(daemon.stop().0, Some(0));
     assert_eq!(stage.live(), before);
     // The whole state is lost no less than its record.

@@ -133,7 +133,7 @@ fn a_leader_that_ends_well_is_followed_within_a_second() {
     first.terminate();
     assert!(first.ended().success());
     eventually("the second leads", || second.log().contains("this controller leads now"));
-    let (end, next) = (written_at(&first.log(), "leads no longer"), written_at(&second.log(), "leads now"));
+    let (end, next) = (written_at(&first.log(), "gave the lease back"), written_at(&second.log(), "leads now"));
     let took = next.duration_since(end);
     assert!(took < jiff::SignedDuration::from_secs(1), "{took:?}\n{}", site.logs());
 }
