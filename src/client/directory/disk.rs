@@ -83,8 +83,7 @@ impl Disk {
         let root = match Dir::open(&self.path) {
             Ok(root) => root,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.parent().map(drop).during("find the directory that shall hold", &self.path)?;
-                return Ok(None);
+                return self.parent().map(|_| None);
             }
             Err(error) => return Err(error).during(OPERATION, &self.path),
         };
@@ -93,9 +92,18 @@ impl Disk {
         Ok(Some(Stored { record: journal.record, fence: Fence(journal.sequence) }))
     }
 
-    fn parent(&self) -> io::Result<Dir> {
+    /// The directory that holds this one. Only that one is made, so that a mistyped path is not followed far.
+    fn parent(&self) -> Result<Dir, EdgeError> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Dir::open(parent.unwrap_or_else(|| ".".as_ref()))
+        let parent = parent.unwrap_or_else(|| ".".as_ref());
+        Dir::open(parent).during("find the directory that shall hold", &self.path).map_err(|error| match error.kind {
+            EdgeKind::NotFound => error.hint(format!(
+                "make the parent directory {} first, or correct `path` of {} in the controller's configuration",
+                parent.display(),
+                self.environment
+            )),
+            EdgeKind::Transient | EdgeKind::Conflict | EdgeKind::Refused | EdgeKind::Denied => error,
+        })
     }
 
     fn check_identity(&self, operation: &str, found: &Identity) -> Result<(), EdgeError> {
@@ -113,10 +121,7 @@ impl Disk {
     pub(super) fn initialise(&self) -> Result<Identity, EdgeError> {
         const OPERATION: &str = "initialise";
         let name = name_of(&self.path).during(OPERATION, &self.path)?;
-        let parent = self
-            .parent()
-            .during("find the directory that shall hold", &self.path)
-            .map_err(|error| error.hint("make the parent directory, or correct `path` in the controller's configuration"))?;
+        let parent = self.parent()?;
         if parent.stat(name).during(OPERATION, &self.path)?.is_none() {
             parent.make_new_sub(name, 0o755).during(OPERATION, &self.path)?;
         }

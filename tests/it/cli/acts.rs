@@ -186,6 +186,23 @@ fn a_lost_record_of_a_directory_is_told_in_the_same_words_by_every_verb_and_by_t
 }
 
 #[test]
+fn a_directory_whose_parent_is_missing_is_told_with_what_to_do_by_every_verb_and_by_the_controller() {
+    let stage = Stage::new();
+    stage.configure("  test: {directory: {path: ./missing/test}}\n");
+    let home = std::fs::canonicalize(stage.home.path()).unwrap();
+    let hint = format!("make the parent directory {}/missing first, or correct `path` of test", home.display());
+    for arguments in [&["status"][..], &["plan"], &["apply", "--once"], &["init", "test"], &["resume", "test"]] {
+        let said = stage.run(arguments).exits(4);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(text.contains("find the directory that shall hold") && text.contains(&hint), "{arguments:?}: {text}");
+    }
+    let daemon = Daemon::start(&stage);
+    daemon.says(&hint);
+    assert_eq!(daemon.stop().0, Some(0));
+    assert!(!home.join("missing").exists());
+}
+
+#[test]
 fn a_check_that_failed_before_an_apply_does_not_blame_the_commit() {
     let old = TcpListener::bind("127.0.0.1:0").unwrap();
     let web = TcpListener::bind("127.0.0.1:0").unwrap();
