@@ -1,5 +1,6 @@
 //! Which versions stay, and what a crash left behind (rule D2).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ pub(super) fn tidy_versions(root: &Dir, current: Option<Version>) -> io::Result<
     Ok(())
 }
 
-/// Removes old versions: all but the live one, the one before it, last good, and those younger than `keep`.
+/// Removes old versions: all but the live one, the one before it, last good, and those that were live until less than `keep`
+/// ago: whoever reads one still has the time to finish.
 pub(super) fn forget_old(
     root: &Dir,
     current: Version,
@@ -42,14 +44,15 @@ pub(super) fn forget_old(
     now: Timestamp,
 ) -> io::Result<()> {
     let Some(versions) = open(root)? else { return Ok(()) };
-    let finished: Vec<Version> = all(&versions)?.into_iter().map(|(version, _)| version).collect();
+    let finished: BTreeSet<Version> = all(&versions)?.into_iter().map(|(version, _)| version).collect();
     let previous = finished.iter().copied().filter(|version| *version != current).max();
-    for version in finished {
-        let stays = version == current || Some(version) == previous || Some(version.generation) == last_good;
-        if stays || age(&versions, version, now)? < keep {
+    // A version is switched to as soon as it is built, and so the one before it is live until then.
+    for (version, next) in finished.iter().zip(finished.iter().skip(1)) {
+        let stays = *version == current || Some(*version) == previous || Some(version.generation) == last_good;
+        if stays || age(&versions, *next, now)? < keep {
             continue;
         }
-        remove(&versions, version)?;
+        remove(&versions, *version)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lockstep::client::directory::DirectoryTarget;
 use lockstep::config;
@@ -180,6 +180,26 @@ async fn only_versions_that_somebody_needs_are_kept() {
     let apply = crate::suite::around(&stored.record, &state(5), plan, true);
     impatient.apply(&led.lease, stored.fence, &apply, &state(5), &|| true).await.unwrap();
     assert_eq!(versions(), ["2", "4", "5"], "last good, the previous one, the live one");
+}
+
+/// Applies version after version, with lists that were written so many hours ago; what is left after the last.
+async fn kept_of(hours: [u64; 2]) -> Vec<String> {
+    let led = led().await;
+    let state = |n: u32| desired([("config/a", format!("{n}"))]);
+    for (n, ago) in (1..).zip(hours) {
+        led.apply(&state(n), n).await;
+        let list = std::fs::File::open(led.place.path().join(format!("versions/{n}.manifest"))).unwrap();
+        list.set_modified(SystemTime::now() - Duration::from_hours(ago)).unwrap();
+    }
+    led.apply(&state(3), 3).await;
+    names(led.place.path().join("versions")).into_iter().filter(|name| !name.contains('.')).collect()
+}
+
+#[tokio::test]
+async fn a_version_is_kept_for_a_time_after_it_stopped_being_current_however_old_it_is() {
+    // Live for hours until a moment ago: whoever reads it has its hour still.
+    assert_eq!(kept_of([9, 0]).await, ["1", "2", "3"]);
+    assert_eq!(kept_of([9, 8]).await, ["2", "3"], "not live for eight hours");
 }
 
 #[tokio::test]
