@@ -158,8 +158,17 @@ impl Memory {
         self.announced.replace(attempt) != Some(attempt)
     }
 
-    /// The wait before the next try: doubles from 250 ms up to 30 s.
+    /// The wait before the next try, after the failures so far: doubles from 500 ms up to 30 s.
     pub(super) fn back_off(&self) -> Duration {
-        Duration::from_millis(250 << self.failures.min(7)).min(Duration::from_secs(30))
+        back_off(self.failures)
     }
+
+    /// The same after a failure that is not counted yet.
+    pub(super) fn next_back_off(&self) -> Duration {
+        back_off(self.failures.saturating_add(1))
+    }
+}
+
+fn back_off(failures: u32) -> Duration {
+    Duration::from_millis(250 << failures.min(7)).min(Duration::from_secs(30))
 }

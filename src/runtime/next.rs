@@ -29,12 +29,15 @@ pub(super) enum Next {
     GiveUp,
 }
 
-/// What comes after this outcome; memory forgets what the outcome makes doubtful.
+/// What comes after this outcome; memory forgets what the outcome makes doubtful. Each failure is counted here, once.
 pub(super) fn after(outcome: &Result<Passed, EdgeError>, memory: &mut Memory) -> Next {
     match outcome {
-        // That somebody else moved first is ordinary news, once.
-        Ok(Passed::Stale) if memory.failures >= LOSING => Next::GiveUp,
-        Ok(Passed::Moved(_) | Passed::Stale) => Next::Again,
+        Ok(Passed::Moved(_)) => Next::Again,
+        Ok(Passed::Stale) => {
+            memory.failed();
+            // That somebody else moved first is ordinary news, once.
+            if memory.failures >= LOSING { Next::GiveUp } else { Next::Again }
+        }
         Ok(Passed::Waiting { waiting, fetch }) => Next::Wait { until: waiting.until, fetch: *fetch },
         Ok(Passed::Troubled(error)) | Err(error) => {
             memory.failed();
@@ -52,7 +55,11 @@ fn is_about_our_state(error: &EdgeError) -> bool {
 mod tests {
     use super::*;
     use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
-    use crate::domain::rollout::Waiting;
+    use crate::domain::plan::Intent;
+    use crate::domain::revision::Revision;
+    use crate::domain::rollout::{Kept, Waiting};
+    use crate::port::Clock;
+    use crate::runtime::pass::{World, failed};
     use crate::runtime::reading::Fit;
 
     fn memory() -> Memory {
@@ -78,7 +85,7 @@ mod tests {
         check(&waiting(Some(at), true), 0, Next::Wait { until: Some(at), fetch: true });
         check(&waiting(None, false), 0, Next::Wait { until: None, fetch: false });
         check(&Ok(Passed::Stale), 1, Next::Again);
-        check(&Ok(Passed::Stale), LOSING, Next::GiveUp);
+        check(&Ok(Passed::Stale), LOSING - 1, Next::GiveUp);
     }
 
     #[test]
@@ -91,6 +98,46 @@ mod tests {
         check(&troubled(&["config/a"]), 0, Next::BackOff(Duration::from_millis(500)));
         check(&troubled(&["lockstep/calvin/test/lease"]), 0, Next::GiveUp);
         check(&troubled(&[]), 0, Next::GiveUp);
+    }
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(0)
+        }
+    }
+
+    /// How a write failed, as the pass that made it tells it, and what comes next.
+    fn write_fails(memory: &mut Memory, kind: EdgeKind) -> (Duration, Next) {
+        let world = World {
+            source: &(),
+            target: &(),
+            clock: &Still,
+            led_since: Still.now(),
+            go_on: &|| true,
+            kept: Kept::default(),
+            announce: &|_, _| {},
+        };
+        let about = Some((Intent::Advance, Revision::from_bytes([7; 20])));
+        let outcome = Ok(failed(&world, memory, error(kind, &["config/a"]), about));
+        let next = after(&outcome, memory);
+        (memory.trouble.as_ref().unwrap().retry.since(Still.now()), next)
+    }
+
+    #[test]
+    fn the_pauses_between_failed_writes_double_and_the_decision_knows_them() {
+        let seconds = |series: [f64; 8]| series.map(Duration::from_secs_f64);
+        let mut memory = memory();
+        for wait in seconds([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]) {
+            assert_eq!(write_fails(&mut memory, EdgeKind::Transient), (wait, Next::BackOff(wait)));
+        }
+        let mut memory = super::tests::memory();
+        // The first conflict is ordinary news.
+        assert_eq!(write_fails(&mut memory, EdgeKind::Conflict), (Duration::ZERO, Next::Again));
+        for wait in seconds([1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]) {
+            assert_eq!(write_fails(&mut memory, EdgeKind::Conflict), (wait, Next::BackOff(wait)));
+        }
     }
 
     #[test]

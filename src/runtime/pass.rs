@@ -261,14 +261,13 @@ fn moved(memory: &mut Memory, from: Rollout, to: Stored, save: &Save) -> Passed 
     Passed::Moved(Box::new(Move { from, to: record, lines: save.history.clone(), answered }))
 }
 
-/// After a failed write nothing that was read before it counts any more.
-fn failed<S, T, C: Clock>(
+/// What a failed write means for the next decision. Whoever makes the passes counts the failure.
+pub(super) fn failed<S, T, C: Clock>(
     world: &World<'_, S, T, C>,
     memory: &mut Memory,
     error: EdgeError,
     about: Option<(Intent, Revision)>,
 ) -> Passed {
-    memory.failed();
     let Some((intent, revision)) = about else {
         return if error.kind == EdgeKind::Conflict { Passed::Stale } else { Passed::Troubled(error) };
     };
@@ -286,7 +285,7 @@ fn failed<S, T, C: Clock>(
     let retry = match kind {
         TroubleKind::Denied => now + DENIAL_HOLDS,
         TroubleKind::Conflict if first => now,
-        TroubleKind::Conflict | TroubleKind::Transient => now + memory.back_off(),
+        TroubleKind::Conflict | TroubleKind::Transient => now + memory.next_back_off(),
     };
     let keys = error.about.iter().filter_map(|key| KeyPath::parse(key).ok()).collect();
     memory.trouble = Some(Trouble { kind, text: with_its_keys(&error), keys, intent, revision, since, retry });
