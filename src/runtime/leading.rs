@@ -13,13 +13,11 @@ use super::memory::Memory;
 use super::next::{Next, after};
 use super::pass::{Decide, Passed, World, notice, pass_with};
 use super::sampling::Sampling;
+use super::sweeps::Sweeps;
 use crate::domain::rollout::{HeadVerdict, HistoryLine, Rollout};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
-
-/// Keys, record and requests are read again this often, in case a watch missed something (rule W2).
-const SWEEP: Duration = Duration::from_hours(1);
 
 /// Why a term ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +59,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let clock = self.scheduler.clock();
         let led_since = clock.now();
         let mut sampling = Sampling::new(Arc::clone(&self.probe), self.scheduler.clone(), clock.clone());
-        let mut sweep = led_since + SWEEP;
+        let mut sweeps = Sweeps::after(led_since);
         let mut failing = String::new();
         let asked = AtomicBool::new(false);
         let go_on = || !self.wakes.head_is_new() && !stop.is_cancelled() && !asked.load(Ordering::Acquire);
@@ -72,7 +70,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
             if !self.target.holds(lease) {
                 return End::Lost;
             }
-            self.hear(memory, clock.now(), &mut sweep);
+            self.hear(memory, clock.now(), &mut sweeps);
             // A failure found during the last pass must not be overlooked by this one.
             while let Some(sample) = sampling.waiting() {
                 memory.take(&sample);
@@ -106,7 +104,8 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     if fetch {
                         self.fetches.ask();
                     }
-                    until.map_or(SWEEP, |until| until.since(clock.now()).max(Duration::from_millis(1)))
+                    let until = until.map_or_else(|| sweeps.next(), |until| until.min(sweeps.next()));
+                    until.since(clock.now()).max(Duration::from_millis(1))
                 }
                 Next::BackOff(wait) => wait,
             };
@@ -123,16 +122,14 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         }
     }
 
-    /// Forgets what the news makes doubtful.
-    fn hear(&self, memory: &mut Memory, now: Timestamp, sweep: &mut Timestamp) {
-        let news = self.wakes.take();
-        let due = now >= *sweep;
-        if news.state || due {
+    /// Forgets what the news makes doubtful, and what was not read for long.
+    fn hear(&self, memory: &mut Memory, now: Timestamp, sweeps: &mut Sweeps) {
+        let doubtful = sweeps.due(self.wakes.take(), now);
+        if doubtful.state {
             memory.state_changed();
         }
-        if news.live || due {
+        if doubtful.live {
             memory.live_changed();
-            *sweep = now + SWEEP;
         }
     }
 

@@ -13,6 +13,7 @@ mod next;
 mod events;
 pub mod sampling;
 pub mod keeper;
+mod sweeps;
 mod leading;
 mod election;
 pub mod polling;

@@ -1,0 +1,83 @@
+//! When keys, record and requests are read again although nothing told of a change, in case a watch missed it (rule W2).
+
+use std::time::Duration;
+
+use super::wakes::News;
+use crate::domain::time::Timestamp;
+
+/// Each is read this often at least.
+const SWEEP: Duration = Duration::from_hours(1);
+
+/// When each is due if nothing is new: news of the one never put the other off.
+#[derive(Debug)]
+pub(super) struct Sweeps {
+    live: Timestamp,
+    state: Timestamp,
+}
+
+impl Sweeps {
+    /// Both were read at this moment.
+    pub(super) fn after(read: Timestamp) -> Self {
+        Self { live: read + SWEEP, state: read + SWEEP }
+    }
+
+    /// What is to be read again now: what is new, and what is due.
+    pub(super) fn due(&mut self, news: News, now: Timestamp) -> News {
+        let either = |new: bool, due: &mut Timestamp| {
+            let read = new || now >= *due;
+            if read {
+                *due = now + SWEEP;
+            }
+            read
+        };
+        News { live: either(news.live, &mut self.live), state: either(news.state, &mut self.state), ..news }
+    }
+
+    /// When the next one is due if nothing is new.
+    pub(super) fn next(&self) -> Timestamp {
+        self.live.min(self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::from_millis(0) + Duration::from_mins(minutes)
+    }
+
+    /// Reads what is due after news at each of these minutes; the minutes at which keys and state were read.
+    #[track_caller]
+    fn check(news: impl Iterator<Item = (u64, News)>, live: &[u64], state: &[u64]) {
+        let mut sweeps = Sweeps::after(at(0));
+        let (mut of_live, mut of_state) = (Vec::new(), Vec::new());
+        for (minute, news) in news {
+            let read = sweeps.due(news, at(minute));
+            assert_eq!(read.head, news.head);
+            of_live.extend(Some(minute).filter(|_| read.live));
+            of_state.extend(Some(minute).filter(|_| read.state));
+        }
+        assert_eq!((of_live.as_slice(), of_state.as_slice()), (live, state));
+    }
+
+    #[test]
+    fn news_of_one_kind_never_put_off_the_sweep_of_the_other() {
+        let every = |step: usize, news: News| (0..=180).step_by(step).map(move |minute| (minute, news));
+        let (live, state) = (News { live: true, ..News::default() }, News { state: true, ..News::default() });
+        check(every(20, News::default()), &[60, 120, 180], &[60, 120, 180]);
+        check(every(20, live), &[0, 20, 40, 60, 80, 100, 120, 140, 160, 180], &[60, 120, 180]);
+        check(every(20, state), &[60, 120, 180], &[0, 20, 40, 60, 80, 100, 120, 140, 160, 180]);
+        check(every(50, News { head: true, ..News::default() }), &[100], &[100]);
+    }
+
+    #[test]
+    fn the_next_sweep_is_the_first_of_both() {
+        let mut sweeps = Sweeps::after(at(0));
+        assert_eq!(sweeps.next(), at(60));
+        sweeps.due(News { live: true, ..News::default() }, at(10));
+        assert_eq!(sweeps.next(), at(60));
+        sweeps.due(News { state: true, ..News::default() }, at(20));
+        assert_eq!(sweeps.next(), at(70));
+    }
+}
