@@ -311,8 +311,8 @@ fn submit(world: &mut World, verb: Verb) {
 
 /// A snapshot is taken, or the last one is restored: indexes, keys and record go back, as on a rebuilt Consul.
 fn snapshot(world: &mut World) {
-    let Some(old) = world.snapshot.take() else {
-        world.snapshot = Some(world.store.clone());
+    let Some((old, edited)) = world.snapshot.take() else {
+        world.snapshot = Some((world.store.clone(), world.edited.clone()));
         return;
     };
     if old.record.is_none() {
@@ -321,6 +321,7 @@ fn snapshot(world: &mut World) {
     world.reached("a restored snapshot");
     world.note("the target is restored from a snapshot");
     world.store = old;
+    world.edited = edited;
     world.restored_at = world.now;
     world.lease = None;
     world.truth.forget_the_future(&world.store);

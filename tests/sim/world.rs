@@ -76,7 +76,8 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) origin: Origin,
     pub(crate) store: Store,
-    pub(crate) snapshot: Option<Store>,
+    /// And what was edited by hand then.
+    pub(crate) snapshot: Option<(Store, BTreeMap<String, i64>)>,
     pub(crate) lease: Option<Session>,
     pub(crate) sessions: u64,
     pub(crate) mirrors: Vec<Mirror>,
