@@ -47,6 +47,8 @@ pub struct Track {
     pub passed_last: Option<Timestamp>,
     /// Failures in a row; a sample that could not be made neither adds to them nor ends them.
     pub failures: u32,
+    /// How many samples there were.
+    pub taken: u32,
     /// The last sample.
     pub last: Option<(Timestamp, Finding)>,
 }
@@ -106,6 +108,7 @@ impl HealthLog {
             }
             Finding::Unknown { .. } => track.passing_since = None,
         }
+        track.taken = track.taken.saturating_add(1);
         track.last = Some((sample.at, sample.finding.clone()));
     }
 
@@ -113,6 +116,15 @@ impl HealthLog {
     #[must_use]
     pub fn track(&self, check: &CheckName) -> Option<&Track> {
         self.tracks.get(check)
+    }
+
+    /// When the next sample of a check is due that may still show whether it fails throughout; none once a sample has passed or
+    /// `fail_after` were taken (rule H5).
+    #[must_use]
+    pub fn awaited(&self, check: &Check, fail_after: u32) -> Option<Timestamp> {
+        let Some(track) = self.tracks.get(&check.name) else { return Some(self.start_of(&check.name)) };
+        let open = track.passed_last.is_none() && track.taken < fail_after.max(1);
+        track.last.as_ref().filter(|_| open).map(|(at, _)| *at + check.interval)
     }
 
     /// Checks whose last `fail_after` samples all failed: no commit is blamed for them (rule H5).

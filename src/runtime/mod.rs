@@ -21,4 +21,3 @@ pub mod controller;
 pub mod together;
 pub mod preview;
 pub mod once;
-mod baseline;

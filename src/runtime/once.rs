@@ -58,18 +58,21 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
         memory.led_anew();
         let clock = RealTime.clock();
         let led_since = clock.now();
-        self.take_baseline(memory, clock, led_since, tell).await?;
         let mut sampling = Sampling::new(Arc::clone(&self.probe), RealTime, clock);
         let (mut has_moved, mut fetched_again) = (false, false);
         loop {
             let outcome = self.pass(memory, lease, clock, led_since).await;
             let next = after(&outcome, memory);
+            let mut awaits_samples = false;
             match outcome {
                 Ok(Passed::Moved(step)) => {
                     has_moved = true;
                     tell(News::Moved(&step.to));
                 }
-                Ok(Passed::Waiting { waiting, .. }) => tell(News::Waiting(&waiting.reason)),
+                Ok(Passed::Waiting { waiting, .. }) => {
+                    awaits_samples = waiting.sampling;
+                    tell(News::Waiting(&waiting.reason));
+                }
                 Ok(Passed::Troubled(error)) => tell(News::Trouble(&error)),
                 Ok(Passed::Stale) => {}
                 // Once something was written, an outage is waited for rather than left half-way.
@@ -85,7 +88,7 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
                         tell(News::Trouble(&error));
                     }
                     let Some(record) = memory.stored().map(|stored| stored.record.clone()) else { continue };
-                    if !rests(&record, memory, clock.now()) {
+                    if awaits_samples || !rests(&record, memory, clock.now()) {
                         sampling.follow(&record, memory);
                         let until = until.map_or(IDLE, |until| until.since(clock.now()));
                         wait(until.clamp(Duration::from_millis(1), IDLE), &mut sampling, memory).await;

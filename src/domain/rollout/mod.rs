@@ -9,6 +9,7 @@ pub mod observation;
 pub mod retention;
 mod head;
 mod attempt;
+mod baseline;
 mod moves;
 mod sampled;
 mod repairing;
@@ -51,6 +52,8 @@ pub struct Waiting {
     pub reason: String,
     /// When a look is worth it even if nothing else happens.
     pub until: Option<super::time::Timestamp>,
+    /// Samples will end it: to stop here would be to stop half-way.
+    pub sampling: bool,
 }
 
 /// A move of the record, with the history lines and answers that belong in the same transaction.
@@ -153,7 +156,7 @@ impl Step {
     }
 
     fn wait(reason: impl Into<String>, until: Option<super::time::Timestamp>) -> Self {
-        Self::Wait(Waiting { reason: reason.into(), until })
+        Self::Wait(Waiting { reason: reason.into(), until, sampling: false })
     }
 }
 

@@ -1,6 +1,5 @@
 //! The moves that several phases make: to a candidate, back to last good, to a proven goal, to a hold.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::attempt::Aim;
@@ -10,7 +9,6 @@ use super::record::{HistoryLine, Outcome, Phase, Proof, Reached, Rejection, Roll
 use super::{Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::{HealthVerdict, Standard, judge};
-use crate::domain::name::CheckName;
 use crate::domain::plan::{Intent, Plan};
 use crate::domain::time::Timestamp;
 use crate::domain::words::{count, listed};
@@ -41,20 +39,6 @@ impl Rollout {
         }
         let aim = Aim { intent: Intent::Advance, revision: candidate.tip, tip: candidate.tip, by, because };
         Self::carry(before.begin(aim, candidate.desired, &plan, seen.now), plan)
-    }
-
-    /// Last good, if the environment stands on it and nothing is under way: then its checks say what failed before (rule H5).
-    #[must_use]
-    pub fn standing_on_last_good(&self) -> Option<&Reached> {
-        let (goal, good) = (self.goal.as_ref()?, self.last_good.as_ref()?);
-        let resting = matches!(self.phase, Phase::Steady | Phase::HeldAfterRollback | Phase::HeldRefused);
-        (resting && goal.digest == good.digest).then_some(good)
-    }
-
-    /// Checks that failed all along while the environment stood on last good: not the next commit's fault (rule H5).
-    pub(super) fn failing_on_last_good(&self, seen: &Observation<'_>) -> Option<BTreeSet<CheckName>> {
-        let desired = seen.books.of(self.standing_on_last_good()?)?;
-        Some(seen.health.failing_throughout(desired.environment().policy.rollout.fail_after))
     }
 
     /// Goes back to last good; none when there is nothing to go back to.
@@ -136,15 +120,6 @@ impl Rollout {
             all if all == left_out.len() => format!("no check counted: {} failed before", names()),
             _ => format!("healthy, not counting {} (failed before)", names()),
         }
-    }
-
-    /// The goal's checks that failed before and don't count. One that is new or changed since last good counts fully (rule H5).
-    fn not_counted(&self, desired: &DesiredState, seen: &Observation<'_>) -> BTreeSet<CheckName> {
-        let good = self.last_good.as_ref().and_then(|good| seen.books.of(good));
-        let unchanged = |name: &&CheckName| {
-            desired.checks().get(*name).is_some_and(|check| good.is_some_and(|good| good.checks().get(*name) == Some(check)))
-        };
-        self.baseline.iter().filter(unchanged).cloned().collect()
     }
 
     /// Stays on a goal that is not proven.

@@ -28,7 +28,7 @@ impl Rollout {
             Judgement::Candidate(candidate) => match self.plan_advance(&candidate, seen) {
                 Err(note) => Some(note),
                 Ok(plan) => match self.hindrance(candidate.desired, candidate.tip, seen) {
-                    None => return self.advance(&candidate, plan, seen),
+                    None => return self.await_baseline(seen).unwrap_or_else(|| self.advance(&candidate, plan, seen)),
                     Some(Hindrance::Wait(step)) => return step,
                     Some(Hindrance::Refused(record)) => return Step::record(*record),
                     Some(Hindrance::Note(note)) => Some(note),
@@ -60,7 +60,7 @@ impl Rollout {
     }
 
     /// What the goal needs while it is the goal: its unfinished attempt, repairs, its proof.
-    fn look_after(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
+    pub(super) fn look_after(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
         // A retired environment is left as it is (rule O9); only a repair that has begun is finished.
         let retired = matches!(seen.head, HeadView::Retired(_)) && self.repair.is_none();
         if self.is_suspended(seen.now) || retired {

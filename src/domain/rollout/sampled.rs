@@ -72,7 +72,9 @@ impl Rollout {
         let settle = desired.environment().policy.rollout.settle.unwrap_or(settle);
         // A repair of the term before may not have been read yet by whoever is asked.
         let repaired = self.repairs.recent.values().flatten().filter(|at| **at <= now).max();
-        let written = self.applied(desired, led_since, now).into_iter().chain(repaired.copied()).max();
+        // What was proven has settled long ago, whoever leads now.
+        let applied = if self.standing_on_last_good().is_some() { None } else { self.applied(desired, led_since, now) };
+        let written = applied.into_iter().chain(repaired.copied()).max();
         written.map_or(led_since, |written| (written + settle).max(led_since))
     }
 

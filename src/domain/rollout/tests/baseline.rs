@@ -103,6 +103,97 @@ fn a_check_that_failed_only_lately_counts_fully() {
 }
 
 #[test]
+fn whoever_has_just_begun_to_lead_finds_out_first_what_fails_already() {
+    // Restarted beside a commit that came meanwhile: `other` failed before it.
+    check(
+        "commit good ?other, settle, other sick, settle, commit a=2, take over, wait 1, show, settle",
+        expect![[r#"
+        steady r1
+        because: failing now: other
+        waits: sampling the checks of last good, so that what fails already does not count against the commit
+        live: a=1 health=good
+        --
+        steady r2
+        because: failing now: other
+        live: a=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy, not counting other (failed before)"#]],
+    );
+    // What passes needs one sample.
+    check(
+        "commit good ?other, settle, commit a=2, take over, wait 1, show, settle",
+        expect![[r#"
+        verifying r2, good r1
+        waits: build was not sampled yet
+        live: a=2 health=good
+        --
+        steady r2
+        live: a=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    // Drift is put right meanwhile, and a person's request is carried out.
+    check(
+        "commit good ?other, settle, other sick, settle, by hand a=9, commit b=2, take over, wait 1, show, ask suspend, settle",
+        expect![[r#"
+            steady r1
+            because: failing now: other
+            waits: sampling the checks of last good, so that what fails already does not count against the commit
+            live: a=1 health=good
+            --
+            steady r1, suspended by Grace
+            because: failing now: other
+            head pinned: suspended by Grace: to see
+            live: a=1 health=good
+            done: suspended
+            1. advance r1 by Ada: proven: healthy
+            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    // On last good after a rollback it is the same.
+    check(
+        "commit good ?other, settle, commit a=2 bad, settle, other sick, settle, commit a=3 good, take over, settle",
+        expect![[r#"
+            steady r3, rejected r2
+            because: failing now: other
+            live: a=3 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy
+            4. advance r3 by Ada: proven: healthy, not counting other (failed before)"#]],
+    );
+}
+
+#[test]
+fn what_says_nothing_is_waited_for_a_few_samples_and_a_minute_at_most() {
+    check(
+        "commit good ?other @fail_after=99, settle, other sick, settle, commit a=2, take over, wait 58, show, wait 3",
+        expect![[r#"
+            steady r1
+            waits: sampling the checks of last good, so that what fails already does not count against the commit
+            live: a=1 health=good
+            --
+            verifying r2, good r1
+            waits: other fails: got 500
+            live: a=2 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: under way"#]],
+    );
+    check(
+        "commit good ?other, settle, other blind, settle, commit a=2, take over, wait 4, show, settle",
+        expect![[r#"
+        verifying r2, good r1
+        waits: build was not sampled yet
+        live: a=2 health=good
+        --
+        held-unproven r2, good r1, unproven unknown
+        because: other could not be checked: no leader
+        live: a=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: unproven: other could not be checked: no leader"#]],
+    );
+}
+
+#[test]
 fn a_rollback_that_a_person_asks_for_has_a_baseline_too() {
     check(
         "commit good ?other, settle, commit a=2, settle, other sick, settle, ask rollback, settle",
