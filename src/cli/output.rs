@@ -111,6 +111,12 @@ impl Output {
 pub(super) struct Page(String);
 
 impl Page {
+    /// The text without its colours.
+    #[cfg(test)]
+    pub(super) fn plain(&self) -> String {
+        anstream::adapter::strip_str(&self.0).to_string()
+    }
+
     /// A line.
     pub(super) fn line(&mut self, text: impl Display) {
         use std::fmt::Write as _;

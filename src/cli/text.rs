@@ -29,11 +29,12 @@ pub(super) fn moment(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.as_millis().to_string(), |at| at.to_string())
 }
 
-/// A moment in local time and how long ago it was, or how long it will be.
+/// A moment in UTC, to the second, and how long ago it was, or how long it will be. Whoever reads it may be anywhere, and the log
+/// says it in the same zone.
 pub(super) fn when(at: Timestamp, now: Timestamp) -> String {
     let Ok(moment) = jiff::Timestamp::from_millisecond(at.as_millis()) else { return at.as_millis().to_string() };
-    let local = moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string();
-    if at > now { format!("{local} (in {})", rough(at.since(now))) } else { format!("{local} ({} ago)", rough(now.since(at))) }
+    let utc = moment.strftime("%Y-%m-%d %H:%M:%SZ");
+    if at > now { format!("{utc} (in {})", rough(at.since(now))) } else { format!("{utc} ({} ago)", rough(now.since(at))) }
 }
 
 /// The two largest units.
@@ -62,6 +63,13 @@ mod tests {
     #[test]
     fn texts_of_others_do_not_move_the_cursor() {
         assert_eq!(clean("fix: ü\u{1b}[2J\n\u{202e}x"), "fix: ü\\u{1b}[2J\\n\\u{202e}x");
+    }
+
+    #[test]
+    fn a_moment_has_its_zone_and_its_distance() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        assert_eq!(when(at(1_800_000_000), at(1_800_000_090)), "2027-01-15 08:00:00Z (1m30s ago)");
+        assert_eq!(when(at(1_800_000_000), at(1_799_999_940)), "2027-01-15 08:00:00Z (in 1m)");
     }
 
     #[test]

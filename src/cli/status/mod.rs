@@ -1,6 +1,7 @@
 //! `status`: where every environment stands, at a glance.
 
 mod view;
+mod human;
 
 use std::collections::BTreeMap;
 

@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
-use crate::cli::output::{Page, Told, View};
-use crate::cli::text::{self, clean, count, moment, when};
+use crate::cli::output::Told;
+use crate::cli::text::{clean, moment};
 use crate::domain::name::EnvironmentName;
 use crate::domain::report;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{Phase, Reached, Rollout};
 use crate::domain::time::Timestamp;
-
-/// So many rejections are shown to people.
-const REJECTIONS: usize = 3;
 
 /// First lines of commit messages, as far as the mirror has them.
 pub(super) struct Subjects(pub(super) BTreeMap<Revision, String>);
@@ -31,7 +27,7 @@ pub(super) struct Statuses {
 
 /// A moment: its text for programs, itself for people.
 #[derive(Debug, Clone, Copy)]
-struct At(Timestamp);
+pub(super) struct At(pub(super) Timestamp);
 
 impl Serialize for At {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -43,96 +39,102 @@ impl Serialize for At {
 #[derive(Serialize)]
 pub(super) struct Environment {
     #[serde(rename = "environment")]
-    name: String,
+    pub(super) name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
+    pub(super) target: Option<String>,
     /// A phase's word, `uninitialised`, `unreachable` or `failed`.
     pub(super) phase: &'static str,
     /// Who leads it now; `null`: nobody.
     pub(super) leader: Option<String>,
     /// All of it in one line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    headline: Option<String>,
+    pub(super) headline: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// What would help, most important first; empty when nothing is asked of anybody.
-    advice: Vec<String>,
-    generation: u32,
+    pub(super) advice: Vec<String>,
+    pub(super) generation: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    goal: Option<RevisionView>,
-    proven: bool,
+    pub(super) goal: Option<RevisionView>,
+    pub(super) proven: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    checks: Option<usize>,
+    pub(super) checks: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_good: Option<RevisionView>,
+    pub(super) last_good: Option<RevisionView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<AttemptView>,
+    pub(super) attempt: Option<AttemptView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    head: Option<HeadView>,
+    pub(super) head: Option<HeadView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pin: Option<StopView>,
+    pub(super) pin: Option<StopView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    suspension: Option<StopView>,
-    rejected: Vec<RejectionView>,
-    contested: Vec<ContestedView>,
-    requests_waiting: usize,
+    pub(super) suspension: Option<StopView>,
+    pub(super) rejected: Vec<RejectionView>,
+    pub(super) contested: Vec<ContestedView>,
+    pub(super) requests_waiting: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Told>,
+    pub(super) error: Option<Told>,
 }
 
 #[derive(Serialize)]
-struct RevisionView {
-    revision: String,
+pub(super) struct RevisionView {
+    pub(super) revision: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    generation: u32,
+    pub(super) subject: Option<String>,
+    pub(super) generation: u32,
 }
 
 #[derive(Serialize)]
-struct AttemptView {
-    intent: &'static str,
-    by: String,
-    because: String,
-    started: At,
+pub(super) struct AttemptView {
+    pub(super) intent: &'static str,
+    pub(super) by: String,
+    pub(super) because: String,
+    pub(super) started: At,
     #[serde(skip_serializing_if = "Option::is_none")]
-    closed: Option<At>,
+    pub(super) closed: Option<At>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
+    pub(super) outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    evidence: Option<String>,
-    except: Vec<String>,
+    pub(super) evidence: Option<String>,
+    pub(super) except: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct HeadView {
+pub(super) struct HeadView {
     #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<String>,
+    pub(super) revision: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    verdict: &'static str,
-    text: String,
+    pub(super) subject: Option<String>,
+    pub(super) verdict: &'static str,
+    pub(super) text: String,
 }
 
 #[derive(Serialize)]
-struct StopView {
-    by: String,
-    reason: String,
-    at: At,
+pub(super) struct StopView {
+    pub(super) by: String,
+    pub(super) reason: String,
+    pub(super) at: At,
     #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<At>,
+    pub(super) until: Option<At>,
 }
 
 #[derive(Serialize)]
-struct RejectionView {
-    revision: String,
-    reason: String,
-    at: At,
+pub(super) struct RejectionView {
+    pub(super) revision: String,
+    pub(super) reason: String,
+    pub(super) at: At,
 }
 
 #[derive(Serialize)]
-struct ContestedView {
-    key: String,
-    next_repair: At,
+pub(super) struct ContestedView {
+    pub(super) key: String,
+    /// The digest that it should have; absent when it should not be there, or is sensitive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ours: Option<String>,
+    /// The digest that somebody else gave it last; absent when it was deleted, or is sensitive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) theirs: Option<String>,
+    pub(super) next_repair: At,
 }
 
 impl RevisionView {
@@ -219,7 +221,12 @@ impl Environment {
                 .repairs
                 .contested
                 .iter()
-                .map(|(key, fight)| ContestedView { key: key.to_string(), next_repair: At(fight.next) })
+                .map(|(key, fight)| ContestedView {
+                    key: key.to_string(),
+                    ours: fight.ours.map(|digest| digest.to_string()),
+                    theirs: fight.theirs.map(|digest| digest.to_string()),
+                    next_repair: At(fight.next),
+                })
                 .collect(),
             requests_waiting,
             error: None,
@@ -258,120 +265,6 @@ impl Environment {
             contested: Vec::new(),
             requests_waiting: 0,
             error: None,
-        }
-    }
-}
-
-impl View for Statuses {
-    fn human(&self, page: &mut Page) {
-        for (at, environment) in self.environments.iter().enumerate() {
-            if at > 0 {
-                page.line("");
-            }
-            environment.human(self.now, page);
-        }
-    }
-}
-
-/// The phase in the colour of how much it needs a person.
-fn coloured(phase: &'static str) -> String {
-    let style = match phase {
-        "steady" => Style::new().green().bold(),
-        "applying" | "verifying" | "idle" | "uninitialised" => Style::new().cyan().bold(),
-        "held-after-rollback" | "held-unproven" | "held-refused" => Style::new().yellow().bold(),
-        _ => Style::new().red().bold(),
-    };
-    format!("{}", phase.style(style))
-}
-
-fn quoted(revision: &str, subject: Option<&str>) -> String {
-    match Revision::parse(revision) {
-        Ok(revision) => text::revision(revision, subject),
-        Err(_) => revision.to_owned(),
-    }
-}
-
-impl Environment {
-    fn human(&self, now: Timestamp, page: &mut Page) {
-        page.line(format_args!("{}  {}", self.name.style(Style::new().bold()), coloured(self.phase)));
-        if let Some(target) = &self.target {
-            page.field("target", clean(target));
-        }
-        if let Some(leader) = &self.leader {
-            page.field("leader", leader);
-        }
-        if let Some(error) = &self.error {
-            error.human(page);
-        }
-        if self.phase == "uninitialised" {
-            page.hint(&format!("`lockstep init {}` makes the first record; a directory makes its own", self.name));
-        }
-        if let Some(goal) = &self.goal {
-            page.field("revision", quoted(&goal.revision, goal.subject.as_deref()));
-            page.field("", self.standing(now));
-        }
-        if let Some(reason) = &self.reason {
-            page.field("reason", reason);
-        }
-        for line in &self.advice {
-            page.hint(line);
-        }
-        if let Some(good) = self.last_good.as_ref().filter(|_| !self.proven) {
-            page.field("last good", quoted(&good.revision, good.subject.as_deref()));
-        }
-        self.head(page);
-        self.last_attempt(page);
-        for (word, stop) in [("pinned", &self.pin), ("suspended", &self.suspension)] {
-            if let Some(StopView { by, reason, at, until }) = stop {
-                let until = until.map_or_else(String::new, |until| format!(", until {}", when(until.0, now)));
-                page.field(word, format_args!("by {by} at {}{until}: {reason}", when(at.0, now)));
-            }
-        }
-        for RejectionView { revision, reason, at } in self.rejected.iter().take(REJECTIONS) {
-            page.field("rejected", format_args!("{} {}: {reason}", quoted(revision, None), when(at.0, now)));
-        }
-        if self.rejected.len() > REJECTIONS {
-            page.field("", format_args!("and {} more", self.rejected.len() - REJECTIONS));
-        }
-        for ContestedView { key, next_repair } in &self.contested {
-            page.field("contested", format_args!("{key}, repaired next {}", when(next_repair.0, now)));
-        }
-        if self.requests_waiting > 0 {
-            let waiting = count(self.requests_waiting, "request");
-            page.field("waiting", format_args!("{waiting} without an answer: does a controller run?"));
-        }
-    }
-
-    /// Since when, whether it is proven, by what.
-    fn standing(&self, now: Timestamp) -> String {
-        let proven = match (self.proven, self.checks) {
-            (true, Some(0)) => "proven (no checks)",
-            (true, _) => "proven",
-            (false, Some(0)) => "not proven (no checks)",
-            (false, _) => "not proven",
-        };
-        let since =
-            self.attempt.as_ref().map_or_else(String::new, |attempt| format!(" since {}", when(attempt.started.0, now)));
-        format!("{proven}, generation {}{since}", self.generation)
-    }
-
-    fn head(&self, page: &mut Page) {
-        let Some(HeadView { revision, subject, verdict, text }) = &self.head else { return };
-        let which = revision.as_deref().map_or_else(|| "none".to_owned(), |revision| quoted(revision, subject.as_deref()));
-        page.field("head", format_args!("{which} is not followed ({verdict})"));
-        page.field("", text);
-    }
-
-    /// What the last attempt came to, where that says more than the phase.
-    fn last_attempt(&self, page: &mut Page) {
-        let Some(AttemptView { intent, by, because, outcome, evidence, except, .. }) = &self.attempt else { return };
-        let how = outcome.map_or_else(|| "under way".to_owned(), ToOwned::to_owned);
-        page.field("attempt", format_args!("{intent} by {by}, {how}: {because}"));
-        if let Some(evidence) = evidence.as_ref().filter(|text| !text.is_empty() && *text != because) {
-            page.field("evidence", evidence);
-        }
-        for key in except {
-            page.field("except", key);
         }
     }
 }

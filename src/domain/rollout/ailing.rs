@@ -10,7 +10,7 @@ use crate::domain::environment::DriftPolicy;
 use crate::domain::health::Finding;
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::plan::Intent;
-use crate::domain::words::count;
+use crate::domain::words::{count, listed};
 
 /// What ails an environment that rests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +64,11 @@ impl Rollout {
         let failing: Vec<String> = failing(desired, seen).iter().map(ToString::to_string).collect();
         if !failing.is_empty() {
             texts.push(format!("failing now: {}", failing.join(", ")));
+        }
+        let plan = self.goal.as_ref().map(|goal| self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen));
+        let held = plan.as_ref().map(super::applying::except).unwrap_or_default();
+        if !held.is_empty() {
+            texts.push(format!("left as it is: {}", listed(held.into_iter())));
         }
         let drifted = self.reported_drift(desired, seen);
         if let Some(first) = drifted.first() {

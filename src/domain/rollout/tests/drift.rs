@@ -93,6 +93,31 @@ fn unmanaged_keys_and_marks_of_others_are_left() {
 }
 
 #[test]
+fn a_key_of_the_goal_that_somebody_else_took_is_told_with_whose_it_is() {
+    check(
+        "commit good b=1, settle, theirs b, settle, show, by hand b=1, settle",
+        expect![[r#"
+        steady r1
+        because: left as it is: b (owned by lockstep owner 8 (another repository or environment))
+        live: a=1 b=theirs(theirs) health=good
+        --
+        steady r1
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. repair r1 by lockstep: repaired: b: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good b=1, settle, theirs b, commit a=2, settle",
+        expect![[r#"
+        held-refused r1
+        because: left as it is: b (owned by lockstep owner 8 (another repository or environment))
+        head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
+        live: a=1 b=theirs(theirs) health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
 fn a_key_that_somebody_keeps_changing_is_contested_and_repaired_with_patience() {
     let twice = "commit good, settle, by hand a=9, wait 1, by hand a=9, wait 1";
     check(

@@ -1,0 +1,362 @@
+//! The state of environments as people read it: each thing that is to be known once, most important first.
+
+use owo_colors::{OwoColorize as _, Style};
+
+use super::view::{AttemptView, ContestedView, Environment, HeadView, RejectionView, Statuses, StopView};
+use crate::cli::output::{Page, View};
+use crate::cli::text::{self, clean, count, when};
+use crate::domain::revision::Revision;
+use crate::domain::rollout::Phase;
+use crate::domain::time::Timestamp;
+
+/// So many rejections are shown.
+const REJECTIONS: usize = 3;
+
+impl View for Statuses {
+    fn human(&self, page: &mut Page) {
+        for (at, environment) in self.environments.iter().enumerate() {
+            if at > 0 {
+                page.line("");
+            }
+            environment.human(self.now, page);
+        }
+    }
+}
+
+/// What one environment was said already.
+#[derive(Default)]
+struct Said(Vec<String>);
+
+impl Said {
+    /// The text behind a colon, unless it was said before, as a whole or within something longer.
+    fn because(&mut self, text: &str) -> String {
+        if self.once(text) { format!(": {text}") } else { String::new() }
+    }
+
+    /// Whether the text is new; from now on it is not.
+    fn once(&mut self, text: &str) -> bool {
+        let part_of_a_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let holds = |said: &String| {
+            said.match_indices(text).any(|(at, found)| {
+                let (before, after) = (&said[..at], &said[at + found.len()..]);
+                !part_of_a_word(before.chars().next_back()) && !part_of_a_word(after.chars().next())
+            })
+        };
+        let new = !text.is_empty() && !self.0.iter().any(holds);
+        if new {
+            self.0.push(text.to_owned());
+        }
+        new
+    }
+}
+
+/// The phase in the colour of how much it needs a person.
+fn coloured(phase: &'static str) -> String {
+    let style = match phase {
+        "steady" => Style::new().green().bold(),
+        "applying" | "verifying" | "idle" | "uninitialised" => Style::new().cyan().bold(),
+        "held-after-rollback" | "held-unproven" | "held-refused" => Style::new().yellow().bold(),
+        _ => Style::new().red().bold(),
+    };
+    format!("{}", phase.style(style))
+}
+
+fn quoted(revision: &str, subject: Option<&str>) -> String {
+    match Revision::parse(revision) {
+        Ok(revision) => text::revision(revision, subject),
+        Err(_) => revision.to_owned(),
+    }
+}
+
+impl Environment {
+    fn human(&self, now: Timestamp, page: &mut Page) {
+        page.line(format_args!("{}  {}", self.name.style(Style::new().bold()), coloured(self.phase)));
+        if let Some(target) = &self.target {
+            page.field("target", clean(target));
+        }
+        if let Some(leader) = &self.leader {
+            page.field("leader", leader);
+        }
+        if let Some(error) = &self.error {
+            error.human(page);
+        }
+        if self.phase == "uninitialised" {
+            page.hint(&format!("`lockstep init {}` makes the first record; a directory makes its own", self.name));
+        }
+        let mut said = Said::default();
+        // As evidence of a proof it says nothing that "proven" does not.
+        said.once("healthy");
+        if let Some(goal) = &self.goal {
+            page.field("revision", quoted(&goal.revision, goal.subject.as_deref()));
+            page.field("", self.standing(now));
+            said.once(goal.subject.as_deref().unwrap_or_default());
+        }
+        if let Some(reason) = self.reason.as_ref().filter(|reason| said.once(reason)) {
+            page.field("reason", reason);
+        }
+        for line in &self.advice {
+            page.hint(line);
+        }
+        if let Some(good) = self.last_good.as_ref().filter(|_| !self.proven) {
+            page.field("last good", quoted(&good.revision, good.subject.as_deref()));
+        }
+        self.head(&mut said, page);
+        self.last_attempt(&mut said, page);
+        for (word, stop) in [("pinned", &self.pin), ("suspended", &self.suspension)] {
+            if let Some(StopView { by, reason, at, until }) = stop {
+                let until = until.map_or_else(String::new, |until| format!(", until {}", when(until.0, now)));
+                page.field(word, format_args!("by {by} at {}{until}{}", when(at.0, now), said.because(reason)));
+            }
+        }
+        self.rejections(now, &mut said, page);
+        for ContestedView { key, ours, theirs, next_repair } in &self.contested {
+            let digest =
+                |digest: &Option<String>| digest.as_ref().map_or("none", |digest| digest.get(..8).unwrap_or(digest)).to_owned();
+            let values = match (ours, theirs) {
+                // A key that neither side wants is not fought over, so there is something to hide.
+                (None, None) => "its value is sensitive".to_owned(),
+                (ours, theirs) => format!("sha256 of ours {}, of theirs {}", digest(ours), digest(theirs)),
+            };
+            let next = if next_repair.0 > now {
+                format!("repaired next {}", when(next_repair.0, now))
+            } else {
+                "repaired at once".to_owned()
+            };
+            page.field("contested", format_args!("{key}: {values}; {next}"));
+        }
+        if self.requests_waiting > 0 {
+            let waiting = count(self.requests_waiting, "request");
+            page.field("waiting", format_args!("{waiting} without an answer: does a controller run?"));
+        }
+    }
+
+    /// Since when, whether it is proven, by what.
+    fn standing(&self, now: Timestamp) -> String {
+        let proven = match (self.proven, self.checks) {
+            (true, Some(0)) => "proven (no checks)",
+            (true, _) => "proven",
+            (false, Some(0)) => "not proven (no checks)",
+            (false, _) => "not proven",
+        };
+        let since =
+            self.attempt.as_ref().map_or_else(String::new, |attempt| format!(" since {}", when(attempt.started.0, now)));
+        format!("{proven}, generation {}{since}", self.generation)
+    }
+
+    fn head(&self, said: &mut Said, page: &mut Page) {
+        let Some(HeadView { revision, subject, verdict, text }) = &self.head else { return };
+        let which = revision.as_deref().map_or_else(|| "none".to_owned(), |revision| quoted(revision, subject.as_deref()));
+        page.field("head", format_args!("{which} is not followed ({verdict})"));
+        if said.once(text) {
+            page.field("", text);
+        }
+    }
+
+    /// What the last attempt came to, where that says more than the phase.
+    fn last_attempt(&self, said: &mut Said, page: &mut Page) {
+        let Some(AttemptView { intent, by, because, outcome, evidence, except, .. }) = &self.attempt else { return };
+        let how = outcome.unwrap_or("under way");
+        page.field("attempt", format_args!("{intent} by {by}, {how}{}", said.because(because)));
+        if let Some(evidence) = evidence.as_ref().filter(|evidence| said.once(evidence)) {
+            page.field("evidence", evidence);
+        }
+        for key in except.iter().filter(|key| said.once(key)) {
+            page.field("except", key);
+        }
+    }
+
+    /// Of an environment that is steady they are the past: `history` has them.
+    fn rejections(&self, now: Timestamp, said: &mut Said, page: &mut Page) {
+        if self.phase == Phase::Steady.word() {
+            return;
+        }
+        for RejectionView { revision, reason, at } in self.rejected.iter().take(REJECTIONS) {
+            page.field("rejected", format_args!("{} at {}{}", quoted(revision, None), when(at.0, now), said.because(reason)));
+        }
+        if self.rejected.len() > REJECTIONS {
+            page.field("", format_args!("and {} more", self.rejected.len() - REJECTIONS));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
+
+    use expect_test::{Expect, expect};
+
+    use super::super::view::Subjects;
+    use super::*;
+    use crate::cli::output::VERSION;
+    use crate::domain::rollout::tests::rollout_after;
+
+    /// What `status` shows a moment after a sentence; the first commit is `a000010`, the second `a000020`, and so on.
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
+    fn check(sentence: &str, expected: Expect) {
+        let record = rollout_after(sentence);
+        let named = [&record.goal, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
+        let named = named.chain(record.note.as_ref().and_then(|note| note.revision));
+        let subjects = Subjects(named.map(|revision| (revision, format!("Change {}", revision.short()))).collect());
+        let name = &record.identity.environment;
+        let environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(1), 0);
+        let now = Timestamp::from_millis(1_000_600_000);
+        let status = Statuses { version: VERSION, repository: "config".to_owned(), environments: vec![environment], now };
+        let mut page = Page::default();
+        status.human(&mut page);
+        expected.assert_eq(&page.plain());
+    }
+
+    #[test]
+    fn each_thing_is_said_once() {
+        check(
+            "commit good, settle",
+            expect![[r#"
+                test  steady
+                  target       directory live/test
+                  revision     a000001 Change a000001
+                               proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+                  attempt      advance by Ada, proven: change 1
+            "#]],
+        );
+        check(
+            "commit good, settle, commit a=2 bad, settle",
+            expect![[r#"
+                test  held-after-rollback
+                  target       directory live/test
+                  revision     a000001 Change a000001
+                               proven, generation 3 since 1970-01-12 13:48:39Z (8m1s ago)
+                  head         a000002 Change a000002 is not followed (rejected)
+                               rejected as a000002: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+                  attempt      rollback by lockstep, proven
+                  rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
+            "#]],
+        );
+        check(
+            "commit good, settle, commit a=2, settle, ask rollback, settle",
+            expect![[r#"
+                test  held-after-rollback
+                  target       directory live/test
+                  revision     a000001 Change a000001
+                               proven, generation 3 since 1970-01-12 13:49:57Z (6m43s ago)
+                  head         a000002 Change a000002 is not followed (pinned)
+                               pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+                  attempt      rollback by Grace, proven: rolled back by Grace: to see
+                  pinned       by Grace at 1970-01-12 13:49:57Z (6m43s ago)
+                  rejected     a000002 at 1970-01-12 13:49:57Z (6m43s ago)
+            "#]],
+        );
+        check(
+            "commit good, settle, commit a=2, build blind, settle",
+            expect![[r#"
+            test  held-unproven
+              target       directory live/test
+              revision     a000002 Change a000002
+                           not proven, generation 2 since 1970-01-12 13:48:19Z (8m21s ago)
+              reason       build could not be checked: no leader
+              hint: the checks can't tell; it is proven as soon as they pass for long enough
+              last good    a000001 Change a000001
+              attempt      advance by Ada, unproven: change 2
+        "#]],
+        );
+        check(
+            "commit good, settle, commit invalid, settle, ask suspend, settle",
+            expect![[r#"
+                test  held-refused
+                  target       directory live/test
+                  revision     a000001 Change a000001
+                               proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+                  head         a000002 Change a000002 is not followed (invalid)
+                               1 problem: environment.yaml:1
+                  attempt      advance by Ada, proven: change 1
+                  suspended    by Grace at 1970-01-12 13:49:51Z (6m49s ago): to see
+            "#]],
+        );
+        check(
+            "commit good, settle, commit a=2 bad, build sick, settle",
+            expect![[r#"
+            test  frozen
+              target       directory live/test
+              revision     a000001 Change a000001
+                           not proven, generation 3 since 1970-01-12 13:48:39Z (8m1s ago)
+              reason       the rollback is unhealthy too: build failed at the deadline: got 500
+              hint: no automatic move any more: mend what is wrong, then run `lockstep release test` or give a commit the trailer `Lockstep-Release: test`
+              last good    a000001 Change a000001
+              head         a000002 Change a000002 is not followed (waiting-frozen)
+                           waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
+              attempt      rollback by lockstep, frozen
+              rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
+        "#]],
+        );
+    }
+
+    #[test]
+    fn old_rejections_are_the_past_of_an_environment_that_is_steady() {
+        check(
+            "commit good, settle, commit a=2 bad, settle, commit a=3 good, settle",
+            expect![[r#"
+                test  steady
+                  target       directory live/test
+                  revision     a000003 Change a000003
+                               proven, generation 4 since 1970-01-12 13:50:17Z (6m23s ago)
+                  attempt      advance by Ada, proven: change 3
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_key_that_somebody_else_wants_is_named_with_whose_it_is_or_both_values() {
+        let fight = "by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1";
+        check(
+            &format!("commit good, settle, {fight}"),
+            expect![[r#"
+                test  steady
+                  target       directory live/test
+                  revision     a000001 Change a000001
+                               proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
+                  reason       contested, repaired with back-off: a
+                  attempt      advance by Ada, proven: change 1
+                  contested    a: sha256 of ours 6b86b273, of theirs 19581e27; repaired at once
+            "#]],
+        );
+        check(
+            &format!("commit good a=1!sensitive, settle, {fight}"),
+            expect![[r#"
+                test  steady
+                  target       directory live/test
+                  revision     a000001 Change a000001
+                               proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
+                  reason       contested, repaired with back-off: a
+                  attempt      advance by Ada, proven: change 1
+                  contested    a: its value is sensitive; repaired at once
+            "#]],
+        );
+        check(
+            "commit good b=1, settle, theirs b, settle",
+            expect![[r#"
+                test  steady
+                  target       directory live/test
+                  revision     a000001 Change a000001
+                               proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+                  reason       left as it is: b (owned by lockstep owner 8 (another repository or environment))
+                  attempt      advance by Ada, proven: change 1
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_text_within_a_longer_one_was_said_and_a_part_of_a_word_was_not() {
+        let mut said = Said::default();
+        for (text, new) in [
+            ("pinned by Grace (to see)", true),
+            ("to see", false),
+            ("to se", true),
+            ("Grace", false),
+            ("", false),
+            ("pinned by Grace (to see)", false),
+            ("see more", true),
+        ] {
+            assert_eq!(said.once(text), new, "{text:?}");
+        }
+    }
+}
