@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::observation::Observation;
-use super::record::{Phase, Rollout};
+use super::phase::Phase;
+use super::record::Rollout;
 use crate::domain::desired::DesiredState;
 use crate::domain::environment::DriftPolicy;
 use crate::domain::health::Finding;

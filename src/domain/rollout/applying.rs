@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::head::{Hindrance, Judgement};
+use super::line::{Attempt, Outcome};
 use super::moves::trusted;
 use super::observation::{Observation, Trouble, TroubleKind};
-use super::record::{Attempt, Outcome, Phase, Reached, RefusedAttempt, Rollout};
+use super::phase::Phase;
+use super::reached::{Reached, RefusedAttempt};
+use super::record::Rollout;
 use super::{Apply, Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::plan::{Intent, Plan};

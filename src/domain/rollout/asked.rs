@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::attempt::Aim;
+use super::line::Outcome;
 use super::observation::Observation;
-use super::record::{Outcome, Phase, Pin, Reached, Rejection, Rollout, Suspension};
+use super::people::{Pin, Suspension};
+use super::phase::Phase;
+use super::reached::{Reached, Rejection};
+use super::record::Rollout;
 use super::request::{Answer, Request, Verb};
 use super::{Save, Step};
 use crate::domain::plan::Intent;

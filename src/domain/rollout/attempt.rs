@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::line::{Attempt, Closed, HistoryLine, Outcome};
 use super::observation::Observation;
-use super::record::{Attempt, Closed, HistoryLine, Outcome, Phase, Reached, Rollout};
+use super::phase::Phase;
+use super::reached::Reached;
+use super::record::Rollout;
 use super::{Apply, Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::environment::DriftPolicy;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::observation::Observation;
-use super::record::{Phase, Reached, Rollout};
+use super::phase::Phase;
+use super::reached::Reached;
+use super::record::Rollout;
 use super::{Step, Waiting};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::CheckName;

@@ -1,8 +1,11 @@
 //! What the branch head is to an environment: in step, a candidate, or something that is not followed and why.
 
 use super::Step;
+use super::note::{HeadNote, HeadVerdict};
 use super::observation::{HeadView, Observation, Trouble, TroubleKind};
-use super::record::{HeadNote, HeadVerdict, Phase, Reached, RefusedAttempt, Rollout};
+use super::phase::Phase;
+use super::reached::{Reached, RefusedAttempt};
+use super::record::Rollout;
 use crate::domain::commit::Commit;
 use crate::domain::desired::DesiredState;
 use crate::domain::guard::{Circumstances, Refusal, guard};

@@ -4,6 +4,13 @@
 //! it. [`Rollout`] is plain data here; how it moves is in the files beside this one.
 
 pub mod request;
+mod identity;
+mod phase;
+mod reached;
+mod line;
+mod note;
+mod people;
+mod fights;
 pub mod record;
 pub mod observation;
 pub mod retention;
@@ -20,12 +27,16 @@ mod resting;
 mod asked;
 
 pub use ailing::Ailing;
+pub use fights::{Contested, RepairLog};
 pub use head::Preview;
+pub use identity::{Identity, TargetId};
+pub use line::{Attempt, Closed, HistoryLine, Outcome};
+pub use note::{HeadNote, HeadVerdict};
 pub use observation::{Books, HeadView, Observation, Trouble, TroubleKind};
-pub use record::{
-    Attempt, Closed, Contested, HeadNote, HeadVerdict, HistoryLine, Identity, Outcome, Phase, Pin, Proof, Reached,
-    RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, TargetId, Unproven,
-};
+pub use people::{Pin, Suspension};
+pub use phase::{Phase, Unproven};
+pub use reached::{Proof, Reached, RefusedAttempt, Rejection};
+pub use record::Rollout;
 pub use request::{Answer, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
 pub use sampled::{LogSubject, SampleSubject};

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::attempt::Aim;
 use super::head::Candidate;
+use super::line::{HistoryLine, Outcome};
 use super::observation::Observation;
-use super::record::{HistoryLine, Outcome, Phase, Proof, Reached, Rejection, Rollout, Unproven};
+use super::phase::{Phase, Unproven};
+use super::reached::{Proof, Reached, Rejection};
+use super::record::Rollout;
 use super::{Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::{HealthVerdict, Standard, judge};

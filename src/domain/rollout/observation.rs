@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::{Reached, Rollout};
+use super::reached::Reached;
+use super::record::Rollout;
 use super::request::{Request, Verb};
 use crate::domain::commit::Commit;
 use crate::domain::desired::DesiredState;

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::fights::{Contested, RepairLog};
+use super::line::{HistoryLine, Outcome};
 use super::observation::Observation;
-use super::record::{Contested, HistoryLine, Outcome, RepairLog, Rollout};
+use super::record::Rollout;
 use super::{Apply, Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::KeyPath;

@@ -2,8 +2,10 @@
 
 use super::Step;
 use super::head::{Hindrance, Judgement};
+use super::note::{HeadNote, HeadVerdict};
 use super::observation::{HeadView, Observation, TroubleKind};
-use super::record::{HeadNote, HeadVerdict, Phase, Rollout, Unproven};
+use super::phase::{Phase, Unproven};
+use super::record::Rollout;
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::plan::Intent;

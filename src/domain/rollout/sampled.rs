@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::record::{Phase, Rollout};
+use super::phase::Phase;
+use super::record::Rollout;
 use crate::domain::check::Check;
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthLog;

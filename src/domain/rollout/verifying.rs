@@ -1,8 +1,11 @@
 //! While samples are being judged: proven, taken back, held, or superseded (rules H1 to H6, R1, R5, R7, R8).
 
 use super::Step;
+use super::line::{Attempt, Outcome};
 use super::observation::Observation;
-use super::record::{Attempt, Outcome, Reached, Rollout, Unproven};
+use super::phase::Unproven;
+use super::reached::Reached;
+use super::record::Rollout;
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::name::KeyPath;

@@ -1,0 +1,105 @@
+//! An attempt and its line of history: what it was for, and how it ended (rule A5).
+
+use std::collections::BTreeSet;
+
+use crate::domain::name::KeyPath;
+use crate::domain::plan::{Counts, Intent};
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::time::Timestamp;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Healthy for long enough.
+    Proven,
+    /// Unhealthy: taken back to last good.
+    RolledBack,
+    /// A newer commit took its place.
+    Superseded,
+    /// Could not be proven; the environment stays there and checks on.
+    Unproven,
+    /// Stopped half-way: a conflict or a denial.
+    Refused,
+    /// A rollback that was unhealthy.
+    Frozen,
+    /// Drift was put right.
+    Repaired,
+    /// The target was found restored from a snapshot.
+    Restored,
+}
+
+impl Outcome {
+    /// The word for it in history and metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::RolledBack => "rolled-back",
+            Self::Superseded => "superseded",
+            Self::Unproven => "unproven",
+            Self::Refused => "refused",
+            Self::Frozen => "frozen",
+            Self::Repaired => "repaired",
+            Self::Restored => "restored",
+        }
+    }
+
+    /// Every outcome, for tables and parsers.
+    pub const ALL: [Self; 8] = [
+        Self::Proven,
+        Self::RolledBack,
+        Self::Superseded,
+        Self::Unproven,
+        Self::Refused,
+        Self::Frozen,
+        Self::Repaired,
+        Self::Restored,
+    ];
+}
+
+/// One line of history: one generation, created when its attempt starts, closed when it ends (rule A5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryLine {
+    /// The attempt's number.
+    pub generation: Generation,
+    /// What it was for.
+    pub intent: Intent,
+    /// The revision gone to.
+    pub revision: Revision,
+    /// The goal before it.
+    pub from: Option<Revision>,
+    /// Who caused it: the commit's author, or the person behind a request.
+    pub by: String,
+    /// Why, for people; for a rollback, the evidence.
+    pub because: String,
+    /// What it planned to write at its start.
+    pub counts: Counts,
+    /// When it started.
+    pub started: Timestamp,
+    /// When it ended and how; none while it is under way.
+    pub closed: Option<Closed>,
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// The evidence, for people.
+    pub text: String,
+}
+
+/// The advance or rollback under way, from its first write to its verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its line of history, open.
+    pub line: HistoryLine,
+    /// When the plan was first empty: the deadlines of the verdict count from here (rule H6).
+    pub applied: Option<Timestamp>,
+    /// Keys that a rollback had to leave, with who holds them (rule A9); such a rollback is not proven.
+    pub except: Vec<String>,
+    /// Keys that had drifted, under `drift: report`, before it began: they don't stand in the way of its proof (rule R10).
+    pub drifted_before: BTreeSet<KeyPath>,
+}
