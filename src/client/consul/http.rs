@@ -26,6 +26,8 @@ pub(super) const LONGEST_ANSWER: usize = 80 << 20;
 /// Connections that rest while no watch uses them: one that comes back too late to be used again must not stay beside the
 /// one that took its place.
 const RESTING: usize = 3;
+/// Bytes that tell tokens apart.
+const FINGERPRINT: usize = 2;
 /// Bytes of an error's text that are read.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
@@ -332,12 +334,13 @@ impl Http {
         Ok(Some(header))
     }
 
-    /// Differs whenever the token does. It ends in the record, so it has too few bits to confirm a guessed token by.
+    /// Tells one token from the next: 16 bits of a digest, 0 without a token. It ends in the record, so it fits one guess of
+    /// 65,536 and confirms none; as rarely a new token passes for the one before, and then takes a `release` to be tried.
     pub(super) fn rights(&self) -> u64 {
         let token = self.token("read the token").ok().flatten();
         let Some(token) = token else { return 0 };
         let digest = Sha256::new().chain_update(b"lockstep consul token ").chain_update(token.as_bytes()).finalize();
-        digest.iter().take(4).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+        digest.iter().take(FINGERPRINT).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
     }
 
     fn overdue(&self, ask: &Ask) -> EdgeError {
@@ -401,17 +404,29 @@ mod tests {
         );
     }
 
-    #[test]
-    fn no_debug_shows_a_token() {
+    /// A client with this token in a file.
+    fn with_token(dir: &std::path::Path, secret: &str) -> Http {
         let mut config = crate::client::consul::tests::config("http://127.0.0.1:1");
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("token");
-        std::fs::write(&path, "s3cr3t").unwrap();
-        std::os::unix::fs::chown(&path, None, None).unwrap();
+        let path = dir.join("token");
+        std::fs::write(&path, secret).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         config.token = Some(Credential::File(path));
-        let http = Http::new(&config).unwrap();
+        Http::new(&config).unwrap()
+    }
+
+    #[test]
+    fn no_debug_shows_a_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let http = with_token(dir.path(), "s3cr3t");
         assert!(http.token("test").unwrap().is_some());
         assert!(!format!("{http:?} {:?}", http.headers("test").unwrap()).contains("s3cr3t"));
+    }
+
+    #[test]
+    fn what_tells_tokens_apart_is_too_short_to_confirm_a_guess() {
+        let dir = tempfile::tempdir().unwrap();
+        let marks: std::collections::BTreeSet<u64> =
+            (0..64).map(|number| with_token(dir.path(), &format!("token {number}")).rights()).collect();
+        assert!(marks.len() > 60 && marks.iter().all(|mark| *mark < 1 << 16), "{marks:?}");
     }
 }
