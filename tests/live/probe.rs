@@ -27,13 +27,6 @@ fn register(agent: &Agent, id: &str, port: u16, tag: &str, revision: &str, statu
     assert_eq!(agent.curl("PUT", "/v1/agent/service/register", body.to_string().as_bytes()).0, 200);
 }
 
-fn dns_of(agent: &Agent) -> SocketAddr {
-    let (_, body) = agent.curl("GET", "/v1/agent/self", b"");
-    let about: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    let port = about["DebugConfig"]["DNSPort"].as_u64().unwrap();
-    SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()))
-}
-
 fn prober(address: &str, dns: Option<SocketAddr>) -> Prober<Catalog> {
     let catalog = Catalog::new(Server::connect(&config(address)).unwrap());
     Prober::new(EnvironmentName::parse("test").unwrap(), Services::Catalog(catalog), Checks::default(), dns).unwrap()
@@ -84,7 +77,7 @@ async fn checks_find_their_services_in_the_environments_own_catalog() {
     let good = answering();
     register(&agent, "b1", good, "active", "r1", "passing");
     register(&agent, "b2", closed, "standby", "r2", "critical");
-    let prober = prober(&agent.address(), Some(dns_of(&agent)));
+    let prober = prober(&agent.address(), Some(agent.dns()));
 
     assert_eq!(sample(&prober, in_catalog(Some("active"), Some("r1"), 1)).await, "pass");
     let failing = sample(&prober, in_catalog(None, None, 1)).await;

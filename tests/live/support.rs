@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -39,6 +39,7 @@ pub(crate) struct Agent {
     child: Child,
     http: u16,
     https: u16,
+    dns: u16,
     command: Vec<String>,
     // Removed after the agent is killed.
     home: tempfile::TempDir,
@@ -51,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) durable: bool,
     /// Denies what no token allows; [`MASTER`] may do everything.
     pub(crate) acl: bool,
+    /// Together with that: a prefix may be listed only by who may list all of it; else Consul refuses instead of leaving out.
+    pub(crate) list_policy: bool,
     /// Serves TLS too, with `ca.pem`, `server.pem` and `server.key` of this folder; clients must show a certificate.
     pub(crate) tls: Option<PathBuf>,
     /// More of the configuration file, as JSON members.
@@ -74,16 +77,17 @@ impl Agent {
                "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "disable_update_check": true, "log_level": "err""#
         );
         if options.acl {
-            config +=
-                r#", "acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": "MASTER", "agent": "MASTER"}}"#
-                    .replace("MASTER", MASTER)
-                    .as_str();
+            config += r#", "acl": {"enabled": true, "default_policy": "deny", "enable_key_list_policy": POLICY,
+                          "tokens": {"master": "MASTER", "agent": "MASTER"}}"#
+                .replace("MASTER", MASTER)
+                .replace("POLICY", if options.list_policy { "true" } else { "false" })
+                .as_str();
         }
         if let Some(folder) = &options.tls {
             let file = |name: &str| folder.join(name).display().to_string();
             let (ca, certificate, key) = (file("ca.pem"), file("server.pem"), file("server.key"));
             let files = format!(r#""ca_file": "{ca}", "cert_file": "{certificate}", "key_file": "{key}""#);
-            config += r#", "verify_incoming": true, "#;
+            config += r#", "verify_incoming_https": true, "#;
             config += &files;
         }
         if !options.config.is_empty() {
@@ -100,7 +104,7 @@ impl Agent {
             command.push("-dev".into());
         }
         let child = spawn(&command);
-        let agent = Self { child, http, https, command, home };
+        let agent = Self { child, http, https, dns, command, home };
         agent.wait();
         agent
     }
@@ -158,6 +162,11 @@ impl Agent {
     /// Its HTTP port.
     pub(crate) fn port(&self) -> u16 {
         self.http
+    }
+
+    /// `127.0.0.1:port`, where it answers DNS queries.
+    pub(crate) fn dns(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.dns))
     }
 
     /// Its process id.
@@ -239,7 +248,7 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
 
 /// One HTTP/1.0 request by hand with the master token.
 pub(crate) fn request(port: u16, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
-    exchange(port, method, path, body, Duration::from_secs(20)).map(|answer| (answer.status, answer.body))
+    exchange(port, MASTER, method, path, body, Duration::from_secs(20)).map(|answer| (answer.status, answer.body))
 }
 
 /// An answer as it came.
@@ -250,11 +259,11 @@ pub(crate) struct Answered {
     pub(crate) body: Vec<u8>,
 }
 
-/// [`request`] with patience of its own and with the answer's headers.
-pub(crate) fn exchange(port: u16, method: &str, path: &str, body: &[u8], patience: Duration) -> Option<Answered> {
+/// [`request`] with any token, with patience of its own and with the answer's headers.
+pub(crate) fn exchange(port: u16, token: &str, method: &str, path: &str, body: &[u8], patience: Duration) -> Option<Answered> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(patience)).unwrap();
-    let head = format!("{method} {path} HTTP/1.0\r\nX-Consul-Token: {MASTER}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!("{method} {path} HTTP/1.0\r\nX-Consul-Token: {token}\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body).ok()?;
     let mut answer = Vec::new();

@@ -1,16 +1,20 @@
 //! The one TLS configuration that every connection to a Consul uses: rustls with ring, our CA, our client certificate.
+//!
+//! The files are read again at each handshake, so that a renewed certificate or CA counts without a restart. While one is
+//! missing or half written, what could be used last serves on.
 
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError as Bad, ClientConfig, RootCertStore, SignatureScheme};
+use rustls::{CertificateError as Bad, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::config;
@@ -38,33 +42,112 @@ pub(super) fn client_config(config: &config::Consul) -> Result<ClientConfig, Edg
         .with_safe_default_protocol_versions()
         .map_err(|cause| refused("set TLS up").because(cause))?;
     let builder = match &config.ca {
-        Some(ca) => builder.with_root_certificates(roots(ca).map_err(|cause| refused(&reading("CA", ca)).because(cause))?),
+        Some(ca) => {
+            let trusted =
+                Trusted::read(ca.clone(), Arc::clone(&provider)).map_err(|cause| refused(&reading("CA", ca)).because(cause))?;
+            // The checks are rustls' own; only where the roots come from is ours.
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(trusted))
+        }
         // Plain HTTP needs no roots, and a machine without any must still be able to use it.
         None if config.address.starts_with("http://") => builder.with_root_certificates(RootCertStore::empty()),
         None => builder.with_platform_verifier().map_err(|cause| {
             refused("use the system's certificate authorities").because(cause).hint("name the CA that signed it: ca: FILE")
         })?,
     };
-    let Some((certificate, key)) = config.client_certificate.clone() else {
-        return Ok(builder.with_no_client_auth());
+    let mut tls = match config.client_certificate.clone() {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let shown = Shown::read(certificate, key, provider).map_err(|unusable| {
+                let error = refused(&unusable.doing).because(unusable.cause);
+                if unusable.mismatched { error.hint("name the key that belongs to the certificate") } else { error }
+            })?;
+            builder.with_client_cert_resolver(Arc::new(shown))
+        }
     };
-    let shown = Shown::read(certificate, key, provider).map_err(|unusable| {
-        let error = refused(&unusable.doing).because(unusable.cause);
-        if unusable.mismatched { error.hint("name the key that belongs to the certificate") } else { error }
-    })?;
-    let mut config = builder.with_client_cert_resolver(Arc::new(shown));
-    // A resumed session would go on with the certificate that it began with.
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(config)
+    // A resumed session would go on with the certificates that it began with.
+    tls.resumption = Resumption::disabled();
+    Ok(tls)
 }
 
-/// The client certificate. It is read again at each handshake, so that a renewed one counts without a restart.
+/// The CAs that may have signed Consul's certificate.
+#[derive(Debug)]
+struct Trusted {
+    file: PathBuf,
+    provider: Arc<CryptoProvider>,
+    /// What could be used last.
+    last: Mutex<Arc<WebPkiServerVerifier>>,
+}
+
+impl Trusted {
+    fn read(file: PathBuf, provider: Arc<CryptoProvider>) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let last = Mutex::new(verifier(&file, &provider)?);
+        Ok(Self { file, provider, last })
+    }
+
+    fn last(&self) -> Arc<WebPkiServerVerifier> {
+        Arc::clone(&self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now(&self) -> Arc<WebPkiServerVerifier> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match verifier(&self.file, &self.provider) {
+            Ok(now) => *last = now,
+            Err(problem) => {
+                let file = self.file.display();
+                tracing::warn!(%file, problem, "the CA can't be used as it is now; the one before serves on");
+            }
+        }
+        Arc::clone(&last)
+    }
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.now().verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.last().verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.last().verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.last().supported_verify_schemes()
+    }
+}
+
+fn verifier(file: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Box<dyn Error + Send + Sync>> {
+    let roots = Arc::new(roots(file)?);
+    Ok(WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build()?)
+}
+
+/// The client certificate.
 #[derive(Debug)]
 struct Shown {
     certificate: PathBuf,
     key: PathBuf,
     provider: Arc<CryptoProvider>,
-    /// What could be used last: it serves while the two files are being replaced.
+    /// What could be used last.
     last: Mutex<Arc<CertifiedKey>>,
 }
 
@@ -86,8 +169,15 @@ impl Shown {
 impl ResolvesClientCert for Shown {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(now) = pair(&self.certificate, &self.key, &self.provider) {
-            *last = Arc::new(now);
+        match pair(&self.certificate, &self.key, &self.provider) {
+            Ok(now) => *last = Arc::new(now),
+            Err(Unusable { doing, cause, .. }) => {
+                tracing::warn!(
+                    doing,
+                    problem = cause,
+                    "the client certificate can't be used as it is now; the one before serves on"
+                );
+            }
         }
         Some(Arc::clone(&last))
     }

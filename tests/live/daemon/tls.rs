@@ -129,3 +129,71 @@ fn a_client_certificate_that_is_renewed_counts_without_a_restart() {
     site.until_steady();
     assert!(controller.runs());
 }
+
+/// Puts something in a file's place by one rename, as whoever renews certificates does.
+fn replace(file: &std::path::Path, content: &[u8]) {
+    let beside = file.with_extension("new");
+    std::fs::write(&beside, content).unwrap();
+    set_mode(&beside, 0o600);
+    std::fs::rename(beside, file).unwrap();
+}
+
+#[test]
+fn an_authority_that_is_replaced_while_the_controller_runs_counts_from_the_next_connection_on() {
+    let (pki, next) = (Pki::new(), Pki::new());
+    for authority in [&pki, &next] {
+        authority.sign("client", &["lockstep"], 2100);
+    }
+    let read = |pki: &Pki, name: &str| std::fs::read(pki.file(name)).unwrap();
+    let (old, new) = (read(&pki, "ca.pem"), read(&next, "ca.pem"));
+    let both = [old.as_slice(), &new].concat();
+    // Consul trusts clients of both all the time; whom the controller trusts is in a file of its own.
+    let trusted = pki.file("trusted.pem");
+    replace(&pki.file("ca.pem"), &both);
+    replace(&trusted, &old);
+    let tls = Some(pki.folder().to_owned());
+    let mut agent = Agent::with(&Options { tls, durable: true, ..Options::default() });
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.reach(&agent.secure_address(), &with(&pki, "trusted.pem", "client"));
+    let mut controller = site.start("one");
+    site.readdress(&agent.address());
+    site.until_steady();
+
+    let restart = |agent: &mut Agent| {
+        agent.kill();
+        agent.start_again();
+        agent.wait();
+    };
+    let deploy = |site: &mut Site, version: &str| {
+        site.repo.commit(version, &[(APP, &app(version))]);
+        site.until_steady();
+    };
+    // As operators do it: both authorities, then certificates of the new one, then the new one alone.
+    replace(&trusted, &both);
+    for name in ["server.pem", "server.key", "client.pem", "client.key"] {
+        replace(&pki.file(name), &read(&next, name));
+    }
+    restart(&mut agent);
+    deploy(&mut site, "two");
+    replace(&trusted, &new);
+    restart(&mut agent);
+    deploy(&mut site, "three");
+
+    // What is half written serves nobody, and the one before serves on.
+    replace(&trusted, b"-----BEGIN CERTIFICATE-----\n");
+    restart(&mut agent);
+    deploy(&mut site, "four");
+    assert!(controller.log().contains("the one before serves on"), "{}", controller.log());
+
+    // An authority that is taken away is trusted no more.
+    replace(&trusted, &old);
+    restart(&mut agent);
+    site.repo.commit("five", &[(APP, &app("five"))]);
+    eventually("it does not trust Consul any more", || controller.log().contains("invalid peer certificate"));
+    assert_eq!(agent.get("config/app/version").unwrap(), b"four");
+    replace(&trusted, &new);
+    site.until_steady();
+    assert!(controller.runs());
+    assert!(!controller.log().contains("PRIVATE KEY"));
+}
