@@ -496,18 +496,18 @@ pub async fn a_plan_that_was_stopped_is_finished_by_the_next_one(place: impl Pla
     let apply = around(&stored.record, &wanted, difference(&live, &wanted, led.owner, 1), true);
     let asked = AtomicU32::new(0);
     let stop = || asked.fetch_add(1, Ordering::SeqCst) >= 1;
-    let mut written = led.target.apply(&led.lease, stored.fence, &apply, &wanted, &stop).await.unwrap();
-    if asked.load(Ordering::SeqCst) > 0 {
-        assert!(!written.complete, "go_on said stop");
-        let live = led.live().await;
-        assert!(!live.entries.is_empty() && live.entries.len() < 300, "{} keys", live.entries.len());
-        same_as_live(&written, &live);
-        let stored = led.stored().await;
-        assert_eq!(stored.record.phase, Phase::Applying);
-        assert_eq!(stored.fence, written.record);
-        let rest = around(&stored.record, &wanted, difference(&live, &wanted, led.owner, 1), false);
-        written = led.target.apply(&led.lease, stored.fence, &rest, &wanted, &|| true).await.unwrap();
-    }
+    let written = led.target.apply(&led.lease, stored.fence, &apply, &wanted, &stop).await.unwrap();
+    assert_eq!((asked.load(Ordering::SeqCst), written.complete), (1, false), "it is asked between steps and heard");
+    let live = led.live().await;
+    assert!(live.entries.len() < 300, "{} keys", live.entries.len());
+    // Some of them, or none where a plan becomes visible at once; in any case what it says.
+    assert_eq!(live.entries.len(), written.keys.len());
+    same_as_live(&written, &live);
+    let stored = led.stored().await;
+    assert_eq!(stored.record.phase, Phase::Applying);
+    assert_eq!(stored.fence, written.record);
+    let rest = around(&stored.record, &wanted, difference(&live, &wanted, led.owner, 1), false);
+    let written = led.target.apply(&led.lease, stored.fence, &rest, &wanted, &|| true).await.unwrap();
     assert!(written.complete);
     let live = led.live().await;
     assert!(difference(&live, &wanted, led.owner, 1).is_empty());

@@ -7,6 +7,9 @@
 //!
 //! The opening record stands before the switch for the sake of deletes (rule O3): a key that is live must be in a revision
 //! that the record knows to have been reached, or a later commit without it could never delete it.
+//!
+//! A large version is built in groups of files. Between two of them, and before the switch, somebody may say stop: then the
+//! record says *applying*, and the unfinished version is gone.
 
 use tracing::warn;
 
@@ -41,6 +44,7 @@ impl Disk {
         expected: Fence,
         apply: &Apply,
         desired: &DesiredState,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<Written, EdgeError> {
         let Apply { opening, plan, closing } = apply;
         let operation = format!("apply generation {} in", plan.generation);
@@ -51,7 +55,18 @@ impl Disk {
         tidy_versions(&root, current).during("remove what a crash left in", &self.path)?;
 
         let before = self.look(&root, &operation)?;
-        let new = if plan.is_empty() { None } else { Some(self.prepare(&root, before.as_ref(), plan, desired, &operation)?) };
+        let new = if plan.is_empty() {
+            None
+        } else {
+            let Some(built) = self.prepare(&root, before.as_ref(), plan, desired, go_on, &operation)? else {
+                let record = match opening {
+                    Some(opening) => self.save_locked(&operation, lease, expected, opening)?,
+                    None => expected,
+                };
+                return Ok(Written { record, complete: false, keys: Vec::new() });
+            };
+            Some(built)
+        };
 
         let written = (|| {
             let mut record = expected;
@@ -93,15 +108,16 @@ impl Disk {
         Err(fault(EdgeKind::Conflict, format!("{operation} {}", self.path.display()), "the record has moved"))
     }
 
-    /// Builds the version, all but the switch. After an error nothing of it is left.
+    /// Builds the version, all but the switch; none when `go_on` said stop. Then, and after an error, nothing of it is left.
     fn prepare(
         &self,
         root: &Dir,
         before: Option<&Live>,
         plan: &Plan,
         desired: &DesiredState,
+        go_on: &dyn Fn() -> bool,
         operation: &str,
-    ) -> Result<Built, EdgeError> {
+    ) -> Result<Option<Built>, EdgeError> {
         let refuse = |because: String| fault(EdgeKind::Refused, format!("{operation} {}", self.path.display()), because);
         let nothing = Snapshot::default();
         let found = before.map_or(&nothing, |live| &live.snapshot);
@@ -125,7 +141,14 @@ impl Disk {
         }
         let path = self.path.join(VERSIONS).join(version.to_string());
         let new_manifest = contents.manifest(plan);
-        build(root, version, &contents, &new_manifest, before.map(|live| &live.dir)).during("build version", &path)?;
+        let whole = build(root, version, &contents, &new_manifest, before.map(|live| &live.dir), go_on);
+        if !whole.during("build version", &path)? {
+            return Ok(None);
+        }
+        if contents.is_large() && !go_on() {
+            self.drop_build(root, version);
+            return Ok(None);
+        }
         if let Err(error) = self.check_unchanged(before, operation) {
             self.drop_build(root, version);
             return Err(error);
@@ -135,7 +158,7 @@ impl Disk {
             let entry = entry.map(|(digest, flags)| LiveEntry { digest, flags, fence: fence(version, digest, flags) });
             (change.key.clone(), entry)
         });
-        Ok(Built { version, keys: keys.collect() })
+        Ok(Some(Built { version, keys: keys.collect() }))
     }
 
     /// Each key of the plan must be as the plan saw it.

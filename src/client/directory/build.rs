@@ -25,6 +25,8 @@ const FOLDER: u32 = 0o755;
 const RESERVE: u64 = 1 << 20;
 /// What a small file really takes.
 const BLOCK: u64 = 4096;
+/// Files that are written between two questions whether to go on.
+pub(super) const GROUP: usize = 256;
 /// The longest name of one file.
 const LONGEST_SEGMENT: usize = 255;
 
@@ -137,12 +139,20 @@ impl<'a> Contents<'a> {
         (bytes + files * (BLOCK / 8 + 130) + RESERVE, files + files / 4 + 16)
     }
 
-    /// Writes all files into a new, empty directory.
-    pub(super) fn write(&self, version: &Dir, before: Option<&Dir>) -> io::Result<()> {
+    /// Whether it is written in several groups of files.
+    pub(super) fn is_large(&self) -> bool {
+        self.files.len() > GROUP
+    }
+
+    /// Writes all files into a new, empty directory; false when it stopped between two groups of them.
+    fn write(&self, version: &Dir, before: Option<&Dir>, go_on: &dyn Fn() -> bool) -> io::Result<bool> {
         let mut place = Place { open: Vec::new(), top: version };
         let mut old = before.map(|top| Place { open: Vec::new(), top });
         let mut reflinks = true;
-        for (path, source) in &self.files {
+        for (at, (path, source)) in self.files.iter().enumerate() {
+            if at > 0 && at.is_multiple_of(GROUP) && !go_on() {
+                return Ok(false);
+            }
             let (folders, name) = split(path);
             let dir = place.enter(&folders, true)?;
             match source {
@@ -157,7 +167,7 @@ impl<'a> Contents<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -215,25 +225,29 @@ impl Place<'_> {
     }
 }
 
-/// Builds a version with its list. After an error nothing of it is left.
+/// Builds a version with its list; false when `go_on` said stop. Then, and after an error, nothing of it is left.
 pub(super) fn build(
     root: &Dir,
     version: Version,
     contents: &Contents<'_>,
     manifest: &Manifest,
     before: Option<&Dir>,
-) -> io::Result<()> {
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<bool> {
     let versions = root.make_sub(VERSIONS, FOLDER)?;
     let name = version.to_string();
     remove(&versions, version)?;
     let written = (|| {
         let dir = versions.make_new_sub(&name, FOLDER)?;
-        contents.write(&dir, before)?;
+        if !contents.write(&dir, before, go_on)? {
+            return Ok(false);
+        }
         // Content first, then the list that vouches for it: a list is never there without all of its version.
         dir.sync_file_system()?;
-        versions.replace(&version.manifest(), manifest.to_text().as_bytes(), VALUE)
+        versions.replace(&version.manifest(), manifest.to_text().as_bytes(), VALUE)?;
+        Ok(true)
     })();
-    if written.is_err() {
+    if !matches!(written, Ok(true)) {
         remove(&versions, version)?;
     }
     written

@@ -34,6 +34,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
+
 pub use self::build::misfits;
 pub use self::lease::DirectoryLease;
 
@@ -54,7 +56,8 @@ const VERSION_LIMIT: Duration = Duration::from_mins(10);
 /// One environment in a directory of its own.
 ///
 /// All file work runs on the runtime's blocking threads. A call whose future is dropped, or that ran into its deadline, may
-/// still finish there; it keeps the lease locked until it has, so nobody else writes meanwhile.
+/// still finish there; it keeps the lease locked until it has, so nobody else writes meanwhile. A large version stops being
+/// built then.
 pub struct DirectoryTarget {
     disk: Arc<Disk>,
 }
@@ -161,18 +164,33 @@ impl Target for DirectoryTarget {
         self.run(STATE_LIMIT, move |disk| disk.save(&lease, expected, &save)).await
     }
 
-    /// In one step: `go_on` is never asked.
+    /// A version of few files in one step; a large one in groups of files, then the switch.
     async fn apply(
         &self,
         lease: &DirectoryLease,
         expected: Fence,
         apply: &Apply,
         desired: &DesiredState,
-        _go_on: &(dyn Fn() -> bool + Sync),
+        go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Written, EdgeError> {
         // Values are shared, so the copies are small beside the files that are about to be written.
         let (lease, apply, desired) = (lease.clone(), apply.clone(), desired.clone());
-        self.run(VERSION_LIMIT, move |disk| disk.apply(&lease, expected, &apply, &desired)).await
+        let (border, mut borders) = mpsc::channel::<oneshot::Sender<bool>>(1);
+        let writing = self.run(VERSION_LIMIT, move |disk| {
+            // Nobody who answers is nobody who waits for this write: it stops.
+            let may_go_on = || {
+                let (answer, heard) = oneshot::channel();
+                border.blocking_send(answer).is_ok() && heard.blocking_recv().unwrap_or(false)
+            };
+            disk.apply(&lease, expected, &apply, &desired, &may_go_on)
+        });
+        tokio::pin!(writing);
+        loop {
+            tokio::select! {
+                written = &mut writing => return written,
+                Some(answer) = borders.recv() => drop(answer.send(go_on())),
+            }
+        }
     }
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {

@@ -73,7 +73,7 @@ fn a_disk_that_fills_up_during_a_build_leaves_no_trace() {
     let apply = Apply { opening: None, plan, closing };
     for room in 0..4 {
         ROOM.set(Some(room));
-        let error = disk.apply(&lease, stored.fence, &apply, &wanted).unwrap_err();
+        let error = disk.apply(&lease, stored.fence, &apply, &wanted, &|| true).unwrap_err();
         assert_eq!(error.kind, EdgeKind::Transient, "{}", error.chain());
         assert!(error.hint.is_some_and(|hint| hint.contains("free some space")));
         assert!(!path.join("current").exists());
@@ -81,6 +81,6 @@ fn a_disk_that_fills_up_during_a_build_leaves_no_trace() {
         assert_eq!(disk.load().unwrap().unwrap().fence, stored.fence);
     }
     ROOM.set(None);
-    disk.apply(&lease, stored.fence, &apply, &wanted).unwrap();
+    disk.apply(&lease, stored.fence, &apply, &wanted, &|| true).unwrap();
     assert_eq!(disk.live().unwrap().entries.len(), 4);
 }

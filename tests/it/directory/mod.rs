@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use lockstep::client::directory::DirectoryTarget;
@@ -15,7 +15,7 @@ use lockstep::config;
 use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use lockstep::domain::plan::Counts;
 use lockstep::domain::revision::{Generation, Revision};
-use lockstep::domain::rollout::{Reached, Rollout, Save};
+use lockstep::domain::rollout::{Phase, Reached, Rollout, Save};
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{Clock, EdgeKind, Target};
 
@@ -251,4 +251,36 @@ async fn the_same_generation_can_be_built_again_while_it_is_live() {
         assert_eq!(std::fs::read_link(led.place.path().join("current")).unwrap(), Path::new(build));
         assert_eq!(led.values().await["config/a"], b"1");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_version_that_is_stopped_while_it_is_built_leaves_the_one_before_and_no_trace() {
+    let led = led().await;
+    let small = desired([("config/a", "1")]);
+    led.apply(&small, 1).await;
+    let large = desired((0..1_000).map(|n| (format!("config/{n:04}"), "large")));
+    let (stored, live) = (led.stored().await, led.live().await);
+    let opening = crate::suite::difference(&live, &large, led.owner, 2);
+    let apply = crate::suite::around(&stored.record, &large, opening, true);
+    let versions = || {
+        let names = std::fs::read_dir(led.place.path().join("versions")).unwrap();
+        names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = versions();
+    // Between any two groups of files, and when all of it is there but the switch.
+    let (mut fence, mut apply) = (stored.fence, apply);
+    for at in 0..4 {
+        let asked = AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, Ordering::SeqCst) < at;
+        let written = led.target.apply(&led.lease, fence, &apply, &large, &stop).await.unwrap();
+        assert_eq!((asked.load(Ordering::SeqCst), written.complete, written.keys.len()), (at + 1, false, 0));
+        assert_eq!(versions(), before);
+        assert_eq!(led.values().await, BTreeMap::from([("config/a".to_owned(), b"1".to_vec())]));
+        let stored = led.stored().await;
+        assert_eq!((stored.record.phase, stored.fence), (Phase::Applying, written.record));
+        let rest = crate::suite::difference(&live, &large, led.owner, 2);
+        (fence, apply) = (stored.fence, crate::suite::around(&stored.record, &large, rest, false));
+    }
+    assert!(led.target.apply(&led.lease, fence, &apply, &large, &|| true).await.unwrap().complete);
+    assert_eq!(led.values().await.len(), 1_000);
 }
