@@ -1,10 +1,16 @@
 //! A token that may read only some of the keys: Consul leaves the others out of lists without a word.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use lockstep::client::consul::{ConsulTarget, Server};
-use lockstep::domain::name::KeyPath;
+use lockstep::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
 use lockstep::port::Target as _;
 
 use crate::consul_faults::token;
+use crate::consul_watch::Watching;
+use crate::fake::Fake;
 use crate::stage::key;
 use crate::support::{Agent, Options, config, controller, target};
 
@@ -60,4 +66,47 @@ async fn without_acls_nothing_is_hidden() {
     let target = controller(&agent.address(), None);
     assert!(!target.live().await.unwrap().partial);
     assert!(target.hidden(&[key("config/a")]).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn environments_whose_common_prefix_may_not_be_listed_are_asked_in_turn_and_all_are_woken() {
+    const NAMES: [&str; 3] = ["dev", "test", "prod"];
+    let agent = Agent::with(&Options { acl: true, list_policy: true, ..Options::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let own = |name: &str| {
+        format!(
+            r#"key_prefix "config/{name}/" {{ policy = "write" }} key_prefix "lockstep/calvin-config/{name}/" {{ policy = "write" }} "#
+        )
+    };
+    let (looks, port) = (Arc::new(AtomicUsize::new(0)), agent.port());
+    let counted = Arc::clone(&looks);
+    let proxy = Fake::start(move |asked| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        asked.forward(port)
+    });
+    let mut config = config(&proxy.address());
+    config.token = Some(token(&agent, &dir, "own", &NAMES.map(own).concat()));
+    let server = Server::connect(&config).unwrap();
+    let watching = NAMES.map(|name| {
+        let repository = RepositoryName::parse("calvin-config").unwrap();
+        let keys = KeyRoots::parse(&[format!("config/{name}/")]).unwrap();
+        let environment = EnvironmentName::parse(name).unwrap();
+        Watching::start(ConsulTarget::new(server.clone(), repository, environment, keys, None))
+    });
+    for watching in &watching {
+        watching.until("it starts", |live, state| live > 0 && state > 0).await;
+    }
+    for (name, watching) in NAMES.iter().zip(&watching) {
+        let before = watching.count();
+        agent.put(&format!("config/{name}/key"), b"by hand");
+        agent.put(&format!("lockstep/calvin-config/{name}/requests/0123456789abcdef"), b"x");
+        let begin = Instant::now();
+        watching.until(name, |live, state| live > before.0 && state > before.1).await;
+        assert!(begin.elapsed() < Duration::from_secs(7), "{name}: woken after {:?}", begin.elapsed());
+    }
+    // Nothing is new: each environment's state is asked for once in five seconds.
+    let before = looks.load(Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let more = looks.load(Ordering::SeqCst) - before;
+    assert!((3..=8).contains(&more), "{more} looks in six seconds without news");
 }

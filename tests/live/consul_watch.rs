@@ -12,7 +12,7 @@ use lockstep::port::{Leading, Target as _, Wake};
 use tokio::task::JoinSet;
 
 use crate::stage::{Stage, desired};
-use crate::support::{Agent, Options, PATIENCE, config, controller, roots};
+use crate::support::{Agent, MASTER, Options, PATIENCE, config, controller, roots};
 
 /// Counts wakes.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Watching {
         (self.wakes.live.load(Ordering::SeqCst), self.wakes.state.load(Ordering::SeqCst))
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(usize, usize) -> bool) -> Duration {
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(usize, usize) -> bool) -> Duration {
         let begin = Instant::now();
         loop {
             let (live, state) = self.count();
@@ -183,8 +183,8 @@ async fn a_watch_survives_a_restart_and_an_emptied_consul() {
 
 /// The index that Consul gives for the roots.
 fn index(agent: &Agent) -> u64 {
-    let answer = crate::support::exchange(agent.port(), "GET", "/v1/kv/config/?keys&consistent", b"", PATIENCE).unwrap();
-    let headers = answer.headers.to_ascii_lowercase();
+    let answer = crate::support::exchange(agent.port(), MASTER, "GET", "/v1/kv/config/?keys&consistent", b"", PATIENCE);
+    let headers = answer.unwrap().headers.to_ascii_lowercase();
     let line = headers.lines().find_map(|line| line.strip_prefix("x-consul-index:")).unwrap();
     line.trim().parse().unwrap()
 }

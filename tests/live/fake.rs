@@ -12,11 +12,18 @@ pub(crate) struct Asked {
     /// Path and query.
     pub(crate) path: String,
     pub(crate) body: Vec<u8>,
+    /// The token that it came with; without one it may do everything.
+    token: String,
 }
 
 impl Asked {
     pub(crate) fn is_transaction(&self) -> bool {
         self.path.starts_with("/v1/txn")
+    }
+
+    /// A watch, or a look for what a watch has told of.
+    pub(crate) fn is_of_a_watch(&self) -> bool {
+        self.path.contains("?keys&separator=/")
     }
 
     /// A transaction that writes; probes and reads are not.
@@ -32,7 +39,7 @@ impl Asked {
     /// Asks the real one, longer than a watch blocks.
     pub(crate) fn forward(&self, port: u16) -> Reply {
         let patience = Duration::from_secs(70);
-        let Some(answer) = crate::support::exchange(port, &self.method, &self.path, &self.body, patience) else {
+        let Some(answer) = crate::support::exchange(port, &self.token, &self.method, &self.path, &self.body, patience) else {
             return Reply::refuse(502, "");
         };
         let index = answer.headers.lines().find(|line| line.to_ascii_lowercase().starts_with("x-consul-index:"));
@@ -113,21 +120,23 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&Asked) -> Reply) -> Option<()> {
         let mut words = first.split(' ');
         let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
         let mut length = 0;
+        let mut token = crate::support::MASTER.to_owned();
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).ok()?;
             if line.trim().is_empty() {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().ok()?;
+            } else if name.eq_ignore_ascii_case("x-consul-token") {
+                value.trim().clone_into(&mut token);
             }
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
-        match answer(&Asked { method, path, body }) {
+        match answer(&Asked { method, path, body, token }) {
             Reply::Lost => return None,
             Reply::Answer { status, headers, body } => {
                 let head = format!("HTTP/1.1 {status} Status\r\nContent-Length: {}\r\n{headers}\r\n", body.len());

@@ -5,10 +5,13 @@
 
 use serde::Deserialize;
 
+use crate::domain::name::STATE_PREFIX;
 use crate::port::{EdgeError, EdgeKind};
 
 /// Characters of Consul's own text that an error repeats.
 const LONGEST_TEXT: usize = 300;
+/// What to do about a denial of which no more is known.
+const GIVE_RULES: &str = "give the token the rules that `lockstep init` prints for this environment";
 
 /// An answer with a status that means failure.
 pub(super) fn of_answer(operation: String, status: u16, body: &[u8]) -> EdgeError {
@@ -27,7 +30,7 @@ fn kind(status: u16, text: &str) -> (EdgeKind, Option<&'static str>) {
         let hint = if says("ACL not found") {
             "the token is unknown to this Consul: renew it, and check that it belongs to this datacenter"
         } else {
-            "give the token the rules that `lockstep init` prints for this environment"
+            GIVE_RULES
         };
         return (EdgeKind::Denied, Some(hint));
     }
@@ -99,7 +102,7 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
     };
     let (text, kind, about, hint) = if faults.iter().any(OpFault::is_denial) {
         let denied = named(&OpFault::is_denial);
-        let hint = "give the token the rules that `lockstep init` prints for this environment";
+        let hint = of_own_state(&denied).map_or_else(|| GIVE_RULES.to_owned(), |prefix| lacking("key_prefix", prefix));
         // Older Consuls say that something is denied, and not what.
         (format!("{text}: {}", some_of(&denied)), EdgeKind::Denied, denied, Some(hint))
     } else if faults.iter().all(OpFault::is_conflict) {
@@ -112,6 +115,26 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
         Some(hint) => error.hint(hint),
         None => error,
     }
+}
+
+/// A denial with the one rule that would allow it, where Consul has named none.
+pub(super) fn naming(error: EdgeError, resource: &str, prefix: &str) -> EdgeError {
+    if error.hint.as_deref() == Some(GIVE_RULES) { error.hint(lacking(resource, prefix)) } else { error }
+}
+
+fn lacking(resource: &str, prefix: &str) -> String {
+    format!("the token lacks {resource} {prefix:?} write; {GIVE_RULES}")
+}
+
+/// The prefix of an environment's state, or of the owner ids, if the keys are below one: for those there is one rule each.
+fn of_own_state(keys: &[String]) -> Option<&str> {
+    let key = keys.first()?;
+    let rest = key.strip_prefix(STATE_PREFIX)?;
+    // Owner ids lie one level higher than what belongs to an environment of a repository.
+    let levels = rest.split('/').count().saturating_sub(1).min(2);
+    let below: usize = rest.split_inclusive('/').take(levels).map(str::len).sum();
+    let prefix = &key[..STATE_PREFIX.len() + below];
+    keys.iter().all(|key| key.starts_with(prefix)).then_some(prefix)
 }
 
 /// The first keys of a list, and how many more there are.
@@ -209,6 +232,29 @@ mod tests {
         let all = std::array::from_fn::<_, 9, _>(|index| OpFault { index, what: "Permission denied".into() });
         let text = of_transaction("test".into(), &all, &keys).chain();
         assert!(text.ends_with(": config/k0, config/k1, config/k2 and 6 more keys"), "{text}");
+    }
+
+    #[track_caller]
+    fn check_right(keys: &[&str], expected: Option<&str>) {
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        assert_eq!(of_own_state(&keys), expected, "{keys:?}");
+    }
+
+    #[test]
+    fn a_denial_of_our_own_state_names_the_rule_that_is_missing() {
+        check_right(&["lockstep/demo/test/requests/1"], Some("lockstep/demo/test/"));
+        check_right(&["lockstep/demo/test/record", "lockstep/demo/test/history/1"], Some("lockstep/demo/test/"));
+        check_right(&["lockstep/owners/17"], Some("lockstep/owners/"));
+        check_right(&["lockstep/demo/test/record", "config/a"], None);
+        check_right(&["config/a"], None);
+        check_right(&[], None);
+        let denied = [OpFault { index: 0, what: "Permission denied".into() }];
+        let error = of_transaction("test".into(), &denied, &["lockstep/demo/test/record".into()]);
+        assert!(error.hint.unwrap().starts_with(r#"the token lacks key_prefix "lockstep/demo/test/" write; give"#));
+        let session = naming(of_answer("test".into(), 403, b"Permission denied"), "session_prefix", "");
+        assert!(session.hint.unwrap().starts_with(r#"the token lacks session_prefix "" write; give"#));
+        let unknown = naming(of_answer("test".into(), 403, b"ACL not found"), "session_prefix", "");
+        assert!(unknown.hint.unwrap().starts_with("the token is unknown"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::fault;
 use super::http::{Ask, Http};
 use crate::port::{EdgeError, EdgeKind};
 
@@ -102,7 +103,7 @@ impl Sessions {
         });
         let answer = http.beside(Ask::put(http.url("session/create", &[]), body.to_string(), doing)).await?;
         if answer.status != 200 {
-            return Err(http.refusal(doing, &answer));
+            return Err(fault::naming(http.refusal(doing, &answer), "session_prefix", ""));
         }
         let Created { id } =
             serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))?;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rustix::process::Signal;
+
 use super::killer::Killer;
 use super::service::Service;
 use super::site::{MANY, Running, Site, app, dump, many};
@@ -10,6 +12,11 @@ use crate::fake::{Fake, Reply};
 use crate::support::{Agent, Options, eventually};
 
 const KEYS: usize = 1_000;
+
+/// Writes of a commit of [`KEYS`] keys.
+const WRITES: usize = 17;
+/// Once at each of them, and three times more the other way round.
+const ROUNDS: usize = 20;
 
 #[test]
 fn a_consul_killed_anywhere_in_a_large_apply_ends_with_the_commit_byte_for_byte_and_one_line_of_history() {
@@ -25,25 +32,76 @@ fn a_consul_killed_anywhere_in_a_large_apply_ends_with_the_commit_byte_for_byte_
     site.until_steady();
     let by_hand = dump(&agent, "config/by-hand");
 
-    // A thousand keys are 17 writes: killed at about 20, 50 and 80 percent of them, and when all but the answer was there.
-    for (round, (after, carried_out)) in [(3, false), (8, true), (13, false), (16, true)].into_iter().enumerate() {
+    let mut before = (site.repo.tip(), String::new());
+    for round in 0..ROUNDS {
+        // Before the write is carried out, or when all but the answer was there.
+        let (after, carried_out) = (round * 7 % WRITES, round % 2 == 1);
+        let told = format!("round {round}: write {after}, carried out: {carried_out}");
         killer.arm(agent.pid(), after, carried_out);
         let value = format!("round {round} \u{1f980}");
-        site.repo.commit(&value, &[(MANY, &many(KEYS, &value))]);
+        let tip = site.repo.commit(&value, &[(MANY, &many(KEYS, &value))]);
         eventually("Consul is killed", || killer.has_struck());
+        // So that what the crash left can be looked at.
+        controller.signal(Signal::STOP);
         agent.kill();
+        assert_eq!(site.run(&["status", "test"]).code, 4, "{told}");
         agent.start_again();
         agent.wait();
+
+        let marker: serde_json::Value = serde_json::from_slice(&agent.get("lockstep/demo/test/revision").unwrap()).unwrap();
+        let found = (marker["state"].as_str().unwrap(), marker["revision"].as_str().unwrap());
+        let values = agent.values("config/many/");
+        let new = values.values().filter(|found| **found == value.as_bytes()).count();
+        let old = values.values().filter(|found| **found == before.1.as_bytes()).count();
+        assert_eq!(new + old, values.len(), "{told}");
+        let (was, is) = (before.0.to_string(), tip.to_string());
+        match found {
+            ("applying", revision) => assert_eq!(revision, is, "{told}"),
+            ("complete", revision) if revision == was => assert_eq!(new, 0, "{told}"),
+            ("complete", revision) => assert_eq!((revision, new), (is.as_str(), KEYS), "{told}"),
+            other => panic!("{told}: {other:?}"),
+        }
+
+        controller.signal(Signal::CONT);
         site.until_steady();
         let mut wanted: Vec<_> =
             (0..KEYS).map(|number| (format!("config/many/k{number:05}"), value.clone().into_bytes())).collect();
         wanted.sort();
-        assert_eq!(agent.values("config/many/").into_iter().collect::<Vec<_>>(), wanted);
+        assert_eq!(agent.values("config/many/").into_iter().collect::<Vec<_>>(), wanted, "{told}");
         assert_eq!(dump(&agent, "config/by-hand"), by_hand);
-        assert_eq!(site.outcomes(), vec!["proven"; round + 2]);
+        assert_eq!(site.outcomes(), vec!["proven"; round + 2], "{told}");
+        before = (tip, value);
     }
     site.check_history();
     assert!(controller.runs());
+}
+
+#[test]
+fn an_apply_in_the_foreground_whose_consul_dies_half_way_fails_and_the_next_one_ends_with_the_commit() {
+    let mut agent = Agent::with(&Options { durable: true, ..Options::default() });
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.run(&["apply", "--once"]).exits(0);
+    let killer = Arc::new(Killer::default());
+    let proxy = killer.start(agent.port());
+    site.repo.commit("Large", &[(MANY, &many(KEYS, "x"))]);
+    killer.arm(agent.pid(), WRITES / 2, false);
+    site.readdress(&proxy.address());
+    let said = site.run(&["apply", "--once", "--timeout", "3s"]);
+    assert!(killer.has_struck());
+    assert!([1, 4].contains(&said.code) && said.out.contains("failed"), "{said:?}");
+
+    agent.kill();
+    agent.start_again();
+    agent.wait();
+    let written = agent.tree("config/many/").len();
+    assert!((1..KEYS).contains(&written), "{written} keys");
+    site.readdress(&agent.address());
+    // The session of the one that failed has ten seconds to live.
+    eventually("the next one leads", || site.run(&["apply", "--once", "--timeout", "20s"]).code == 0);
+    assert_eq!(agent.tree("config/many/").len(), KEYS);
+    assert_eq!(site.outcomes(), ["proven", "proven"]);
+    site.check_history();
 }
 
 #[test]

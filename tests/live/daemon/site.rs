@@ -128,7 +128,8 @@ impl Site {
 
     /// Another address, and more members of the `consul:` section. Controllers that run already keep theirs.
     pub(super) fn reach(&mut self, address: &str, more: &str) {
-        self.consul = format!("address: \"{address}\", {more}");
+        let separator = if more.is_empty() { "" } else { ", " };
+        self.consul = format!("address: \"{address}\"{separator}{more}");
     }
 
     /// Where its files are.

@@ -7,7 +7,7 @@ use super::site::{APP, MANY, Site, app, dump, many};
 use crate::support::{Agent, MASTER, Options, eventually, set_mode};
 
 /// What a controller needs, and no more.
-const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
+pub(super) const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
     session_prefix "" { policy = "write" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
 
 /// Makes a token with the rights of [`RULES`]: its accessor and its secret.
@@ -15,7 +15,8 @@ fn issue(agent: &Agent) -> (String, String) {
     issue_with(agent, "lockstep", RULES)
 }
 
-fn issue_with(agent: &Agent, policy: &str, rules: &str) -> (String, String) {
+/// The same with rules of its own: one policy of this name has them.
+pub(super) fn issue_with(agent: &Agent, policy: &str, rules: &str) -> (String, String) {
     let body = serde_json::json!({ "Name": policy, "Rules": rules }).to_string();
     // The second time it is there already.
     agent.curl("PUT", "/v1/acl/policy", body.as_bytes());
