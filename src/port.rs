@@ -246,6 +246,9 @@ pub trait Target: Send + Sync {
     /// read them, each with the right that is missing. Asked only when the look was partial.
     fn hidden(&self, keys: &[KeyPath]) -> impl Future<Output = Result<BTreeMap<KeyPath, String>, EdgeError>> + Send;
 
+    /// Whether the credential may write all of these keys, which it was denied; false where the target can't tell.
+    fn permits(&self, keys: &[KeyPath]) -> impl Future<Output = Result<bool, EdgeError>> + Send;
+
     /// The values of some keys, for showing a plan; absent keys are left out.
     fn values(&self, keys: &[KeyPath]) -> impl Future<Output = Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError>> + Send;
 

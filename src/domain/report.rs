@@ -95,7 +95,8 @@ pub fn advice(rollout: &Rollout) -> Vec<String> {
         }
         (Phase::HeldUnproven, Some(Unproven::Released)) => "it is proven as soon as the checks pass for long enough".to_owned(),
         (Phase::HeldRefused, _) if rollout.refused.is_some() => format!(
-            "give the token the rights it lacks, then run `lockstep release {name}`; another token or a newer commit is tried by itself"
+            "give the token the rights it lacks: where the target can tell, that is noticed within a minute, else run `lockstep release \
+             {name}`; another token or a newer commit is tried by itself"
         ),
         (Phase::HeldRefused, _) if rollout.note.is_none() => {
             "it goes on when nothing stands in the way any more, or with a newer commit".to_owned()
@@ -331,16 +332,16 @@ mod tests {
         check(
             "batch 1, deny b, commit good b=2, settle",
             expect![[r#"
-            stopped half-way to a000001: permission denied
-            - give the token the rights it lacks, then run `lockstep release test`; another token or a newer commit is tried by itself
-            - nothing was proven here yet, so there is nothing to go back to"#]],
+                stopped half-way to a000001: permission denied
+                - give the token the rights it lacks: where the target can tell, that is noticed within a minute, else run `lockstep release test`; another token or a newer commit is tried by itself
+                - nothing was proven here yet, so there is nothing to go back to"#]],
         );
         check(
             "commit good, settle, batch 1, deny b, commit a=2 b=2, settle",
             expect![[r#"
-            staying on a000001, the head is refused: permission denied
-            - give the token the rights it lacks, then run `lockstep release test`; another token or a newer commit is tried by itself
-            - a000002 is refused: permission denied"#]],
+                staying on a000001, the head is refused: permission denied
+                - give the token the rights it lacks: where the target can tell, that is noticed within a minute, else run `lockstep release test`; another token or a newer commit is tried by itself
+                - a000002 is refused: permission denied"#]],
         );
     }
 

@@ -20,6 +20,17 @@ pub(super) struct Told {
     pub(super) drifted: BTreeSet<KeyPath>,
 }
 
+/// What is known of the rights to write what was denied.
+#[derive(Debug, Default)]
+pub(super) struct Denial {
+    /// The target says that it may be written by now.
+    pub(super) over: bool,
+    /// It said so before, and the write was denied all the same: it is not believed until it has said no in between.
+    pub(super) misled: bool,
+    /// When it is asked again although there is no news: rights change without a sign.
+    pub(super) ask_again: Option<Timestamp>,
+}
+
 /// Caches, samples and the last failure of one environment.
 #[derive(Debug)]
 pub struct Memory {
@@ -30,6 +41,7 @@ pub struct Memory {
     pub(super) asked: BTreeSet<KeyPath>,
     /// When a look that hides keys is made again: rights change without a sign.
     pub(super) look_again: Option<Timestamp>,
+    pub(super) denial: Denial,
     pub(super) requests: Option<Vec<Request>>,
     /// What is named in the mirror: commits, and last good among them.
     pub(super) kept: Option<(Vec<Revision>, Option<Revision>)>,
@@ -64,6 +76,7 @@ impl Memory {
             live: None,
             asked: BTreeSet::new(),
             look_again: None,
+            denial: Denial::default(),
             requests: None,
             kept: None,
             health: HealthLog::default(),
@@ -98,6 +111,7 @@ impl Memory {
         self.live_changed();
         self.health_of = None;
         self.trouble = None;
+        self.denial = Denial::default();
         self.failures = 0;
     }
 

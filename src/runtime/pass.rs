@@ -10,8 +10,8 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{
-    Answer, Apply, Books, HistoryLine, Kept, Observation, Request, Retention, Rollout, Save, Step, Stored, Trouble,
-    TroubleKind, Waiting,
+    Answer, Apply, Books, HistoryLine, Kept, Observation, RefusedAttempt, Request, Retention, Rollout, Save, Step, Stored,
+    Trouble, TroubleKind, Waiting,
 };
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, EdgeKind, Source, Target, Written};
@@ -113,7 +113,8 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     if memory.look_again.is_some_and(|due| due <= now) {
         memory.live = None;
     }
-    if memory.live.is_none() {
+    let news = memory.live.is_none();
+    if news {
         memory.asked.clear();
         memory.live = Some(world.target.live().await?);
     }
@@ -124,6 +125,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     }
     let character = world.target.character();
     let now = world.clock.now();
+    let permitted = permitted(world, memory, stored.record.refused.as_ref(), news, now).await?;
     if let Some(desired) = stored.record.goal.as_ref().and_then(|goal| books.of(goal)) {
         stored.record.align(&mut memory.health, &mut memory.health_of, desired, character.settle, world.led_since, now);
     }
@@ -133,6 +135,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         led_since: world.led_since,
         settle: character.settle,
         rights: character.rights,
+        permitted,
         head,
         books: &books,
         live: memory.live.as_ref().unwrap_or(&empty),
@@ -147,12 +150,38 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     match step {
         Step::Wait(mut waiting) => {
             forget(world, memory, lease, &stored).await;
-            waiting.until = [waiting.until, memory.look_again].into_iter().flatten().min();
+            waiting.until = [waiting.until, memory.look_again, memory.denial.ask_again].into_iter().flatten().min();
             Ok(Passed::Waiting { waiting, fetch: missing })
         }
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
         Step::Apply(apply) => Ok(write(world, memory, lease, stored, &apply, &books).await),
     }
+}
+
+/// Whether the credential may write by now what it was denied: asked with every look at the keys, and every minute.
+async fn permitted<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    refused: Option<&RefusedAttempt>,
+    news: bool,
+    now: Timestamp,
+) -> Result<bool, EdgeError> {
+    let Some(refused) = refused.filter(|refused| !refused.keys.is_empty()) else {
+        memory.denial.ask_again = None;
+        return Ok(false);
+    };
+    let denial = &mut memory.denial;
+    if news || denial.ask_again.is_none_or(|due| due <= now) {
+        let keys: Vec<KeyPath> = refused.keys.iter().cloned().collect();
+        denial.over = world.target.permits(&keys).await?;
+        denial.misled &= denial.over;
+        denial.ask_again = Some(now + DENIAL_HOLDS);
+    }
+    let permitted = denial.over && !denial.misled;
+    if permitted {
+        memory.trouble.take_if(|trouble| trouble.kind == TroubleKind::Denied);
+    }
+    Ok(permitted)
 }
 
 /// Forgets what may go of the past, once after each move that ended something and not before there is nothing else to do
@@ -288,6 +317,7 @@ pub(super) fn failed<S, T, C: Clock>(
         TroubleKind::Conflict | TroubleKind::Transient => now + memory.next_back_off(),
     };
     let keys = error.about.iter().filter_map(|key| KeyPath::parse(key).ok()).collect();
+    memory.denial.misled |= (kind, intent) == (TroubleKind::Denied, Intent::Advance) && memory.denial.over;
     memory.trouble = Some(Trouble { kind, text: with_its_keys(&error), keys, intent, revision, since, retry });
     if first { Passed::Stale } else { Passed::Troubled(error) }
 }

@@ -87,6 +87,7 @@ pub async fn preview<S: Source, T: Target>(
         led_since: now,
         settle: character.settle,
         rights: character.rights,
+        permitted: false,
         head: HeadView::At(at),
         books: &books,
         live: &live,

@@ -72,6 +72,10 @@ impl Target for AnyTarget {
         either!(self, target => target.hidden(keys).await)
     }
 
+    async fn permits(&self, keys: &[KeyPath]) -> Result<bool, EdgeError> {
+        either!(self, target => target.permits(keys).await)
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         either!(self, target => target.values(keys).await)
     }

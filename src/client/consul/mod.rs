@@ -139,6 +139,10 @@ impl Target for ConsulTarget {
         self.hidden_among(keys).await
     }
 
+    async fn permits(&self, keys: &[KeyPath]) -> Result<bool, EdgeError> {
+        self.may_write(keys).await
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         self.server.http.read_values(&self.server.limits, keys).await
     }

@@ -40,6 +40,11 @@ impl<'a> Resource<'a> {
         Self { kind: "key", access: "read", segment: key.as_str() }
     }
 
+    /// To write or delete one key.
+    fn write(key: &'a KeyPath) -> Self {
+        Self { kind: "key", access: "write", segment: key.as_str() }
+    }
+
     /// To write, and with it to read, every key below a prefix. There is no such question about reading alone.
     pub(super) fn everything_below(prefix: &'a str) -> Self {
         Self { kind: "key", access: "write-prefix", segment: prefix }
@@ -104,6 +109,12 @@ impl ConsulTarget {
         let Some(allowed) = self.server.http.allowed(&asked).await? else { return Ok(BTreeMap::new()) };
         let hidden = keys.iter().zip(allowed).filter(|(_, allowed)| !allowed);
         Ok(hidden.map(|(key, _)| (key.clone(), self.missing_right(key))).collect())
+    }
+
+    /// Whether the token may write all of these keys; false when this Consul does not answer such questions.
+    pub(super) async fn may_write(&self, keys: &[KeyPath]) -> Result<bool, EdgeError> {
+        let asked: Vec<Resource<'_>> = keys.iter().map(Resource::write).collect();
+        Ok(self.server.http.allowed(&asked).await?.is_some_and(|allowed| !allowed.contains(&false)))
     }
 
     fn missing_right(&self, key: &KeyPath) -> String {

@@ -131,6 +131,11 @@ impl Target for DirectoryTarget {
         Ok(BTreeMap::new())
     }
 
+    async fn permits(&self, _keys: &[KeyPath]) -> Result<bool, EdgeError> {
+        // Other rights show as such: see [`Disk::rights`].
+        Ok(false)
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         let keys = keys.to_vec();
         self.run(VERSION_LIMIT, move |disk| disk.values(&keys)).await

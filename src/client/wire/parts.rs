@@ -74,6 +74,8 @@ pub(super) struct RefusedWire {
     digest: Text<RevisionDigest>,
     rights: u64,
     text: String,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    keys: BTreeSet<Text<KeyPath>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -242,6 +244,8 @@ both_ways! {
         digest: as_text, of_text;
         rights: Clone::clone, kept;
         text: as_explanation, kept;
+        keys: |keys: &BTreeSet<KeyPath>| some_keys(keys).cloned().map(Text).collect(),
+            |keys: BTreeSet<Text<KeyPath>>| keys.into_iter().map(of_text).collect();
     }
     HeadNote <=> NoteWire {
         revision: as_maybe, of_maybe;

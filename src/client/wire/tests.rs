@@ -106,8 +106,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn refused()(digest in digest(), rights in any::<u64>(), text in text()) -> RefusedAttempt {
-        RefusedAttempt { digest, rights, text }
+    fn refused()(digest in digest(), rights in any::<u64>(), text in text(), keys in btree_set(key(), 0..3)) -> RefusedAttempt {
+        RefusedAttempt { digest, rights, text, keys }
     }
 }
 
@@ -293,7 +293,7 @@ fn overgrown() -> Rollout {
             at,
         }),
         suspension: Some(Suspension { until: None, by: long.clone(), reason: long.clone(), at }),
-        refused: Some(RefusedAttempt { digest, rights: u64::MAX, text: long.clone() }),
+        refused: Some(RefusedAttempt { digest, rights: u64::MAX, text: long.clone(), keys: keys.clone().collect() }),
         overridden: Some(long),
         repairs: RepairLog {
             recent: keys.clone().map(|key| (key, vec![at; 3])).collect(),

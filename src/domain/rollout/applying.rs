@@ -7,7 +7,7 @@ use super::line::{Attempt, Outcome};
 use super::moves::trusted;
 use super::observation::{Observation, Trouble, TroubleKind};
 use super::phase::Phase;
-use super::reached::{Reached, RefusedAttempt};
+use super::reached::Reached;
 use super::record::Rollout;
 use super::{Apply, Save, Step};
 use crate::domain::desired::DesiredState;
@@ -33,11 +33,11 @@ impl Rollout {
             return self.without_its_goal(goal, seen);
         };
         let mut leave = BTreeSet::new();
-        if let Some(Trouble { text, keys, .. }) = seen.denied(intent, goal.revision) {
+        if let Some(denied) = seen.denied(intent, goal.revision) {
             match intent {
-                Intent::RollBack if !keys.is_empty() => leave.extend(keys.iter().cloned()),
-                Intent::RollBack => return self.hold_back(text),
-                Intent::Advance | Intent::Repair | Intent::Restored => return self.turn_back(goal, text, seen),
+                Intent::RollBack if !denied.keys.is_empty() => leave.extend(denied.keys.iter().cloned()),
+                Intent::RollBack => return self.hold_back(&denied.text),
+                Intent::Advance | Intent::Repair | Intent::Restored => return self.turn_back(goal, denied, seen),
             }
         }
         if let Some(wait) = seen.backing_off() {
@@ -111,9 +111,9 @@ impl Rollout {
     }
 
     /// Denied part-way: back to last good, and no further try as long as nothing changes (rule H6).
-    fn turn_back(&self, goal: &Reached, text: &str, seen: &Observation<'_>) -> Step {
-        let refused = RefusedAttempt { digest: goal.digest, rights: seen.rights, text: text.to_owned() };
-        let before = Self { refused: Some(refused), ..self.clone() };
+    fn turn_back(&self, goal: &Reached, denied: &Trouble, seen: &Observation<'_>) -> Step {
+        let text = &denied.text;
+        let before = Self { refused: Some(denied.refusal(goal.digest, seen.rights)), ..self.clone() };
         // With nothing to go back to this attempt is the one to go on with, once the rights or the revision are others.
         before.roll_back(Outcome::Refused, text, seen).unwrap_or_else(|| before.hold_back(text))
     }

@@ -2,9 +2,9 @@
 
 use super::Step;
 use super::note::{HeadNote, HeadVerdict};
-use super::observation::{HeadView, Observation, Trouble, TroubleKind};
+use super::observation::{HeadView, Observation, TroubleKind};
 use super::phase::Phase;
-use super::reached::{Reached, RefusedAttempt};
+use super::reached::Reached;
 use super::record::Rollout;
 use crate::domain::commit::Commit;
 use crate::domain::desired::DesiredState;
@@ -108,8 +108,7 @@ impl Rollout {
                 return note(Some(tip), HeadVerdict::Rejected, text);
             }
         };
-        if let Some(refused) = self.refused.as_ref().filter(|refused| refused.digest == digest && refused.rights == seen.rights)
-        {
+        if let Some(refused) = self.refused.as_ref().filter(|refused| refused.digest == digest && refused.stands(seen)) {
             return note(Some(tip), HeadVerdict::Refused, refused.text.clone());
         }
         Judgement::Candidate(Candidate { tip, desired, retried })
@@ -185,8 +184,8 @@ impl Rollout {
     /// What the last failure says against advancing now, although the guard has nothing against it.
     pub(super) fn hindrance(&self, desired: &DesiredState, tip: Revision, seen: &Observation<'_>) -> Option<Hindrance> {
         let trouble = seen.trouble?;
-        if let Some(Trouble { text, .. }) = seen.denied(Intent::Advance, tip) {
-            let refused = RefusedAttempt { digest: desired.revision_digest(), rights: seen.rights, text: text.clone() };
+        if let Some(denied) = seen.denied(Intent::Advance, tip) {
+            let refused = denied.refusal(desired.revision_digest(), seen.rights);
             return Some(Hindrance::Refused(Box::new(Self { refused: Some(refused), ..self.clone() })));
         }
         let wait = seen.backing_off()?;

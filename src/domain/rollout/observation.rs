@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reached::Reached;
+use super::reached::{Reached, RefusedAttempt};
 use super::record::Rollout;
 use super::request::{Request, Verb};
 use crate::domain::commit::Commit;
@@ -13,7 +13,7 @@ use crate::domain::health::HealthLog;
 use crate::domain::live::LiveState;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
-use crate::domain::revision::{Generation, Revision};
+use crate::domain::revision::{Generation, Revision, RevisionDigest};
 use crate::domain::time::Timestamp;
 
 /// The branch, as far as it may be believed (rule S1).
@@ -121,6 +121,8 @@ pub struct Observation<'a> {
     pub settle: Duration,
     /// Which credential the target is used with.
     pub rights: u64,
+    /// The target says that this credential may write by now what it was denied ([`RefusedAttempt::keys`]).
+    pub permitted: bool,
     /// The branch.
     pub head: HeadView,
     /// The repository.
@@ -154,6 +156,20 @@ impl<'a> Observation<'a> {
                 && trouble.intent == intent
                 && trouble.revision == revision
         })
+    }
+}
+
+impl Trouble {
+    /// What is remembered of a denial.
+    pub(super) fn refusal(&self, digest: RevisionDigest, rights: u64) -> RefusedAttempt {
+        RefusedAttempt { digest, rights, text: self.text.clone(), keys: self.keys.iter().cloned().collect() }
+    }
+}
+
+impl RefusedAttempt {
+    /// Whether nothing has changed that would make another try worth it (rule H6).
+    pub(super) fn stands(&self, seen: &Observation<'_>) -> bool {
+        self.rights == seen.rights && !seen.permitted
     }
 }
 

@@ -1,5 +1,8 @@
 //! Revisions that an environment was taken to, and what became of them: proven, rejected, refused.
 
+use std::collections::BTreeSet;
+
+use crate::domain::name::KeyPath;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest};
 use crate::domain::time::Timestamp;
 
@@ -30,6 +33,8 @@ pub struct RefusedAttempt {
     pub rights: u64,
     /// Why, for people.
     pub text: String,
+    /// The keys that may not be written, as far as the target said which: it is asked about them again.
+    pub keys: BTreeSet<KeyPath>,
 }
 
 /// A revision digest that was applied and stayed healthy here.

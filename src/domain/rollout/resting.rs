@@ -85,7 +85,7 @@ impl Rollout {
         }
         let intent = attempt.line.intent;
         // Nor while the head was denied to the same rights: to try the two in turn would be to ask without a pause (rule H6).
-        if intent == Intent::Advance && self.refused.as_ref().is_some_and(|refused| refused.rights == seen.rights) {
+        if intent == Intent::Advance && self.refused.as_ref().is_some_and(|refused| refused.stands(seen)) {
             return None;
         }
         // Whatever was denied: to try this and the head in turn would be to ask without a pause.

@@ -1,8 +1,11 @@
-//! A token that loses sight of some keys: nothing is decided about what it does not see.
+//! A token whose rights change: nothing is decided about keys that it does not see, and what was denied is tried again when
+//! it may be written.
 
+use super::idle::Looks;
 use super::service::Service;
-use super::site::{APP, Site, app, dump};
-use crate::support::{Agent, Options};
+use super::site::{APP, MANY, Site, app, dump, many};
+use crate::fake::{Fake, Reply};
+use crate::support::{Agent, Options, eventually};
 
 const SECRET: &str = "base/kv/config/secret.yaml";
 const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
@@ -85,4 +88,81 @@ fn refused(site: &Site, revision: &str) {
     let text = status["head"]["text"].as_str().unwrap();
     let says = ["config/secret/", "the token can't read", r#"key_prefix "config/" write"#];
     assert!(says.iter().all(|part| text.contains(part)), "{text}");
+}
+
+#[test]
+fn a_commit_that_was_denied_for_one_key_goes_live_by_itself_when_the_policy_of_the_same_token_is_widened() {
+    const KEYS: usize = 300;
+    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let policy = Policy::new(&agent);
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    site.use_token(&policy.token());
+    // The key is in the third transaction of five: two are written before Consul says no.
+    let denied = "config/many/k00150";
+    policy.set(&format!(r#"{RULES} key "{denied}" {{ policy = "read" }}"#));
+    site.init();
+    // What comes within the patience of this test was noticed, not polled.
+    site.poll = "1h";
+    let mut controller = site.start("one");
+    site.until_steady();
+
+    let large = site.repo.commit("Large", &[(MANY, &many(KEYS, "x"))]).to_string();
+    let status = site.until("refused and back", |status| {
+        status["head"]["revision"] == large.as_str() && status["head"]["verdict"] == "refused" && status["proven"] == true
+    });
+    let text = status["head"]["text"].as_str().unwrap();
+    assert!(text.contains("Permission denied") && text.contains(denied), "{text}");
+    // News of the keys are worth a look, and no look is worth a try while the right is missing.
+    let outcomes = site.outcomes();
+    for value in ["1", "2", "3"] {
+        agent.put("config/by-hand", value.as_bytes());
+        site.run(&["status", "test"]).exits(0);
+    }
+    assert_eq!(site.outcomes(), outcomes);
+
+    policy.set(RULES);
+    agent.put("config/by-hand", b"4");
+    site.until_steady();
+    assert_eq!(agent.tree("config/many/").len(), KEYS);
+    assert_eq!(site.outcomes(), ["proven", "refused", "proven", "proven"]);
+    site.check_history();
+    assert!(controller.runs());
+}
+
+#[test]
+fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_believed_once() {
+    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let policy = Policy::new(&agent);
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    site.use_token(&policy.token());
+    policy.set(&format!(r#"{RULES} key "config/many/k00150" {{ policy = "read" }}"#));
+    site.init();
+    let port = agent.port();
+    let proxy = Fake::start(move |asked| match asked.forward(port) {
+        Reply::Answer { status: 200, headers, body } if asked.path.starts_with("/v1/internal/acl/authorize") => {
+            let body = String::from_utf8(body).unwrap().replace(r#""Allow":false"#, r#""Allow":true"#).into_bytes();
+            Reply::Answer { status: 200, headers, body }
+        }
+        other => other,
+    });
+    site.readdress(&proxy.address());
+    let mut controller = site.start("one");
+    site.readdress(&agent.address());
+    site.until_steady();
+    site.repo.commit("Large", &[(MANY, &many(300, "x"))]);
+    let refused = |outcomes: &[String]| outcomes.iter().filter(|outcome| *outcome == "refused").count();
+    eventually("it is believed once, and the environment is back", || {
+        let outcomes = site.outcomes();
+        refused(&outcomes) == 2 && outcomes.last().is_some_and(|last| last == "proven")
+    });
+    let twice = site.outcomes();
+    for value in ["1", "2", "3"] {
+        agent.put("config/by-hand", value.as_bytes());
+        site.run(&["plan", "test"]);
+    }
+    Looks::at(&site.repo).again(20);
+    assert_eq!(site.outcomes(), twice);
+    assert!(controller.runs());
 }

@@ -142,6 +142,12 @@ impl Target for Edge {
         Ok(BTreeMap::new())
     }
 
+    async fn permits(&self, keys: &[KeyPath]) -> Result<bool, EdgeError> {
+        self.border().await;
+        let denied = self.world().denied.clone();
+        Ok(keys.iter().all(|key| denied.as_deref() != Some(key.as_str())))
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         self.border().await;
         let world = self.world();

@@ -15,7 +15,7 @@ use crate::domain::rollout::{HistoryLine, Rollout, Verb};
 /// Steps: `commit WORDS` (the words of [`Sketch::edit`], `good`, `bad`, `unknown` and `flapping` for the key `health`, `readme`,
 /// `invalid`, `retired`, `blank`, and `+Trailer=value`), `revert`, `fork rN WORDS`, `rewind rN`, `believe`, `branch gone`,
 /// `lose rN`, `find rN`, `narrow rN`, `widen rN`; `settle`, `wait N`, `tick` (a second without a pass), `pass`, `show`; `by hand WORDS`, `copy A B`, `theirs K`, `foreign K`; `deny K`,
-/// `allow`, `contend K`, `peace`, `unreachable`, `reachable`, `new rights`, `batch N`, `whole`; `CHECK sick|blind|well`;
+/// `allow`, `contend K`, `peace`, `unreachable`, `reachable`, `new rights`, `permitted`, `batch N`, `whole`; `CHECK sick|blind|well`;
 /// `take over`, `snapshot`, `restore`; `ask VERB …`.
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
@@ -110,6 +110,11 @@ impl World {
             ["unreachable"] => self.unreachable = true,
             ["reachable"] => self.unreachable = false,
             ["new", "rights"] => self.rights += 1,
+            ["permitted"] => {
+                self.denied.clear();
+                self.permitted = true;
+                self.forget_denial();
+            }
             ["batch", size] => self.batch = size.parse().unwrap(),
             ["whole"] => self.batch = usize::MAX,
             [check, "sick"] => self.find(check, Finding::Fail { because: "got 500".to_owned() }),

@@ -71,6 +71,8 @@ pub(super) struct World {
     /// Keys that somebody writes at the moment of each of our writes.
     pub(super) contended: BTreeSet<KeyPath>,
     pub(super) rights: u64,
+    /// The target says that what was denied may be written.
+    pub(super) permitted: bool,
     /// How many changes one transaction takes.
     pub(super) batch: usize,
     trouble: Option<Trouble>,
@@ -130,6 +132,7 @@ impl World {
             unreachable: false,
             contended: BTreeSet::new(),
             rights: 1,
+            permitted: false,
             batch: usize::MAX,
             trouble: None,
             remembered: Generation::default(),
@@ -286,6 +289,7 @@ impl World {
             led_since: self.led_since,
             settle: Duration::ZERO,
             rights: self.rights,
+            permitted: self.permitted && self.record.refused.is_some(),
             head: self.head(),
             books,
             live: &self.live,
@@ -420,6 +424,11 @@ impl World {
         let digest = ValueDigest::of(value.as_bytes());
         self.live.entries.insert(key.clone(), LiveEntry { digest, flags, fence: Fence(self.index) });
         self.values.insert(key, value.to_owned());
+    }
+
+    /// As the loop does when the target says that what was denied may be written.
+    pub(super) fn forget_denial(&mut self) {
+        self.trouble.take_if(|trouble| trouble.kind == TroubleKind::Denied);
     }
 
     /// A write that failed, remembered as the loop does it; the first conflict is ordinary news.

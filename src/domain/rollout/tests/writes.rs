@@ -201,6 +201,33 @@ fn what_is_denied_part_way_goes_back_and_is_tried_again_only_when_rights_or_the_
 }
 
 #[test]
+fn what_was_denied_is_tried_again_as_soon_as_the_target_says_that_it_may_be_written() {
+    let proven = expect![[r#"
+        steady r2
+        live: a=2 b=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: refused: permission denied
+        3. rollback r1 by lockstep: proven: healthy
+        4. advance r2 by Ada: proven: healthy"#]];
+    check("commit good, settle, batch 1, deny b, commit a=2 b=2, settle, permitted, settle", proven);
+    check(
+        "commit good, settle, deny a, commit a=2, settle, permitted, settle",
+        expect![[r#"
+        steady r2
+        live: a=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "batch 1, deny b, commit good b=2, settle, permitted, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 b=2 health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
 fn what_is_denied_before_the_first_write_changes_nothing() {
     check(
         "commit good, settle, deny a, commit a=2, settle",
