@@ -90,7 +90,7 @@ fn goes_and_comes_back(site: &mut Site, agent: &Agent, version: &str) -> Duratio
         assert_eq!(now["config/app/version"], now["config/app/twin"], "half a commit");
         match live {
             None if now != before => live = Some(Instant::now()),
-            Some(since) if now == before => return Instant::now() - since,
+            Some(since) if now == before => return since.elapsed(),
             _ => {}
         }
         assert!(begin.elapsed() < PATIENCE, "it stays:\n{}", site.logs());

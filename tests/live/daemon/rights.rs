@@ -145,7 +145,7 @@ fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_believe
             let body = String::from_utf8(body).unwrap().replace(r#""Allow":false"#, r#""Allow":true"#).into_bytes();
             Reply::Answer { status: 200, headers, body }
         }
-        other => other,
+        other @ (Reply::Answer { .. } | Reply::Lost) => other,
     });
     site.readdress(&proxy.address());
     let mut controller = site.start("one");

@@ -39,6 +39,7 @@ pub(super) struct Snapshot {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that a script switches by itself")]
 pub(super) struct World {
     now: Timestamp,
     led_since: Timestamp,
