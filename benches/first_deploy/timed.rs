@@ -109,6 +109,10 @@ impl<T: Target> Target for Timed<'_, T> {
         self.watch.during(REST, self.edge.hidden(keys)).await
     }
 
+    async fn permits(&self, keys: &[KeyPath]) -> Result<bool, EdgeError> {
+        self.watch.during(REST, self.edge.permits(keys)).await
+    }
+
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
         self.watch.during(REST, self.edge.values(keys)).await
     }

@@ -5,7 +5,7 @@ use super::idle::Looks;
 use super::service::Service;
 use super::site::{APP, MANY, Site, app, dump, many};
 use crate::fake::{Fake, Reply};
-use crate::support::{Agent, Options, eventually};
+use crate::support::{Agent, Options};
 
 const SECRET: &str = "base/kv/config/secret.yaml";
 const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
@@ -142,7 +142,7 @@ fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_believe
     let port = agent.port();
     let proxy = Fake::start(move |asked| match asked.forward(port) {
         Reply::Answer { status: 200, headers, body } if asked.path.starts_with("/v1/internal/acl/authorize") => {
-            let body = String::from_utf8(body).unwrap().replace(r#""Allow":false"#, r#""Allow":true"#).into_bytes();
+            let body = String::from_utf8(body).unwrap().replace(r#""Allow": false"#, r#""Allow": true"#).into_bytes();
             Reply::Answer { status: 200, headers, body }
         }
         other @ (Reply::Answer { .. } | Reply::Lost) => other,
@@ -153,7 +153,7 @@ fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_believe
     site.until_steady();
     site.repo.commit("Large", &[(MANY, &many(300, "x"))]);
     let refused = |outcomes: &[String]| outcomes.iter().filter(|outcome| *outcome == "refused").count();
-    eventually("it is believed once, and the environment is back", || {
+    site.until("it is believed once, and the environment is back", |_| {
         let outcomes = site.outcomes();
         refused(&outcomes) == 2 && outcomes.last().is_some_and(|last| last == "proven")
     });
