@@ -18,7 +18,8 @@ pub struct Circumstances<'a> {
     pub complete: Option<&'a DesiredState>,
     /// What last good says.
     pub last_good: Option<&'a DesiredState>,
-    /// There is a last good (or a complete, before anything is proven), and what it says can't be read: every delete counts.
+    /// There is a last good (or a complete, before anything is proven), and what it says can't be read: every delete
+    /// counts, and a revision without checks is taken for one that drops them.
     pub base_is_lost: bool,
     /// Whether this digest was proven here before: a revert always passes (rule G2).
     pub proven: bool,
@@ -130,10 +131,16 @@ fn stricter(around: &Circumstances<'_>) -> DeleteLimits {
 
 /// A commit that deletes its own checks would prove itself (rule H1).
 fn checks(around: &Circumstances<'_>) -> Result<(), Refusal> {
-    let had = around.last_good.map_or(0, |state| state.checks().len());
-    if had > 0 && around.desired.checks().is_empty() && !around.commits.iter().any(Commit::allows_no_checks) {
+    let had = match around.last_good.map(|state| state.checks().len()) {
+        Some(0) => return Ok(()),
+        Some(checks) => format!("last good has {checks}"),
+        // Nobody can say that it had none.
+        None if around.base_is_lost => "what last good has can't be read".to_owned(),
+        None => return Ok(()),
+    };
+    if around.desired.checks().is_empty() && !around.commits.iter().any(Commit::allows_no_checks) {
         return Err(Refusal(format!(
-            "it has no health checks and last good has {had}; if that is meant, give a commit of this change the trailer \
+            "it has no health checks and {had}; if that is meant, give a commit of this change the trailer \
              `Lockstep-Allow-No-Checks: true`"
         )));
     }

@@ -191,7 +191,7 @@ fn every_delete_counts_while_nobody_knows_what_last_good_has() {
         &change("k*40 d*60", "k*40").last_good_in_no_mirror(),
         expect!["it would delete 60 of 100 keys; deletes.at_most is 50 and 0 more are allowed"],
     );
-    check(&change("k*100 d*10", "k*100").last_good_in_no_mirror(), expect!["passes"]);
+    check(&change("k*100 d*10 ?build", "k*100 ?build").last_good_in_no_mirror(), expect!["passes"]);
 }
 
 #[test]
@@ -255,6 +255,13 @@ fn a_revision_without_checks_where_last_good_had_some_is_refused() {
         ],
     );
     check(&change("a=1 ?build ?other", "a=2 ?other"), expect!["passes"]);
+    check(
+        &change("a=1", "a=2").last_good_in_no_mirror(),
+        expect![
+            "it has no health checks and what last good has can't be read; if that is meant, give a commit of this change the trailer `Lockstep-Allow-No-Checks: true`"
+        ],
+    );
+    check(&change("a=1", "a=2").last_good_in_no_mirror().trailer("Lockstep-Allow-No-Checks", "true"), expect!["passes"]);
     check(&change("a=1 ?build", "a=2").trailer("Lockstep-Allow-No-Checks", "true"), expect!["passes"]);
     check(&change("a=1", "a=2"), expect!["passes"]);
     check(&change("a=1 ?build", "a=2").last_good(None), expect!["passes"]);
