@@ -17,7 +17,7 @@ use crate::domain::name::EnvironmentName;
 use crate::domain::rollout::{Phase, Rollout, Verb};
 use crate::port::{Leading, Source as _, Target as _, Tip};
 use crate::runtime::observe::no_record;
-use crate::runtime::once::News;
+use crate::runtime::once::Progress;
 use crate::runtime::together::together;
 
 /// From one look at somebody else's progress to the next.
@@ -95,11 +95,11 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
         submit(edges, &target, Verb::OverwriteDrift, "apply --overwrite-drift", &args.by).await?;
     }
     let progress = output.progress();
-    let mut tell = |news: News<'_>| {
+    let mut tell = |news: Progress<'_>| {
         let text = match news {
-            News::Moved(record) => record.phase.word().to_owned(),
-            News::Waiting(why) => clean(why),
-            News::Trouble(error) => clean(&error.chain()),
+            Progress::Moved(record) => record.phase.word().to_owned(),
+            Progress::Waiting(why) => clean(why),
+            Progress::Trouble(error) => clean(&error.chain()),
         };
         progress.set_message(format!("{environment}: {text}"));
     };
@@ -129,7 +129,7 @@ async fn lead(
     environment: &EnvironmentName,
     target: &AnyTarget,
     lease: &<AnyTarget as crate::port::Target>::Lease,
-    tell: &mut (dyn FnMut(News<'_>) + Send),
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
 ) -> Result<Rollout, Failure> {
     let foreground = Foreground::new(edges, environment, target)?;
     let record = foreground.once().until_rest(&mut foreground.memory(), lease, tell).await?;

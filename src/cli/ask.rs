@@ -18,7 +18,7 @@ use crate::domain::rollout::{Answer, Request, RequestId, Rollout, Verb};
 use crate::port::{EdgeError, Leading, Target as _};
 use crate::runtime::memory::Memory;
 use crate::runtime::observe::no_record;
-use crate::runtime::once::{News, Once};
+use crate::runtime::once::{Once, Progress};
 use crate::runtime::reading::Fit;
 
 /// From one look for an answer to the next.
@@ -198,10 +198,10 @@ impl<'a> Foreground<'a> {
             return Ok((answer, None));
         }
         let progress = output.progress();
-        let mut tell = |news: News<'_>| match news {
-            News::Moved(record) => progress.set_message(record.phase.word()),
-            News::Waiting(why) => progress.set_message(clean(why)),
-            News::Trouble(error) => progress.set_message(clean(&error.chain())),
+        let mut tell = |news: Progress<'_>| match news {
+            Progress::Moved(record) => progress.set_message(record.phase.word()),
+            Progress::Waiting(why) => progress.set_message(clean(why)),
+            Progress::Trouble(error) => progress.set_message(clean(&error.chain())),
         };
         let record = once.until_rest(&mut memory, lease, &mut tell).await;
         progress.finish_and_clear();

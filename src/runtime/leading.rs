@@ -59,7 +59,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let clock = self.scheduler.clock();
         let led_since = clock.now();
         let mut sampling = Sampling::new(Arc::clone(&self.probe), self.scheduler.clone(), clock.clone());
-        let mut sweeps = Sweeps::after(led_since);
+        let mut sweeps = Sweeps::after(led_since, &self.environment);
         let mut failing = String::new();
         let asked = AtomicBool::new(false);
         let go_on = || !self.wakes.head_is_new() && !stop.is_cancelled() && !asked.load(Ordering::Acquire);

@@ -35,7 +35,7 @@ pub struct Once<'a, S, T, P> {
 
 /// What is going on, for whoever watches.
 #[derive(Debug)]
-pub enum News<'a> {
+pub enum Progress<'a> {
     /// The record moved.
     Moved(&'a Rollout),
     /// Nothing can be done yet, and why.
@@ -53,7 +53,7 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
         &self,
         memory: &mut Memory,
         lease: &T::Lease,
-        tell: &mut (dyn FnMut(News<'_>) + Send),
+        tell: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Rollout, EdgeError> {
         memory.led_anew();
         let clock = RealTime.clock();
@@ -67,16 +67,16 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
             match outcome {
                 Ok(Passed::Moved(step)) => {
                     has_moved = true;
-                    tell(News::Moved(&step.to));
+                    tell(Progress::Moved(&step.to));
                 }
                 Ok(Passed::Waiting { waiting, .. }) => {
                     awaits_samples = waiting.sampling;
-                    tell(News::Waiting(&waiting.reason));
+                    tell(Progress::Waiting(&waiting.reason));
                 }
-                Ok(Passed::Troubled(error)) => tell(News::Trouble(&error)),
+                Ok(Passed::Troubled(error)) => tell(Progress::Trouble(&error)),
                 Ok(Passed::Stale) => {}
                 // Once something was written, an outage is waited for rather than left half-way.
-                Err(error) if has_moved && error.kind == EdgeKind::Transient => tell(News::Trouble(&error)),
+                Err(error) if has_moved && error.kind == EdgeKind::Transient => tell(Progress::Trouble(&error)),
                 Err(error) => return Err(error),
             }
             match next {
@@ -85,7 +85,7 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
                 Next::BackOff(wait) => RealTime.sleep(wait).await,
                 Next::Wait { until, fetch } => {
                     if fetch && let Err(error) = self.source.fetch().await {
-                        tell(News::Trouble(&error));
+                        tell(Progress::Trouble(&error));
                     }
                     let Some(record) = memory.stored().map(|stored| stored.record.clone()) else { continue };
                     if awaits_samples || !rests(&record, memory, clock.now()) {

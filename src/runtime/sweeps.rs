@@ -3,30 +3,37 @@
 use std::time::Duration;
 
 use super::wakes::News;
+use crate::domain::name::EnvironmentName;
+use crate::domain::revision::ValueDigest;
 use crate::domain::time::Timestamp;
 
-/// Each is read this often at least.
+/// Each is read about this often at least; how often exactly differs by up to a tenth from one environment to the next, so that
+/// the many of one controller don't all read at once.
 const SWEEP: Duration = Duration::from_hours(1);
 
 /// When each is due if nothing is new: news of the one never put the other off.
 #[derive(Debug)]
 pub(super) struct Sweeps {
+    every: Duration,
     live: Timestamp,
     state: Timestamp,
 }
 
 impl Sweeps {
     /// Both were read at this moment.
-    pub(super) fn after(read: Timestamp) -> Self {
-        Self { live: read + SWEEP, state: read + SWEEP }
+    pub(super) fn after(read: Timestamp, environment: &EnvironmentName) -> Self {
+        let share = f64::from(ValueDigest::of(environment.as_str().as_bytes()).as_bytes()[0]) / f64::from(u8::MAX);
+        let every = SWEEP.mul_f64(0.9 + 0.2 * share);
+        Self { every, live: read + every, state: read + every }
     }
 
     /// What is to be read again now: what is new, and what is due.
     pub(super) fn due(&mut self, news: News, now: Timestamp) -> News {
+        let every = self.every;
         let either = |new: bool, due: &mut Timestamp| {
             let read = new || now >= *due;
             if read {
-                *due = now + SWEEP;
+                *due = now + every;
             }
             read
         };
@@ -47,10 +54,14 @@ mod tests {
         Timestamp::from_millis(0) + Duration::from_mins(minutes)
     }
 
+    fn hourly() -> Sweeps {
+        Sweeps { every: SWEEP, live: at(60), state: at(60) }
+    }
+
     /// Reads what is due after news at each of these minutes; the minutes at which keys and state were read.
     #[track_caller]
     fn check(news: impl Iterator<Item = (u64, News)>, live: &[u64], state: &[u64]) {
-        let mut sweeps = Sweeps::after(at(0));
+        let mut sweeps = hourly();
         let (mut of_live, mut of_state) = (Vec::new(), Vec::new());
         for (minute, news) in news {
             let read = sweeps.due(news, at(minute));
@@ -72,8 +83,16 @@ mod tests {
     }
 
     #[test]
+    fn environments_that_begin_at_once_are_not_swept_at_once() {
+        let next = |name: &str| Sweeps::after(at(0), &EnvironmentName::parse(name).unwrap()).next();
+        let moments: std::collections::BTreeSet<Timestamp> = (0..50).map(|number| next(&format!("env-{number}"))).collect();
+        assert!(moments.len() > 40, "{} moments of 50", moments.len());
+        assert!(moments.iter().all(|moment| (at(54)..=at(66)).contains(moment)), "{moments:?}");
+    }
+
+    #[test]
     fn the_next_sweep_is_the_first_of_both() {
-        let mut sweeps = Sweeps::after(at(0));
+        let mut sweeps = hourly();
         assert_eq!(sweeps.next(), at(60));
         sweeps.due(News { live: true, ..News::default() }, at(10));
         assert_eq!(sweeps.next(), at(60));

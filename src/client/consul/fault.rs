@@ -15,24 +15,30 @@ const GIVE_RULES: &str = "give the token the rules that `lockstep init` prints f
 
 /// An answer with a status that means failure.
 pub(super) fn of_answer(operation: String, status: u16, body: &[u8]) -> EdgeError {
+    of_answer_about(operation, status, body, None)
+}
+
+/// The same of a request that needs one right, a resource and its prefix: a denial names it, where Consul names none.
+pub(super) fn of_answer_about(operation: String, status: u16, body: &[u8], needed: Option<(&str, &str)>) -> EdgeError {
     let text = excerpt(body);
     let (kind, hint) = kind(status, &text);
     let error = EdgeError::new("consul", kind, operation).because(format!("consul answered {status}: {text}"));
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
+    match (hint, needed) {
+        (Some(hint), _) => error.hint(hint),
+        (None, Some((resource, prefix))) if kind == EdgeKind::Denied => error.hint(lacking(resource, prefix)),
+        (None, None) if kind == EdgeKind::Denied => error.hint(GIVE_RULES),
+        (None, _) => error,
     }
 }
 
 fn kind(status: u16, text: &str) -> (EdgeKind, Option<&'static str>) {
     let says = |part: &str| text.contains(part);
-    if matches!(status, 401 | 403) || says("Permission denied") || says("ACL not found") {
-        let hint = if says("ACL not found") {
-            "the token is unknown to this Consul: renew it, and check that it belongs to this datacenter"
-        } else {
-            GIVE_RULES
-        };
+    if says("ACL not found") {
+        let hint = "the token is unknown to this Consul: renew it, and check that it belongs to this datacenter";
         return (EdgeKind::Denied, Some(hint));
+    }
+    if matches!(status, 401 | 403) || says("Permission denied") {
+        return (EdgeKind::Denied, None);
     }
     match status {
         404 => (EdgeKind::NotFound, None),
@@ -115,11 +121,6 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
         Some(hint) => error.hint(hint),
         None => error,
     }
-}
-
-/// A denial with the one rule that would allow it, where Consul has named none.
-pub(super) fn naming(error: EdgeError, resource: &str, prefix: &str) -> EdgeError {
-    if error.hint.as_deref() == Some(GIVE_RULES) { error.hint(lacking(resource, prefix)) } else { error }
 }
 
 fn lacking(resource: &str, prefix: &str) -> String {
@@ -251,9 +252,9 @@ mod tests {
         let denied = [OpFault { index: 0, what: "Permission denied".into() }];
         let error = of_transaction("test".into(), &denied, &["lockstep/demo/test/record".into()]);
         assert!(error.hint.unwrap().starts_with(r#"the token lacks key_prefix "lockstep/demo/test/" write; give"#));
-        let session = naming(of_answer("test".into(), 403, b"Permission denied"), "session_prefix", "");
+        let session = of_answer_about("test".into(), 403, b"Permission denied", Some(("session_prefix", "")));
         assert!(session.hint.unwrap().starts_with(r#"the token lacks session_prefix "" write; give"#));
-        let unknown = naming(of_answer("test".into(), 403, b"ACL not found"), "session_prefix", "");
+        let unknown = of_answer_about("test".into(), 403, b"ACL not found", Some(("session_prefix", "")));
         assert!(unknown.hint.unwrap().starts_with("the token is unknown"));
     }
 

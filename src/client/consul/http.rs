@@ -335,7 +335,8 @@ impl Http {
     }
 
     /// Tells one token from the next: 16 bits of a digest, 0 without a token. It ends in the record, so it fits one guess of
-    /// 65,536 and confirms none; as rarely a new token passes for the one before, and then takes a `release` to be tried.
+    /// 65,536 and confirms none; as rarely a new token passes for the one before: what was denied is then tried
+    /// again only once the target says that the keys may be written, or after a `release`.
     pub(super) fn rights(&self) -> u64 {
         let token = self.token("read the token").ok().flatten();
         let Some(token) = token else { return 0 };

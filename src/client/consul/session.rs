@@ -103,7 +103,8 @@ impl Sessions {
         });
         let answer = http.beside(Ask::put(http.url("session/create", &[]), body.to_string(), doing)).await?;
         if answer.status != 200 {
-            return Err(fault::naming(http.refusal(doing, &answer), "session_prefix", ""));
+            let needed = Some(("session_prefix", ""));
+            return Err(fault::of_answer_about(http.operation(doing), answer.status, &answer.body, needed));
         }
         let Created { id } =
             serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))?;

@@ -21,8 +21,8 @@ pub(super) const LONGEST_NAME: usize = 200;
 const REPAIRS: usize = 24_000;
 /// Bytes that contested keys may take; beyond them the ones that are due last are forgotten and noticed again.
 const CONTESTED: usize = 24_000;
-/// Bytes that keys that had drifted before an attempt may take.
-const DRIFTED: usize = 16_000;
+/// Bytes that a list of keys may take: those that had drifted before an attempt, or those that were denied.
+const KEYS: usize = 16_000;
 /// Bytes that the keys left by a rollback may take; the rest is counted.
 const EXCEPT: usize = 8_000;
 
@@ -82,9 +82,10 @@ pub(super) fn some_of(except: &[String]) -> Vec<String> {
 }
 
 /// The first keys that fit. One that had drifted before an attempt and is forgotten stands in the way of its proof: the
-/// attempt is then held as unproven, which is the safe side.
+/// attempt is then held as unproven, which is the safe side. One that was denied and is forgotten is not asked about: a yes to
+/// the others means one more try.
 pub(super) fn some_keys(keys: &BTreeSet<KeyPath>) -> impl Iterator<Item = &KeyPath> {
-    within(keys, DRIFTED, |key| 2 * key.as_str().len() + 4)
+    within(keys, KEYS, |key| 2 * key.as_str().len() + 4)
 }
 
 /// The first items whose costs stay within the budget.

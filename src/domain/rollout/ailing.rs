@@ -67,12 +67,13 @@ impl Rollout {
             texts.push(format!("failing now: {}", failing.join(", ")));
         }
         let plan = self.goal.as_ref().map(|goal| self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen));
-        let held = plan.as_ref().map(super::applying::except).unwrap_or_default();
+        let (held, drifted) = plan.map(|plan| (super::applying::except(&plan), plan.drifted)).unwrap_or_default();
         if !held.is_empty() {
             texts.push(format!("left as it is: {}", listed(held.into_iter())));
         }
-        let drifted = self.reported_drift(desired, seen);
-        if let Some(first) = drifted.first() {
+        if let Some(first) = drifted.first()
+            && desired.environment().policy.drift == DriftPolicy::Report
+        {
             texts.push(format!("drift is reported only: {}, {first} among them", count(drifted.len(), "key")));
         }
         let contested: Vec<&str> = self.repairs.contested.keys().take(3).map(KeyPath::as_str).collect();

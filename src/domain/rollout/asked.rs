@@ -175,10 +175,11 @@ impl Rollout {
             (None, Some(_)) => "unpinned",
             (Some(_), Some(_)) => "resumed and unpinned",
         };
+        let frozen = if self.phase == Phase::Frozen { ", once `lockstep release` ends the freeze" } else { "" };
         let text = if again.is_empty() {
             text.to_owned()
         } else {
-            format!("{text}; {} may be tried again", listed(again.into_iter()))
+            format!("{text}; {} may be tried again{frozen}", listed(again.into_iter()))
         };
         (Save::of(record), text)
     }

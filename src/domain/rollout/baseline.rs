@@ -31,9 +31,13 @@ impl Rollout {
 
     /// The step instead of an advance while nobody knows what fails already: whoever has just begun to lead has no samples.
     ///
-    /// Each check of last good is waited for until it passed once or was sampled as often as makes a failure count.
+    /// Each check of last good is waited for until it passed once or was sampled as often as makes a failure count; not at all
+    /// when a person said that the head goes live whatever stands against it.
     pub(super) fn await_baseline(&self, seen: &Observation<'_>) -> Option<Step> {
         self.sampled()?;
+        if self.overridden.is_some() {
+            return None;
+        }
         let desired = seen.books.of(self.standing_on_last_good()?)?;
         let end = seen.led_since + LONGEST;
         let often = desired.environment().policy.rollout.fail_after;

@@ -132,6 +132,21 @@ fn whoever_has_just_begun_to_lead_finds_out_first_what_fails_already() {
         1. advance r1 by Ada: proven: healthy
         2. advance r2 by Ada: proven: healthy"#]],
     );
+    // A person who overrides every gate does not wait for this one.
+    check(
+        "commit good ?other, settle, other sick, settle, commit a=2 -?build -?other, settle, take over, ask release override, wait 1, show",
+        expect![[r#"
+            verifying r2, good r1
+            waits: healthy for 6 s more to be proven
+            live: a=2 health=good
+            --
+            verifying r2, good r1
+            waits: healthy for 6 s more to be proven
+            live: a=2 health=good
+            done: the next change passes every gate
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: under way"#]],
+    );
     // Drift is put right meanwhile, and a person's request is carried out.
     check(
         "commit good ?other, settle, other sick, settle, by hand a=9, commit b=2, take over, wait 1, show, ask suspend, settle",

@@ -266,6 +266,20 @@ fn a_rollback_that_a_person_asked_for_is_frozen_when_it_is_unhealthy() {
         2. advance r2 by Ada: proven: healthy
         3. rollback r1 by Grace: frozen: build failed at the deadline: got 500"#]],
     );
+    // `resume` says what it waits for then.
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback, wait 1, build sick, settle, ask resume, settle",
+        expect![[r#"
+            frozen r1
+            because: the rollback is unhealthy too: build failed at the deadline: got 500
+            head waiting-frozen: waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            done: unpinned; r2 may be tried again, once `lockstep release` ends the freeze
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: frozen: build failed at the deadline: got 500"#]],
+    );
 }
 
 #[test]
