@@ -220,7 +220,7 @@ fn hanging(begins: &'static str, goes_on: &'static str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_a_leader_is_waited_for() {
+async fn no_leader_is_a_trouble_that_passes() {
     let agent = Fake::start(|asked| {
         if asked.path.contains("consistent") { Reply::refuse(500, "No cluster leader") } else { Reply::refuse(200, "[]") }
     });

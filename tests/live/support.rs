@@ -40,6 +40,7 @@ pub(crate) struct Agent {
     http: u16,
     https: u16,
     dns: u16,
+    gossip: u16,
     command: Vec<String>,
     // Removed after the agent is killed.
     home: tempfile::TempDir,
@@ -68,6 +69,24 @@ impl Agent {
 
     /// Another one.
     pub(crate) fn with(options: &Options) -> Self {
+        let agent = Self::begin(options, &["-bootstrap-expect=1"]);
+        agent.wait();
+        agent
+    }
+
+    /// Two servers that need each other to have a leader; both keep their data.
+    pub(crate) fn pair() -> [Self; 2] {
+        let options = Options { durable: true, ..Options::default() };
+        let first = Self::begin(&options, &["-bootstrap-expect=2", "-node=first"]);
+        let gossip = format!("-retry-join=127.0.0.1:{}", first.gossip);
+        let second = Self::begin(&options, &["-bootstrap-expect=2", "-node=second", "-retry-interval=1s", &gossip]);
+        first.wait();
+        second.wait();
+        [first, second]
+    }
+
+    /// Starts one without waiting for it; the flags are for one that keeps its data.
+    fn begin(options: &Options, flags: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let [http, gossip, gossip_wan, server, dns, https] = free_ports();
         let with_tls = if options.tls.is_some() { i32::from(https) } else { -1 };
@@ -99,14 +118,12 @@ impl Agent {
         let mut command = vec!["agent".to_owned(), "-config-file".to_owned(), file.display().to_string()];
         if options.durable {
             let data = home.path().join("data").display().to_string();
-            command.extend(["-server", "-bootstrap-expect=1", "-data-dir", &data].map(str::to_owned));
+            command.extend(["-server", "-data-dir", &data].into_iter().chain(flags.iter().copied()).map(str::to_owned));
         } else {
             command.push("-dev".into());
         }
         let child = spawn(&command);
-        let agent = Self { child, http, https, dns, command, home };
-        agent.wait();
-        agent
+        Self { child, http, https, dns, gossip, command, home }
     }
 
     /// Kills it as a power cut would.

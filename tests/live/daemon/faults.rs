@@ -158,3 +158,22 @@ fn a_first_deploy_that_is_denied_half_way_writes_nothing_more_until_a_person_say
     site.until_steady();
     assert_eq!(agent.values("config/many/").len(), 400);
 }
+
+#[test]
+fn a_consul_that_has_lost_its_leader_is_waited_for_and_gets_the_commit_once_it_has_one_again() {
+    let [agent, mut other] = Agent::pair();
+    let mut it = Running::on(agent, |_| ());
+    other.kill();
+    eventually("there is no leader", || it.agent.curl("GET", "/v1/status/leader", b"").1.trim_ascii() == b"\"\"");
+    let said = it.site.run(&["status", "test"]).exits(4);
+    assert!(said.out.contains("No cluster leader"), "{said:?}");
+    let tip = it.release("two");
+    eventually("the controller says what it waits for", || it.controller.log().contains("No cluster leader"));
+
+    other.start_again();
+    it.agent.wait();
+    it.site.until_steady();
+    assert_eq!(it.agent.get("config/app/version").as_deref(), Some(b"two".as_slice()));
+    assert_eq!(it.site.status()["goal"]["revision"], tip.to_string());
+    it.site.check_history();
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::service::{BAD, Service};
-use super::site::{APP, CHECK, MANY, Running, Site, app, many};
+use super::site::{APP, CHECK, MANY, Running, Site, app, dump, many};
 use crate::support::{Agent, eventually};
 
 #[test]
@@ -129,4 +129,24 @@ fn each_turn_of_a_story_is_one_event_in_the_log() {
         ],
         "{log}"
     );
+}
+
+#[test]
+fn an_empty_commit_opens_no_attempt_and_a_merge_writes_what_both_sides_changed() {
+    let mut it = Running::start();
+    let (live, repo) = (dump(&it.agent, "config/"), &mut it.site.repo);
+    let begin = repo.tip();
+    repo.on("side").move_to(begin);
+    let side = repo.commit("Three more on a branch", &[(MANY, &many(3, "x"))]);
+    repo.on("main").commit_nothing("Nothing in it");
+    it.site.run(&["plan", "test"]).exits(0);
+    assert_eq!(dump(&it.agent, "config/"), live);
+
+    it.site.repo.merge("Merge the branch", side);
+    it.site.until_steady();
+    assert_eq!(it.agent.values("config/many/").len(), 3);
+    assert!(live.iter().all(|key| dump(&it.agent, "config/").contains(key)), "what neither side changed was not written");
+    // The first deploy and the merge.
+    assert_eq!(it.site.outcomes(), ["proven", "proven"]);
+    it.site.check_history();
 }
