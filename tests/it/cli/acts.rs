@@ -112,6 +112,34 @@ fn a_controller_follows_the_branch_carries_requests_out_and_stops_in_good_order(
 }
 
 #[test]
+fn an_environment_that_a_commit_breaks_holds_still_while_the_same_commit_goes_live_in_the_others() {
+    let (mine, other) = (("environments/other/environment.yaml", ENVIRONMENT.1), "environments/other/kv/config/own.yaml");
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS, mine]);
+    stage.configure("  test: {directory: {path: ./test}}\n  other: {directory: {path: ./other}}\n");
+    let daemon = Daemon::start(&stage);
+    let both = || stage.run(&["status", "--output", "json"]).json()["environments"].take();
+    until("both are steady", || both().as_array().unwrap().iter().all(|one| one["phase"] == "steady"));
+    let before = stage.live();
+
+    let tip =
+        stage.repo.commit("One is wrong", &[("environments/test/kv/config/own.yaml", "a: ${nothing}\n"), (other, "a: 1\n")]);
+    until("the other one has it", || {
+        std::fs::read_to_string(stage.home.path().join("other/current/config/own/a")).is_ok_and(|live| live == "1")
+    });
+    let said = |phase: &str| {
+        let all = stage.run(&["status", "--output", "json"]).json()["environments"].take();
+        all.as_array().unwrap().iter().find(|one| one["phase"] == phase).cloned()
+    };
+    until("the broken one says why", || said("held-refused").is_some());
+    let broken = said("held-refused").unwrap();
+    assert_eq!((&broken["environment"], &broken["head"]["verdict"]), (&"test".into(), &"invalid".into()), "{broken:#}");
+    assert_eq!(broken["head"]["revision"], tip.to_string());
+    until("the other one is proven", || said("steady").is_some_and(|one| one["goal"]["revision"] == tip.to_string()));
+    assert_eq!(stage.live(), before);
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
 fn a_commit_is_in_current_within_a_second_without_a_poll() {
     let mut stage = Stage::new();
     // What comes within the patience of this test was noticed, not polled.
