@@ -35,6 +35,50 @@ async fn names_that_no_checkout_would_take_stand_for_themselves_and_hide_nothing
 }
 
 #[tokio::test]
+async fn no_program_that_a_repository_names_is_run() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mut repo = TestRepo::with(&[(".gitattributes", "* filter=trap diff=trap merge=trap text eol=crlf\n"), ("a", "1\n")]);
+    let traps = tempfile::tempdir().unwrap();
+    let (trap, sprung) = (traps.path().join("trap"), traps.path().join("sprung"));
+    fs::write(&trap, format!("#!/bin/sh\necho \"$0 $*\" >>{}\ncat\n", sprung.display())).unwrap();
+    fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut config = repo.git().config().unwrap();
+    for name in [
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.gitProxy",
+        "core.askPass",
+        "credential.helper",
+        "filter.trap.clean",
+        "filter.trap.smudge",
+        "filter.trap.process",
+        "diff.trap.textconv",
+        "merge.trap.driver",
+        "uploadpack.packObjectsHook",
+    ] {
+        config.set_str(name, trap.to_str().unwrap()).unwrap();
+    }
+    let hooks = repo.git().path().join("hooks");
+    fs::create_dir_all(&hooks).unwrap();
+    for name in ["post-checkout", "post-merge", "pre-push", "reference-transaction", "pre-receive", "update", "post-update"] {
+        fs::copy(&trap, hooks.join(name)).unwrap();
+    }
+    let mut place = Place::local(&repo.path());
+    place.settings.keep_refs = lockstep::config::KeepRefs::Push;
+    let source = place.open();
+    fetched(&source).await;
+    let tip = repo.commit("more", &[("b", "2\n")]);
+    fetched(&source).await;
+    let tree = source.tree(tip).await.unwrap();
+    assert_eq!((text_of(&tree, "a"), text_of(&tree, "b")), ("1\n", "2\n"), "as it was committed");
+    source.keep(&super::behaviour::environment("test"), &[tip], Some(tip)).await.unwrap();
+    source.exchange_last_good().await;
+    assert!(!source.has_last_good_to_publish(), "a push is where most hooks would run");
+    assert!(!sprung.exists(), "{}", fs::read_to_string(&sprung).unwrap());
+}
+
+#[tokio::test]
 async fn a_tree_that_unfolds_without_end_is_cut() {
     let mut repo = TestRepo::with(&[("a", "1")]);
     // Sixteen levels, each naming the next ten times: 10^16 files in seventeen objects.
