@@ -8,8 +8,9 @@
 //! The opening record stands before the switch for the sake of deletes (rule O3): a key that is live must be in a revision
 //! that the record knows to have been reached, or a later commit without it could never delete it.
 //!
-//! A large version is built in groups of files. Between two of them, and before the switch, somebody may say stop: then the
-//! record says *applying*, and the unfinished version is gone.
+//! A large version is built in groups of files. Between two of them, and before the switch, a request or the controller's end
+//! may stop it: then the record says *applying*, and the unfinished version is gone. A new commit does not, for nothing would
+//! be left to go on from.
 
 use tracing::warn;
 
@@ -94,7 +95,7 @@ impl Disk {
         let Some(Built { version, keys }) = new else {
             return Ok(Written { record, complete: true, keys: Vec::new() });
         };
-        self.forget(&root, version, &closing.record);
+        self.forget(&root, version, before.map(|live| live.version), &closing.record);
         Ok(Written { record, complete: true, keys })
     }
 
@@ -201,9 +202,9 @@ impl Disk {
     }
 
     /// Old versions go once all is written; that this fails is no reason to call the apply failed.
-    fn forget(&self, root: &Dir, current: Version, record: &Rollout) {
+    fn forget(&self, root: &Dir, current: Version, previous: Option<Version>, record: &Rollout) {
         let last_good = record.last_good.as_ref().map(|reached| reached.generation);
-        if let Err(error) = forget_old(root, current, last_good, self.keep, self.clock.now()) {
+        if let Err(error) = forget_old(root, current, previous, last_good, self.keep, self.clock.now()) {
             warn!(path = %self.path.display(), %error, "an old version can't be removed");
         }
     }

@@ -7,18 +7,23 @@ use std::time::Duration;
 use super::build::remove;
 use super::files::{Dir, Kind};
 use super::state::tidy;
-use super::version::{VERSIONS, Version};
+use super::version::{CURRENT, VERSIONS, Version};
 use crate::domain::revision::Generation;
 use crate::domain::time::Timestamp;
 
-/// Removes versions that were never finished: a directory without its list, a list without its directory, files that were
-/// being written beside others. The caller holds the lease, so nobody is building.
+/// Removes versions that were never finished or never switched to: a directory without its list, a list without its directory,
+/// files that were being written beside others, a version that was built after the last switch. The caller holds the lease, so
+/// nobody is building.
 pub(super) fn tidy_versions(root: &Dir, current: Option<Version>) -> io::Result<()> {
     tidy(root)?;
     let Some(versions) = open(root)? else { return Ok(()) };
     tidy(&versions)?;
     for (version, listed) in all(&versions)? {
-        if !listed && Some(version) != current {
+        let unused = match current {
+            Some(current) if listed => version > current && is_newer(&versions, version, root)?,
+            _ => !listed && Some(version) != current,
+        };
+        if unused {
             remove(&versions, version)?;
         }
     }
@@ -34,18 +39,26 @@ pub(super) fn tidy_versions(root: &Dir, current: Option<Version>) -> io::Result<
     Ok(())
 }
 
+/// Whether a version was built after `current` was switched. One that is older was live: a person then turned `current` back,
+/// and readers may have it open.
+fn is_newer(versions: &Dir, version: Version, root: &Dir) -> io::Result<bool> {
+    let built = versions.stat(version.manifest())?.map(|stat| (stat.st_mtime, stat.st_mtime_nsec));
+    let switched = root.stat(CURRENT)?.map(|stat| (stat.st_mtime, stat.st_mtime_nsec));
+    Ok(built > switched)
+}
+
 /// Removes old versions: all but the live one, the one before it, last good, and those that were live until less than `keep`
-/// ago: whoever reads one still has the time to finish.
+/// ago: whoever reads one still has the time to finish. Every version that is there was live, see [`tidy_versions`].
 pub(super) fn forget_old(
     root: &Dir,
     current: Version,
+    previous: Option<Version>,
     last_good: Option<Generation>,
     keep: Duration,
     now: Timestamp,
 ) -> io::Result<()> {
     let Some(versions) = open(root)? else { return Ok(()) };
     let finished: BTreeSet<Version> = all(&versions)?.into_iter().map(|(version, _)| version).collect();
-    let previous = finished.iter().copied().filter(|version| *version != current).max();
     // A version is switched to as soon as it is built, and so the one before it is live until then.
     for (version, next) in finished.iter().zip(finished.iter().skip(1)) {
         let stays = *version == current || Some(*version) == previous || Some(version.generation) == last_good;

@@ -203,6 +203,45 @@ async fn a_version_is_kept_for_a_time_after_it_stopped_being_current_however_old
 }
 
 #[tokio::test]
+async fn a_version_that_was_built_and_never_live_takes_no_time_from_the_one_before() {
+    let led = led().await;
+    let state = |n: u32| desired([("config/a", format!("{n}"))]);
+    let path = led.place.path();
+    let age = |name: &str, hours| {
+        let file = std::fs::File::open(path.join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).unwrap();
+    };
+    for n in 1..=2 {
+        led.apply(&state(n), n).await;
+    }
+    // A controller was killed between the list of version 3 and the switch to it.
+    std::fs::create_dir_all(path.join("versions/3/config")).unwrap();
+    std::fs::write(path.join("versions/3/config/a"), "3").unwrap();
+    std::fs::copy(path.join("versions/2.manifest"), path.join("versions/3.manifest")).unwrap();
+    age("versions/1.manifest", 9);
+    age("versions/2.manifest", 8);
+    led.apply(&state(4), 4).await;
+    led.apply(&state(5), 5).await;
+    let versions: Vec<_> = names(path.join("versions")).into_iter().filter(|name| !name.contains('.')).collect();
+    assert_eq!(versions, ["2", "4", "5"], "version 2 was live until a moment ago, and version 3 never");
+}
+
+#[tokio::test]
+async fn versions_that_were_live_stay_when_a_person_turns_current_back() {
+    let led = led().await;
+    let state = |n: u32| desired([("config/a", format!("{n}"))]);
+    for n in 1..=3 {
+        led.apply(&state(n), n).await;
+    }
+    let path = led.place.path();
+    std::fs::remove_file(path.join("current")).unwrap();
+    symlink("versions/2", path.join("current")).unwrap();
+    led.apply(&state(4), 4).await;
+    let versions: Vec<_> = names(path.join("versions")).into_iter().filter(|name| !name.contains('.')).collect();
+    assert_eq!(versions, ["1", "2", "3", "4"]);
+}
+
+#[tokio::test]
 async fn the_next_leader_removes_what_a_crash_left() {
     let led = led().await;
     led.apply(&desired([("config/a", "1")]), 1).await;
