@@ -209,6 +209,8 @@ pub struct Character {
     pub settle: Duration,
     /// Differs whenever the credential does: what was denied is tried again then (rule H6).
     pub rights: u64,
+    /// Whether what [`Target::apply`] wrote before it was stopped stays, so that the next one goes on from there.
+    pub resumes: bool,
 }
 
 /// How a watch tells the loop that a look is worth it. It may be called too often, never too seldom (rule R12).

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::events;
+use super::interruption::Interruption;
 use super::keeper::Keeper;
 use super::memory::Memory;
 use super::next::{Next, after};
@@ -62,7 +63,11 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let mut sweeps = Sweeps::after(led_since, &self.environment);
         let mut failing = String::new();
         let asked = AtomicBool::new(false);
-        let go_on = || !self.wakes.head_is_new() && !stop.is_cancelled() && !asked.load(Ordering::Acquire);
+        let interrupted = || {
+            let asked = stop.is_cancelled() || asked.load(Ordering::Acquire);
+            let new_head = self.wakes.head_is_new().then_some(Interruption::NewHead);
+            if asked { Some(Interruption::Asked) } else { new_head }
+        };
         let announce = |record: &Rollout, line: &HistoryLine| {
             self.telemetry.emit(&events::about(line, record), &events::of_beginning(line));
         };
@@ -80,7 +85,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 target: &*self.target,
                 clock: &clock,
                 led_since,
-                go_on: &go_on,
+                interrupted: &interrupted,
                 kept: self.kept,
                 announce: &announce,
             };

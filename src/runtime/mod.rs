@@ -8,6 +8,7 @@ pub mod wakes;
 pub mod reading;
 pub mod memory;
 pub mod observe;
+pub mod interruption;
 pub mod pass;
 mod next;
 mod events;

@@ -116,7 +116,7 @@ mod tests {
             target: &(),
             clock: &Still,
             led_since: Still.now(),
-            go_on: &|| true,
+            interrupted: &|| None,
             kept: Kept::default(),
             announce: &|_, _| {},
         };

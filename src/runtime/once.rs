@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::clock::{RealTime, SystemClock};
+use super::interruption::Interruption;
 use super::memory::Memory;
 use super::next::{Next, after};
 use super::pass::{Passed, World, notice, pass};
@@ -140,9 +141,16 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
         let Self { source, target, .. } = *self;
         let announce = |_: &Rollout, _: &HistoryLine| {};
         let asked = AtomicBool::new(false);
-        let go_on = || !asked.load(Ordering::Acquire);
-        let world =
-            World { source, target, clock: &clock, led_since, go_on: &go_on, kept: Kept::default(), announce: &announce };
+        let interrupted = || asked.load(Ordering::Acquire).then_some(Interruption::Asked);
+        let world = World {
+            source,
+            target,
+            clock: &clock,
+            led_since,
+            interrupted: &interrupted,
+            kept: Kept::default(),
+            announce: &announce,
+        };
         let outcome = tokio::select! {
             biased;
             outcome = Box::pin(pass(&world, memory, lease)) => outcome,

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::interruption::Interruption;
 use super::memory::Memory;
 use super::observe;
 use crate::domain::live::LiveState;
@@ -26,8 +27,8 @@ pub struct World<'a, S, T, C> {
     pub clock: &'a C,
     /// Since when this process leads.
     pub led_since: Timestamp,
-    /// Asked at each batch boundary of a long write: false stops there, because something newer wants a look (rule R7).
-    pub go_on: &'a (dyn Fn() -> bool + Sync),
+    /// Asked at each border of a long write, which may end there for it (rules R7, R11).
+    pub interrupted: &'a (dyn Fn() -> Option<Interruption> + Sync),
     /// How much of the past stays.
     pub kept: Kept,
     /// Told of each attempt once, just before its first write.
@@ -85,7 +86,7 @@ pub async fn pass<S: Source, T: Target, C: Clock>(
     pass_with(world, memory, lease, &Rollout::decide).await
 }
 
-/// Notes whether somebody asked for something while a plan is being written, for [`World::go_on`]: people don't wait for its
+/// Notes whether somebody asked for something while a plan is being written, for [`World::interrupted`]: people don't wait for its
 /// end (rule R11). Worth it whenever a request may have arrived; our own writes ring too, so it is looked.
 pub(super) async fn notice<T: Target>(target: &T, asked: &AtomicBool) {
     // Nobody knows while it can't be read: then a look of the next pass is worth its time.
@@ -244,7 +245,9 @@ async fn write<S: Source, T: Target, C: Clock>(
     if let Some(opening) = &apply.opening {
         announce(world, memory, opening);
     }
-    match world.target.apply(lease, stored.fence, apply, desired, world.go_on).await {
+    let resumes = world.target.character().resumes;
+    let go_on = || !(world.interrupted)().is_some_and(|why| why.ends(apply.plan.intent, resumes));
+    match world.target.apply(lease, stored.fence, apply, desired, &go_on).await {
         Ok(Written { record: fence, complete, keys }) => {
             memory.trouble = None;
             if let Some(live) = &mut memory.live {

@@ -58,7 +58,7 @@ impl Wakes {
         }
     }
 
-    /// Whether the branch may have moved since the last [`Self::take`]: a long write stops for that (rule R7).
+    /// Whether the branch may have moved since the last [`Self::take`]: a long write of an advance may end for that (rule R7).
     #[must_use]
     pub fn head_is_new(&self) -> bool {
         self.head.load(Ordering::Acquire)

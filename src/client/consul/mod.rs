@@ -120,7 +120,12 @@ impl Target for ConsulTarget {
     type Lease = Lease;
 
     fn character(&self) -> Character {
-        Character { name: format!("consul at {}", self.server.http.name()), settle: SETTLE, rights: self.server.http.rights() }
+        Character {
+            name: format!("consul at {}", self.server.http.name()),
+            settle: SETTLE,
+            rights: self.server.http.rights(),
+            resumes: true,
+        }
     }
 
     async fn load(&self) -> Result<Option<Stored>, EdgeError> {

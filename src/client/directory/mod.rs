@@ -50,7 +50,7 @@ use crate::port::{Character, Clock, EdgeError, EdgeKind, Leading, Target, Wake, 
 
 /// How long reading or moving state may take: a file system that hangs must not hang the loop.
 const STATE_LIMIT: Duration = Duration::from_secs(30);
-/// How long reading or building a version may take: some hundred thousand files on a slow disk.
+/// How long reading a version may take, and each part of building one: some hundred thousand files on a slow disk.
 const VERSION_LIMIT: Duration = Duration::from_mins(10);
 
 /// One environment in a directory of its own.
@@ -89,16 +89,52 @@ impl DirectoryTarget {
         limit: Duration,
         work: impl FnOnce(&Disk) -> Result<T, EdgeError> + Send + 'static,
     ) -> Result<T, EdgeError> {
+        let (_, no_borders) = mpsc::channel(1);
+        self.attended(limit, no_borders, &|| true, work).await
+    }
+
+    /// Runs work that asks at its borders whether to go on; the limit is on the silence between two of them.
+    async fn attended<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        borders: mpsc::Receiver<Question>,
+        go_on: &(dyn Fn() -> bool + Sync),
+        work: impl FnOnce(&Disk) -> Result<T, EdgeError> + Send + 'static,
+    ) -> Result<T, EdgeError> {
         let disk = Arc::clone(&self.disk);
         let operation = || format!("work in {}", self.disk.path.display());
-        match tokio::time::timeout(limit, tokio::task::spawn_blocking(move || work(&disk))).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(stopped)) => Err(EdgeError::new(SYSTEM, EdgeKind::Transient, operation()).because(stopped)),
-            Err(_) => {
-                let because = format!("the file system did not answer within {} s", limit.as_secs());
+        match attend(tokio::task::spawn_blocking(move || work(&disk)), limit, borders, go_on).await {
+            Some(Ok(result)) => result,
+            Some(Err(stopped)) => Err(EdgeError::new(SYSTEM, EdgeKind::Transient, operation()).because(stopped)),
+            None => {
+                let because = format!("the file system has not answered for {} s", limit.as_secs());
                 Err(fault(EdgeKind::Transient, operation(), because))
             }
         }
+    }
+}
+
+/// Somebody at a border of long work, who waits to hear whether to go on.
+type Question = oneshot::Sender<bool>;
+
+/// Waits for work and answers at its borders; none when nothing was heard of it for so long. A border is proof of life: what
+/// is large and gets on takes as long as it takes.
+async fn attend<W: Future>(
+    work: W,
+    silence: Duration,
+    mut borders: mpsc::Receiver<Question>,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Option<W::Output> {
+    tokio::pin!(work);
+    loop {
+        let question = tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            Some(question) = borders.recv() => question,
+            () = tokio::time::sleep(silence) => return None,
+        };
+        // Who asked may be gone by now.
+        let _ = question.send(go_on());
     }
 }
 
@@ -111,6 +147,8 @@ impl Target for DirectoryTarget {
             name: format!("directory {}", self.disk.path.display()),
             settle: Duration::ZERO,
             rights: self.disk.rights(),
+            // Half a version is no version.
+            resumes: false,
         }
     }
 
@@ -180,22 +218,16 @@ impl Target for DirectoryTarget {
     ) -> Result<Written, EdgeError> {
         // Values are shared, so the copies are small beside the files that are about to be written.
         let (lease, apply, desired) = (lease.clone(), apply.clone(), desired.clone());
-        let (border, mut borders) = mpsc::channel::<oneshot::Sender<bool>>(1);
-        let writing = self.run(VERSION_LIMIT, move |disk| {
+        let (border, borders) = mpsc::channel(1);
+        self.attended(VERSION_LIMIT, borders, go_on, move |disk| {
             // Nobody who answers is nobody who waits for this write: it stops.
             let may_go_on = || {
                 let (answer, heard) = oneshot::channel();
                 border.blocking_send(answer).is_ok() && heard.blocking_recv().unwrap_or(false)
             };
             disk.apply(&lease, expected, &apply, &desired, &may_go_on)
-        });
-        tokio::pin!(writing);
-        loop {
-            tokio::select! {
-                written = &mut writing => return written,
-                Some(answer) = borders.recv() => drop(answer.send(go_on())),
-            }
-        }
+        })
+        .await
     }
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {

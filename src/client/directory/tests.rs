@@ -1,9 +1,12 @@
-//! Faults that a test outside can't cause: a disk that runs full in the middle of a build.
+//! Faults that a test outside can't cause: a disk that runs full in the middle of a build, and one that is slow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
+
+use super::attend;
 use super::build::tests_hook::ROOM;
 use super::disk::Disk;
 use crate::domain::desired::{DesiredState, Entry, Origin};
@@ -83,4 +86,23 @@ fn a_disk_that_fills_up_during_a_build_leaves_no_trace() {
     ROOM.set(None);
     disk.apply(&lease, stored.fence, &apply, &wanted, &|| true).unwrap();
     assert_eq!(disk.live().unwrap().entries.len(), 4);
+}
+
+#[tokio::test]
+async fn a_build_that_gets_on_takes_as_long_as_it_takes_and_a_silent_one_is_given_up() {
+    let limit = Duration::from_secs(1);
+    let (border, borders) = mpsc::channel(1);
+    let slow = async move {
+        for at in 0..12 {
+            tokio::time::sleep(limit / 10).await;
+            let (answer, heard) = oneshot::channel::<bool>();
+            border.send(answer).await.unwrap();
+            assert!(heard.await.unwrap(), "stopped at border {at}");
+        }
+        "built"
+    };
+    assert_eq!(attend(slow, limit, borders, &|| true).await, Some("built"));
+
+    let (_border, borders) = mpsc::channel(1);
+    assert_eq!(attend(std::future::pending::<()>(), limit / 100, borders, &|| true).await, None);
 }

@@ -109,7 +109,7 @@ impl Target for Edge {
 
     fn character(&self) -> Character {
         let rights = u64::from(self.world().denied.is_none());
-        Character { name: "the simulation".to_owned(), settle: Duration::ZERO, rights }
+        Character { name: "the simulation".to_owned(), settle: Duration::ZERO, rights, resumes: true }
     }
 
     async fn load(&self) -> Result<Option<Stored>, EdgeError> {
