@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::denial::Denial;
 use super::reading::{Fit, Readings};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::{Finding, HealthLog, Sample};
@@ -18,17 +19,6 @@ use crate::domain::time::Timestamp;
 pub(super) struct Told {
     pub(super) late: BTreeSet<CheckName>,
     pub(super) drifted: BTreeSet<KeyPath>,
-}
-
-/// What is known of the rights to write what was denied.
-#[derive(Debug, Default)]
-pub(super) struct Denial {
-    /// The target says that it may be written by now.
-    pub(super) over: bool,
-    /// It said so before, and the write was denied all the same: it is not believed until it has said no in between.
-    pub(super) misled: bool,
-    /// When it is asked again although there is no news: rights change without a sign.
-    pub(super) ask_again: Option<Timestamp>,
 }
 
 /// Caches, samples and the last failure of one environment.

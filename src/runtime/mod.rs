@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod wakes;
 pub mod reading;
+mod denial;
 pub mod memory;
 pub mod observe;
 pub mod interruption;

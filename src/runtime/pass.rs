@@ -1,8 +1,8 @@
 //! One pass: look at the world, decide exactly one step, do it (rule R12).
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use super::denial::{DENIAL_HOLDS, Denial};
 use super::interruption::Interruption;
 use super::memory::Memory;
 use super::observe;
@@ -69,9 +69,6 @@ pub enum Passed {
     Troubled(EdgeError),
 }
 
-/// Denials are taken for settled so long; then another try is worth it.
-const DENIAL_HOLDS: Duration = Duration::from_mins(1);
-
 /// Looks, decides, does.
 ///
 /// A pass may be dropped at any await: whatever it had written by then, the next pass of any controller goes on from there.
@@ -126,7 +123,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     }
     let character = world.target.character();
     let now = world.clock.now();
-    let permitted = permitted(world, memory, stored.record.refused.as_ref(), news, now).await?;
+    let permitted = permitted(world, memory, stored.record.refusal_in_the_way(&head, &books), news, now).await;
     if let Some(desired) = stored.record.goal.as_ref().and_then(|goal| books.of(goal)) {
         stored.record.align(&mut memory.health, &mut memory.health_of, desired, character.settle, world.led_since, now);
     }
@@ -151,7 +148,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     match step {
         Step::Wait(mut waiting) => {
             forget(world, memory, lease, &stored).await;
-            waiting.until = [waiting.until, memory.look_again, memory.denial.ask_again].into_iter().flatten().min();
+            waiting.until = [waiting.until, memory.look_again, memory.denial.ask_again()].into_iter().flatten().min();
             Ok(Passed::Waiting { waiting, fetch: missing })
         }
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
@@ -166,23 +163,25 @@ async fn permitted<S: Source, T: Target, C: Clock>(
     refused: Option<&RefusedAttempt>,
     news: bool,
     now: Timestamp,
-) -> Result<bool, EdgeError> {
-    let Some(refused) = refused.filter(|refused| !refused.keys.is_empty()) else {
-        memory.denial.ask_again = None;
-        return Ok(false);
+) -> bool {
+    let Some(refused) = refused else {
+        memory.denial.is_idle();
+        return false;
     };
-    let denial = &mut memory.denial;
-    if news || denial.ask_again.is_none_or(|due| due <= now) {
+    if memory.denial.is_due(&refused.keys, news, now) {
         let keys: Vec<KeyPath> = refused.keys.iter().cloned().collect();
-        denial.over = world.target.permits(&keys).await?;
-        denial.misled &= denial.over;
-        denial.ask_again = Some(now + DENIAL_HOLDS);
+        // The answer is advice, and no reason to do nothing: without one nobody knows, and it is asked again.
+        let over = world.target.permits(&keys).await.unwrap_or_else(|error| {
+            tracing::debug!(error = error.chain(), "nobody says whether what was denied may be written by now");
+            false
+        });
+        memory.denial.answered(&refused.keys, over, now);
     }
-    let permitted = denial.over && !denial.misled;
+    let permitted = memory.denial.is_over(&refused.keys);
     if permitted {
-        memory.trouble.take_if(|trouble| trouble.kind == TroubleKind::Denied);
+        memory.trouble.take_if(|trouble| refused.is_about(trouble));
     }
-    Ok(permitted)
+    permitted
 }
 
 /// Forgets what may go of the past, once after each move that ended something and not before there is nothing else to do
@@ -250,6 +249,9 @@ async fn write<S: Source, T: Target, C: Clock>(
     match world.target.apply(lease, stored.fence, apply, desired, &go_on).await {
         Ok(Written { record: fence, complete, keys }) => {
             memory.trouble = None;
+            if complete && apply.plan.intent == Intent::Advance {
+                memory.denial = Denial::default();
+            }
             if let Some(live) = &mut memory.live {
                 for (key, entry) in keys {
                     match entry {
@@ -320,7 +322,9 @@ pub(super) fn failed<S, T, C: Clock>(
         TroubleKind::Conflict | TroubleKind::Transient => now + memory.next_back_off(),
     };
     let keys = error.about.iter().filter_map(|key| KeyPath::parse(key).ok()).collect();
-    memory.denial.misled |= (kind, intent) == (TroubleKind::Denied, Intent::Advance) && memory.denial.over;
+    if (kind, intent) == (TroubleKind::Denied, Intent::Advance) {
+        memory.denial.denied(now);
+    }
     memory.trouble = Some(Trouble { kind, text: with_its_keys(&error), keys, intent, revision, since, retry });
     if first { Passed::Stale } else { Passed::Troubled(error) }
 }

@@ -171,9 +171,31 @@ impl RefusedAttempt {
     pub(super) fn stands(&self, seen: &Observation<'_>) -> bool {
         self.rights == seen.rights && !seen.permitted
     }
+
+    /// Whether this failure is the denial that is remembered here: it is over with it. A rollback or a repair that was denied,
+    /// or another key, is another matter (rule A9).
+    #[must_use]
+    pub fn is_about(&self, trouble: &Trouble) -> bool {
+        (trouble.kind, trouble.intent) == (TroubleKind::Denied, Intent::Advance)
+            && !trouble.keys.is_empty()
+            && trouble.keys.iter().all(|key| self.keys.contains(key))
+    }
 }
 
 impl Rollout {
+    /// The denial that keeps the environment from its head, or from the end of the attempt that it is in, as far as the target
+    /// can be asked about it. Of one that is remembered of something else nobody needs to know whether it is over.
+    #[must_use]
+    pub fn refusal_in_the_way(&self, head: &HeadView, books: &Books) -> Option<&RefusedAttempt> {
+        let head = match head {
+            HeadView::At(tip) => books.desired(*tip).map(DesiredState::revision_digest),
+            HeadView::None(_) | HeadView::Rewound(_) | HeadView::Invalid(..) | HeadView::Retired(_) => None,
+        };
+        let goal = self.goal.as_ref().map(|goal| goal.digest);
+        let wanted = |refused: &&RefusedAttempt| [goal, head].contains(&Some(refused.digest));
+        self.refused.as_ref().filter(|refused| !refused.keys.is_empty()).filter(wanted)
+    }
+
     /// The revisions whose desired states a decision needs.
     #[must_use]
     pub fn revisions_needed(&self, requests: &[Request]) -> Vec<Revision> {

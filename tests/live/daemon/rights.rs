@@ -131,7 +131,7 @@ fn a_commit_that_was_denied_for_one_key_goes_live_by_itself_when_the_policy_of_t
 }
 
 #[test]
-fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_believed_once() {
+fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_not_believed_for_a_while() {
     let agent = Agent::with(&Options { acl: true, ..Options::default() });
     let policy = Policy::new(&agent);
     let _service = Service::start(&agent);
@@ -164,5 +164,36 @@ fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_believe
     }
     Looks::at(&site.repo).again(20);
     assert_eq!(site.outcomes(), twice);
+    assert!(controller.runs());
+}
+
+#[test]
+fn a_question_about_rights_that_gets_no_answer_keeps_nothing_else_from_being_done() {
+    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let policy = Policy::new(&agent);
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    site.use_token(&policy.token());
+    policy.set(&format!(r#"{RULES} key "config/many/k00001" {{ policy = "read" }}"#));
+    site.init();
+    let port = agent.port();
+    let proxy = Fake::start(move |asked| {
+        let of_a_key = String::from_utf8_lossy(&asked.body).contains(r#""Access":"write""#);
+        if asked.path.starts_with("/v1/internal/acl/authorize") && of_a_key {
+            return Reply::refuse(500, "not now");
+        }
+        asked.forward(port)
+    });
+    site.readdress(&proxy.address());
+    let mut controller = site.start("one");
+    site.readdress(&agent.address());
+    site.until_steady();
+    let large = site.repo.commit("Large", &[(MANY, &many(2, "x"))]).to_string();
+    site.until("refused", |status| status["head"]["revision"] == large.as_str() && status["head"]["verdict"] == "refused");
+    let before = agent.values("config/");
+    agent.put("config/app/version", b"by hand");
+    site.until("put right", |_| agent.values("config/") == before);
+    site.repo.commit("Without", &[(APP, &app("two")), (MANY, &many(1, "x"))]);
+    site.until_steady();
     assert!(controller.runs());
 }

@@ -113,7 +113,6 @@ impl World {
             ["permitted"] => {
                 self.denied.clear();
                 self.permitted = true;
-                self.forget_denial();
             }
             ["batch", size] => self.batch = size.parse().unwrap(),
             ["whole"] => self.batch = usize::MAX,

@@ -14,8 +14,8 @@ use crate::domain::plan::{Action, Change, Intent};
 use crate::domain::resource::{Flags, OwnerId};
 use crate::domain::revision::{Generation, Revision, ValueDigest};
 use crate::domain::rollout::{
-    Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Preview, Request, RequestId, Rollout, Save,
-    Step, TargetId, Trouble, TroubleKind, Verb,
+    Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Preview, RefusedAttempt, Request, RequestId,
+    Rollout, Save, Step, TargetId, Trouble, TroubleKind, Verb,
 };
 use crate::domain::time::Timestamp;
 
@@ -290,7 +290,7 @@ impl World {
             led_since: self.led_since,
             settle: Duration::ZERO,
             rights: self.rights,
-            permitted: self.permitted && self.record.refused.is_some(),
+            permitted: self.permitted().is_some(),
             head: self.head(),
             books,
             live: &self.live,
@@ -332,6 +332,7 @@ impl World {
     /// Always true of a step: it writes no managed key while suspended, sets come before deletes, every fence is the one that
     /// was seen, only keys that are ours are written, every mark names the plan's generation, and generations never go down.
     pub(super) fn pass(&mut self) -> bool {
+        self.forget_denial();
         let step = self.decided();
         self.waiting.clear();
         match step {
@@ -428,8 +429,14 @@ impl World {
     }
 
     /// As the loop does when the target says that what was denied may be written.
-    pub(super) fn forget_denial(&mut self) {
-        self.trouble.take_if(|trouble| trouble.kind == TroubleKind::Denied);
+    fn forget_denial(&mut self) {
+        let over = self.permitted().cloned();
+        self.trouble.take_if(|trouble| over.is_some_and(|refused| refused.is_about(trouble)));
+    }
+
+    /// What was denied and may be written by now.
+    fn permitted(&self) -> Option<&RefusedAttempt> {
+        self.record.refusal_in_the_way(&self.head(), &self.books()).filter(|_| self.permitted)
     }
 
     /// A write that failed, remembered as the loop does it; the first conflict is ordinary news.

@@ -228,6 +228,39 @@ fn what_was_denied_is_tried_again_as_soon_as_the_target_says_that_it_may_be_writ
 }
 
 #[test]
+fn that_one_denial_is_over_says_nothing_of_another() {
+    let left = expect![[r#"
+        held-unproven r1, complete r2, rejected r2, unproven except, pinned by Grace, not permitted: permission denied
+        because: rolled back except x (could not be written)
+        head invalid: 1 problem: environment.yaml:1
+        live: a=1 health=good x=2
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: unproven: rolled back except x (could not be written)"#]];
+    let refused = "commit good x=1, settle, commit x=2 a=2, settle, deny b, commit b=2, settle";
+    check(&format!("{refused}, commit invalid, permitted, deny x, ask rollback r1, wait 150"), left);
+    let left = expect![[r#"
+        held-unproven r1, complete r2, rejected r2, unproven except, pinned by Grace, not permitted: permission denied
+        because: rolled back except x (could not be written)
+        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+        live: a=1 health=good x=2
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: unproven: rolled back except x (could not be written)"#]];
+    check(&format!("{refused}, permitted, deny x, ask rollback r1, wait 150"), left);
+    let left = expect![[r#"
+        held-refused r2, not permitted: permission denied
+        head invalid: 1 problem: environment.yaml:1
+        live: a=2 health=good x=9(unmarked)
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. repair r2 by lockstep: repaired: a: written by somebody else (mark lost)"#]];
+    check(&format!("{refused}, commit invalid, permitted, deny x, by hand x=9 a=9, wait 150"), left);
+}
+
+#[test]
 fn what_is_denied_before_the_first_write_changes_nothing() {
     check(
         "commit good, settle, deny a, commit a=2, settle",
