@@ -83,6 +83,12 @@ pub(crate) enum Bug {
     CountsTheDeadlineFromTheStart,
     /// H6: a target that can't be reached turns an advance back.
     TakesUnreachableForDenied,
+    /// H6: once the target said that a denied key may be written, it is tried for ever.
+    BelievesAPermissionForEver,
+    /// H6, A9: that one denial is over ends every denial.
+    TakesAPermissionForEveryKey,
+    /// R2, R11: `resume` ends rejections that its rollback did not make.
+    ResumeEndsEveryRejection,
     /// H6: what stands in the way half-way is waited for without an end.
     NeverGivesUpHalfWay,
     /// R7: a newer commit takes the place of one that is nearly proven.
@@ -104,7 +110,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 49] = [
+    pub(crate) const ALL: [Self; 52] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -145,6 +151,9 @@ impl Bug {
         Self::RestartsTheDeadlineAtDrift,
         Self::CountsTheDeadlineFromTheStart,
         Self::TakesUnreachableForDenied,
+        Self::BelievesAPermissionForEver,
+        Self::TakesAPermissionForEveryKey,
+        Self::ResumeEndsEveryRejection,
         Self::NeverGivesUpHalfWay,
         Self::SupersedesAProofUnderWay,
         Self::RollsBackPastANewerCommit,

@@ -5,7 +5,9 @@ use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::{Flags, KeyMark, Ownership};
 use lockstep::domain::revision::Generation;
-use lockstep::domain::rollout::{HeadView, Observation, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind, Unproven};
+use lockstep::domain::rollout::{
+    HeadView, Observation, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind, Unproven, Verb,
+};
 use lockstep::domain::time::Timestamp;
 
 use crate::bugs::Bug;
@@ -72,6 +74,14 @@ impl Planted<'_> {
                 {
                     goal.revision = *tip;
                 }
+            }
+            Bug::BelievesAPermissionForEver if record.refused.is_some() && self.edge.was_permitted() => {
+                seen.permitted = true;
+                seen.trouble =
+                    seen.trouble.filter(|trouble| (trouble.kind, trouble.intent) != (TroubleKind::Denied, Intent::Advance));
+            }
+            Bug::TakesAPermissionForEveryKey if seen.permitted => {
+                seen.trouble = seen.trouble.filter(|trouble| trouble.kind != TroubleKind::Denied);
             }
             Bug::SkipsTheGuard => record.overridden = Some("nobody".to_owned()),
             Bug::RefusesARevert => record.proven.clear(),
@@ -229,6 +239,11 @@ fn spoil(bug: Bug, mut step: Step, record: &Rollout, seen: &Observation<'_>) -> 
             for save in apply.opening.iter_mut().chain([&mut apply.closing]) {
                 save.record.allowed_deletes = record.allowed_deletes;
             }
+        }
+        (Step::Record(save), Bug::ResumeEndsEveryRejection)
+            if seen.requests.first().is_some_and(|request| request.verb == Verb::Resume) && !save.answers.is_empty() =>
+        {
+            save.record.rejected.clear();
         }
         (Step::Record(save), Bug::NeverClosesTheLine) => save.history.retain(|line| line.closed.is_none()),
         (Step::Apply(apply), Bug::NeverClosesTheLine) => {

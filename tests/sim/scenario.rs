@@ -22,6 +22,10 @@ const KEYS: [&str; 8] = ["config/a", "config/b", "config/c", "config/d", "config
 /// One event.
 pub(crate) fn happen(world: &mut World) -> Event {
     world.origin.now = world.now;
+    if world.record().is_some_and(|record| record.refused.is_some()) && world.random.percent(20) {
+        deny_another(world);
+        return Event::Nothing;
+    }
     match world.random.below(100) {
         0..=29 => commit(world),
         30..=34 => revert(world),
@@ -52,7 +56,7 @@ pub(crate) fn calm(world: &mut World) {
     world.faults = crate::world::Faults::NONE;
     world.blind_until = 0;
     world.sick_until = 0;
-    world.denied = None;
+    world.denies(None);
     world.fight = None;
     world.paused_until.fill(0);
     world.note("calm from here on");
@@ -329,8 +333,36 @@ fn snapshot(world: &mut World) {
 
 fn deny(world: &mut World) {
     let key = *world.random.pick(&KEYS);
-    world.denied = if world.denied.is_some() { None } else { Some(key.to_owned()) };
-    world.note(format!("denied: {:?}", world.denied));
+    match world.random.below(5) {
+        // Another token, with the same rights or with all.
+        0 => {
+            world.rights += 1;
+            if world.random.percent(50) {
+                world.denies(None);
+            }
+            world.reached("another token");
+        }
+        // The same token and another policy.
+        1 => world.denies(Some(key)),
+        _ => {
+            let to = if world.denied.is_some() { None } else { Some(key) };
+            world.denies(to);
+        }
+    }
+}
+
+/// What was denied may be written, and another key, which needs to be put right, may not; at times somebody goes back meanwhile.
+fn deny_another(world: &mut World) {
+    let key = *world.random.pick(&KEYS);
+    if world.denied == Some(key) {
+        return;
+    }
+    world.denies(Some(key));
+    world.edit(key, Some((b"meanwhile".to_vec(), 0)));
+    if world.random.percent(60) {
+        submit(world, Verb::RollBack { to: None });
+    }
+    world.reached("one denial was over and another began");
 }
 
 fn branch(world: &mut World) {

@@ -97,7 +97,11 @@ pub(crate) struct World {
     /// The service fails whatever its keys say until then.
     pub(crate) sick_until: i64,
     /// Writes to this key are denied.
-    pub(crate) denied: Option<String>,
+    pub(crate) denied: Option<&'static str>,
+    /// What was denied before that, and until when: whoever is asked about rights may go by it for a while.
+    pub(crate) denied_before: (Option<&'static str>, i64),
+    /// The token that is used.
+    pub(crate) rights: u64,
     /// A key that somebody keeps writing: when next, and until when.
     pub(crate) fight: Option<(&'static str, i64, i64)>,
     /// When each key was last written by hand.
@@ -161,6 +165,8 @@ impl World {
             blind_until: 0,
             sick_until: 0,
             denied: None,
+            denied_before: (None, 0),
+            rights: 1,
             fight: None,
             edited: BTreeMap::new(),
             health_before: (None, 0),
@@ -223,6 +229,27 @@ impl World {
         } else if session.expires <= now {
             self.lease = None;
         }
+    }
+
+    /// The policy of the token becomes another.
+    pub(crate) fn denies(&mut self, key: Option<&'static str>) {
+        self.note(format!("denied: {key:?}"));
+        self.denied_before = (std::mem::replace(&mut self.denied, key), self.now);
+        self.truth.may_try_again();
+    }
+
+    /// Whether the token may write these keys, as an agent answers whose cache may be old.
+    pub(crate) fn permits(&mut self, replica: usize, keys: &[KeyPath]) -> bool {
+        const CACHED: i64 = 10_000;
+        let (before, since) = self.denied_before;
+        let old = self.now - since < CACHED && self.random.percent(70);
+        let says = |denied: Option<&str>| keys.iter().all(|key| denied != Some(key.as_str()));
+        let (said, is) = (says(if old { before } else { self.denied }), says(self.denied));
+        if said && !is {
+            self.reached("an agent said that a denied key may be written");
+        }
+        self.truth.eyes[replica].permitted |= said;
+        said
     }
 
     /// Somebody writes, copies or deletes a key.
@@ -308,7 +335,7 @@ impl World {
             return Err(Refused::Record);
         }
         let denied: Vec<String> =
-            changes.iter().map(|(change, _)| change.key.to_string()).filter(|key| self.denied.as_ref() == Some(key)).collect();
+            changes.iter().map(|(change, _)| change.key.to_string()).filter(|key| self.denied == Some(key.as_str())).collect();
         if !denied.is_empty() {
             self.reached("a write was denied");
             return Err(Refused::Denied(denied));

@@ -48,6 +48,11 @@ impl Edge {
         batches
     }
 
+    /// Whether this process was ever told that what was denied may be written.
+    pub(crate) fn was_permitted(&self) -> bool {
+        self.world().truth.eyes[self.replica].permitted
+    }
+
     /// The process learns that its write was carried out.
     fn gave_out(&self, save: &Save) {
         let given_out = &mut self.world().truth.given_out[self.replica];
@@ -108,7 +113,7 @@ impl Target for Edge {
     type Lease = Lease;
 
     fn character(&self) -> Character {
-        let rights = u64::from(self.world().denied.is_none());
+        let rights = self.world().rights;
         Character { name: "the simulation".to_owned(), settle: Duration::ZERO, rights, resumes: true }
     }
 
@@ -143,9 +148,10 @@ impl Target for Edge {
     }
 
     async fn permits(&self, keys: &[KeyPath]) -> Result<bool, EdgeError> {
+        self.call("ask about rights").await?;
+        let said = self.world().permits(self.replica, keys);
         self.border().await;
-        let denied = self.world().denied.clone();
-        Ok(keys.iter().all(|key| denied.as_deref() != Some(key.as_str())))
+        Ok(said)
     }
 
     async fn values(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, Vec<u8>>, EdgeError> {
@@ -211,6 +217,7 @@ impl Target for Edge {
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Written, EdgeError> {
         let changes = &apply.plan.changes;
+        self.world().begins_to_write(self.replica, (apply.plan.intent, apply.plan.revision));
         if changes.len() <= BATCH {
             let whole = self.transaction(lease, expected, Some(&apply.at_once()), changes, Some(desired)).await?;
             self.gave_out(&apply.closing);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use lockstep::domain::plan::Intent;
 use lockstep::domain::revision::Revision;
 
+use super::Truth;
 use crate::world::{Refused, World};
 
 /// Of one running process.
@@ -17,6 +19,11 @@ pub(crate) struct Eyes {
     pub(super) term_at: i64,
     /// The last write of keys was denied.
     pub(super) denied: bool,
+    /// What it writes, and when that was denied, again and again, since anything changed that is worth another try.
+    writing: Option<(Intent, Revision)>,
+    denials: Vec<i64>,
+    /// It was told that what was denied may be written.
+    pub(crate) permitted: bool,
     /// The last write did not go well.
     pub(super) troubled: bool,
     /// When each check passed since it last did not.
@@ -44,11 +51,13 @@ impl World {
         let eyes = &mut self.truth.eyes[replica];
         if eyes.tip.map(|(known, _)| known) != tip {
             eyes.tip = tip.map(|tip| (tip, self.now));
+            eyes.denials.clear();
         }
     }
 
     pub(crate) fn began_a_term(&mut self, replica: usize) {
         self.truth.eyes[replica].term_at = self.now;
+        self.truth.eyes[replica].denials.clear();
     }
 
     pub(crate) fn sampled(&mut self, replica: usize, check: &'static str, good: bool) {
@@ -61,12 +70,49 @@ impl World {
         }
     }
 
+    /// A replica begins to write a plan.
+    pub(crate) fn begins_to_write(&mut self, replica: usize, what: (Intent, Revision)) {
+        let eyes = &mut self.truth.eyes[replica];
+        if eyes.writing.replace(what) != Some(what) {
+            eyes.denials.clear();
+        }
+    }
+
+    /// H6: what was denied is tried again about once a minute, and a word that it may be written is believed once.
+    fn was_denied(&mut self, replica: usize) {
+        const MINUTE: i64 = 55_000;
+        const TRIES: usize = 3;
+        let now = self.now;
+        let eyes = &mut self.truth.eyes[replica];
+        eyes.denials.push(now);
+        eyes.denials.retain(|at| now - at < MINUTE);
+        if eyes.denials.len() > TRIES {
+            let what = eyes.writing;
+            self.violated(format!("H6: denied again and again, and nothing changed: {what:?}"));
+        }
+    }
+
     /// A replica learns what came of its write.
     pub(crate) fn was_told<T>(&mut self, replica: usize, keys: bool, done: Option<&Result<T, Refused>>) {
         let eyes = &mut self.truth.eyes[replica];
         eyes.troubled = !matches!(done, Some(Ok(_)));
+        if keys && done.is_none() {
+            eyes.denials.clear();
+        }
         if keys && let Some(done) = done {
             eyes.denied = matches!(done, Err(Refused::Denied(_)));
+            if eyes.denied {
+                self.was_denied(replica);
+            } else {
+                eyes.denials.clear();
+            }
         }
+    }
+}
+
+impl Truth {
+    /// Rights changed, or a person said something.
+    pub(crate) fn may_try_again(&mut self) {
+        self.eyes.iter_mut().for_each(|eyes| eyes.denials.clear());
     }
 }

@@ -72,6 +72,7 @@ impl Truth {
     /// A request is being answered.
     pub(crate) fn answered(&mut self, now: i64, request: Option<&Request>) {
         self.answered_at = now;
+        self.may_try_again();
         match request.map(|request| &request.verb) {
             Some(Verb::Release { allow_deletes, overriding, .. }) => {
                 self.pardoned_at = now;
@@ -111,6 +112,7 @@ impl Truth {
         self.carried_out = None;
         // Indexes of before say nothing any more.
         self.eyes.iter_mut().for_each(|eyes| eyes.looked = 0);
+        self.may_try_again();
         self.applied_at = 0;
         self.frozen_at = None;
         self.pinned =

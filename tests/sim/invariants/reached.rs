@@ -53,6 +53,11 @@ pub(super) fn count(world: &mut World, before: &Rollout, record: &Rollout) {
     if !record.baseline.is_empty() {
         world.reached("a baseline failure");
     }
+    let goal = record.goal.as_ref().map(|goal| goal.digest);
+    let moved = before.goal.as_ref().map(|goal| goal.digest) != goal;
+    if moved && before.refused.as_ref().is_some_and(|refused| (Some(refused.digest), refused.rights) == (goal, world.rights)) {
+        world.reached("the same token was allowed to write what it was denied");
+    }
     if before.phase == Phase::Applying && record.phase == Phase::Applying && before.goal != record.goal {
         world.reached("superseded while applying");
     }
