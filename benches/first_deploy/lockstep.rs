@@ -45,7 +45,7 @@ pub(crate) async fn deploy(address: String, repository: PathBuf) -> Deploy {
         target: &target,
         clock: &clock,
         led_since: clock.now(),
-        go_on: &|| true,
+        interrupted: &|| None,
         kept: Kept::default(),
         announce: &|_, _| {},
     };
