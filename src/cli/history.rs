@@ -3,7 +3,7 @@
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
-use super::edges::{Edges, Freshness};
+use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
@@ -11,7 +11,7 @@ use super::text::{clean, moment, when};
 use crate::domain::plan::Counts;
 use crate::domain::rollout::HistoryLine;
 use crate::domain::time::Timestamp;
-use crate::port::{EdgeKind, Target as _};
+use crate::port::{EdgeError, EdgeKind, Target as _};
 
 /// Show every attempt on an environment, with its cause and its end
 #[derive(Debug, clap::Args)]
@@ -30,15 +30,22 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = Edges::open(options, Freshness::AsItIs).await?;
     let environment = edges.environment(&args.environment)?;
-    let found = edges.target(&environment)?.history(usize::from(args.limit)).await;
+    let found = lines(&edges.target(&environment)?, usize::from(args.limit)).await;
     edges.close().await;
-    let lines = match found {
-        Err(error) if error.kind == EdgeKind::NotFound => Vec::new(),
-        other => other?,
-    };
-    let lines = lines.iter().map(Line::of).collect();
+    let lines = found?.iter().map(Line::of).collect();
     output.show(&History { version: VERSION, environment: environment.to_string(), lines, now: edges.now() })?;
     Ok(Exit::Ok)
+}
+
+/// The newest lines. A place without history is one where nothing was done only if it can say so of its record.
+async fn lines(target: &AnyTarget, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
+    match target.history(at_most).await {
+        Err(error) if error.kind == EdgeKind::NotFound => match target.load().await? {
+            None => Ok(Vec::new()),
+            Some(_) => Err(error),
+        },
+        other => other,
+    }
 }
 
 #[derive(Serialize)]

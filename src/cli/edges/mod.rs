@@ -2,6 +2,7 @@
 
 mod target;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::client::consul::{self, Catalog, ConsulTarget, Server};
 use crate::client::directory::DirectoryTarget;
 use crate::client::git::{GitOptions, GitSource};
 use crate::client::probe::{Prober, Services};
-use crate::config::{self, Config, ConsulVariables, TargetConfig};
+use crate::config::{self, Config, ConsulVariables, RepositoryUrl, TargetConfig};
 use crate::domain::desired::read_for;
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::Revision;
@@ -41,6 +42,8 @@ pub(super) type AnyProbe = Prober<Catalog>;
 pub(super) struct Edges {
     /// The controller's own file.
     pub(super) config: Config,
+    /// Where that file is.
+    config_path: PathBuf,
     /// The config repository.
     pub(super) source: GitSource,
     /// Its name.
@@ -90,6 +93,7 @@ impl Connection {
 /// What the configuration alone gives.
 struct Ground {
     config: Config,
+    config_path: PathBuf,
     source: GitSource,
     clock: Arc<SystemClock>,
 }
@@ -103,14 +107,15 @@ struct Sighting {
 
 impl Ground {
     fn lay(options: &Options) -> Result<Self, Failure> {
-        let config = config::read(options.config(), &ConsulVariables::of_process())?;
+        let config_path = options.config().to_owned();
+        let config = config::read(&config_path, &ConsulVariables::of_process())?;
         if config.environments.is_empty() {
             return Err(Failure::new("the configuration has no environment"));
         }
         let clock = Arc::new(SystemClock::start());
         let source =
             GitSource::open(&config.repository, &config.data_dir, Arc::clone(&clock) as Arc<_>, GitOptions::default())?;
-        Ok(Self { config, source, clock })
+        Ok(Self { config, config_path, source, clock })
     }
 
     async fn look(&self, freshness: Freshness) -> Result<Sighting, Failure> {
@@ -131,9 +136,9 @@ impl Ground {
     }
 
     fn with(self, sighting: Sighting) -> Edges {
-        let Self { config, source, clock } = self;
+        let Self { config, config_path, source, clock } = self;
         let Sighting { repository, tip, behind } = sighting;
-        Edges { config, source, repository, tip, behind, clock, servers: Mutex::default() }
+        Edges { config, config_path, source, repository, tip, behind, clock, servers: Mutex::default() }
     }
 }
 
@@ -264,10 +269,28 @@ impl Edges {
         Ok(server)
     }
 
+    /// The command that shows all that is wrong with a revision, of which other verbs tell the first.
+    pub(super) fn how_to_see_problems(&self, revision: Revision) -> String {
+        let config = word(&self.config_path.display().to_string());
+        let path = match &self.config.repository.url {
+            RepositoryUrl::Local(path) => format!("{} ", word(&path.display().to_string())),
+            // What this machine has of it is found by the configuration.
+            RepositoryUrl::Http(_) | RepositoryUrl::Ssh { .. } => String::new(),
+        };
+        let revision = revision.short();
+        format!("`lockstep validate {path}--rev {revision} --config {config}` shows every problem")
+    }
+
     /// Milliseconds since 1970, for what people read.
     pub(super) fn now(&self) -> crate::domain::time::Timestamp {
         self.clock.now()
     }
+}
+
+/// A word as a shell takes it.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// What a target takes, beyond what the format allows.

@@ -18,6 +18,14 @@ pub(in crate::cli) enum AnyTarget {
     Directory(DirectoryTarget),
 }
 
+impl AnyTarget {
+    /// Whether the first deploy makes the environment's record: a directory's path can't be another environment's by mistake
+    /// (rule O6).
+    pub(in crate::cli) const fn makes_its_record(&self) -> bool {
+        matches!(self, Self::Directory(_))
+    }
+}
+
 /// The lease of either kind.
 pub(in crate::cli) enum AnyLease {
     /// Of a Consul datacenter.

@@ -95,9 +95,15 @@ async fn one(edges: &Edges, environment: &EnvironmentName, revision: Revision) -
     let fit = edges.fit(environment)?;
     let previewed = preview(environment, &edges.repository, fit, &edges.source, &target, revision, edges.now()).await?;
     let named = Environment::new(environment, &target.character().name);
+    let record_by =
+        if target.makes_its_record() { "the first deploy".to_owned() } else { format!("`lockstep init {environment}`") };
+    let named = Environment { record_by, ..named };
     let look = match previewed {
         Previewed::Look(look) => look,
-        Previewed::Invalid(text) => return Ok(Environment { state: State::Invalid, note: Some(text), ..named }),
+        Previewed::Invalid(text) => {
+            let hint = Some(edges.how_to_see_problems(revision));
+            return Ok(Environment { state: State::Invalid, note: Some(text), hint, ..named });
+        }
         Previewed::Retired => {
             let text = "the revision has no such environment; nothing is written or deleted".to_owned();
             return Ok(Environment { state: State::Retired, note: Some(text), ..named });

@@ -69,8 +69,14 @@ pub(super) struct Environment {
     pub(super) note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Told>,
+    /// What says more, where the revision can't be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
     #[serde(skip)]
     pub(super) in_step: bool,
+    /// What makes the record where there is none.
+    #[serde(skip)]
+    pub(super) record_by: String,
 }
 
 /// Why the plan would not be carried out.
@@ -167,7 +173,9 @@ impl Environment {
             loosened: Vec::new(),
             note: None,
             error: None,
+            hint: None,
             in_step: false,
+            record_by: String::new(),
         }
     }
 }
@@ -193,6 +201,9 @@ impl Environment {
         if let Some(note) = &self.note {
             page.line(format_args!("  {}", clean(note)));
         }
+        if let Some(hint) = &self.hint {
+            page.hint(hint);
+        }
         if let Some(Refusal { verdict, text }) = &self.refusal {
             page.line(format_args!("  {} {text}", format!("not applied ({verdict}):").style(Style::new().red().bold())));
         }
@@ -200,9 +211,7 @@ impl Environment {
             page.line(format_args!("  {}", limit.style(Style::new().yellow())));
         }
         if self.state == State::Changes && !self.initialised {
-            page.line(
-                "  the target has no record of this environment yet: `lockstep init` makes it, a directory makes its own",
-            );
+            page.line(format_args!("  the target has no record of this environment yet: {} makes it", self.record_by));
         } else if self.state == State::Changes && self.first_deploy {
             page.line("  first deploy: there is nothing to roll back to until it is proven");
         }

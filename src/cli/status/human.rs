@@ -74,14 +74,27 @@ impl Environment {
         if let Some(target) = &self.target {
             page.field("target", clean(target));
         }
-        if let Some(leader) = &self.leader {
-            page.field("leader", leader);
+        match &self.leader {
+            Some(leader) => page.field("leader", leader),
+            None if self.is_read => page.field(
+                "leader",
+                format_args!(
+                    "{}: no controller keeps this environment; start `lockstep run`, or `lockstep apply --once {}`",
+                    "none".style(Style::new().yellow()),
+                    self.name
+                ),
+            ),
+            None => {}
         }
         if let Some(error) = &self.error {
             error.human(page);
         }
         if self.phase == "uninitialised" {
-            page.hint(&format!("`lockstep init {}` makes the first record; a directory makes its own", self.name));
+            page.hint(&if self.makes_its_record {
+                format!("the first deploy makes its record: `lockstep run`, or `lockstep apply --once {}`", self.name)
+            } else {
+                format!("`lockstep init {}` makes the first record", self.name)
+            });
         }
         let mut said = Said::default();
         // As evidence of a proof it says nothing that "proven" does not.
@@ -144,11 +157,14 @@ impl Environment {
     }
 
     fn head(&self, said: &mut Said, page: &mut Page) {
-        let Some(HeadView { revision, subject, verdict, text }) = &self.head else { return };
+        let Some(HeadView { revision, subject, verdict, text, hint }) = &self.head else { return };
         let which = revision.as_deref().map_or_else(|| "none".to_owned(), |revision| quoted(revision, subject.as_deref()));
         page.field("head", format_args!("{which} is not followed ({verdict})"));
         if said.once(text) {
             page.field("", text);
+        }
+        if let Some(hint) = hint {
+            page.hint(hint);
         }
     }
 
@@ -199,7 +215,8 @@ mod tests {
         let named = named.chain(record.note.as_ref().and_then(|note| note.revision));
         let subjects = Subjects(named.map(|revision| (revision, format!("Change {}", revision.short()))).collect());
         let name = &record.identity.environment;
-        let environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(1), 0);
+        let mut environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(1), 0);
+        environment.leader = Some("host-1:42".to_owned());
         let now = Timestamp::from_millis(1_000_600_000);
         let status = Statuses { version: VERSION, repository: "config".to_owned(), environments: vec![environment], now };
         let mut page = Page::default();
@@ -214,6 +231,7 @@ mod tests {
             expect![[r#"
                 test  steady
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
                   attempt      advance by Ada, proven: change 1
@@ -224,6 +242,7 @@ mod tests {
             expect![[r#"
                 test  held-after-rollback
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 3 since 1970-01-12 13:48:39Z (8m1s ago)
                   head         a000002 Change a000002 is not followed (rejected)
@@ -237,6 +256,7 @@ mod tests {
             expect![[r#"
                 test  held-after-rollback
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 3 since 1970-01-12 13:49:57Z (6m43s ago)
                   head         a000002 Change a000002 is not followed (pinned)
@@ -251,6 +271,7 @@ mod tests {
             expect![[r#"
             test  held-unproven
               target       directory live/test
+              leader       host-1:42
               revision     a000002 Change a000002
                            not proven, generation 2 since 1970-01-12 13:48:19Z (8m21s ago)
               reason       build could not be checked: no leader
@@ -264,6 +285,7 @@ mod tests {
             expect![[r#"
                 test  held-refused
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
                   head         a000002 Change a000002 is not followed (invalid)
@@ -277,6 +299,7 @@ mod tests {
             expect![[r#"
             test  frozen
               target       directory live/test
+              leader       host-1:42
               revision     a000001 Change a000001
                            not proven, generation 3 since 1970-01-12 13:48:39Z (8m1s ago)
               reason       the rollback is unhealthy too: build failed at the deadline: got 500
@@ -297,6 +320,7 @@ mod tests {
             expect![[r#"
                 test  steady
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000003 Change a000003
                                proven, generation 4 since 1970-01-12 13:50:17Z (6m23s ago)
                   attempt      advance by Ada, proven: change 3
@@ -312,6 +336,7 @@ mod tests {
             expect![[r#"
                 test  steady
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
                   reason       contested, repaired with back-off: a
@@ -324,6 +349,7 @@ mod tests {
             expect![[r#"
                 test  steady
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
                   reason       contested, repaired with back-off: a
@@ -336,6 +362,7 @@ mod tests {
             expect![[r#"
                 test  steady
                   target       directory live/test
+                  leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
                   reason       left as it is: b (owned by lockstep owner 8 (another repository or environment))

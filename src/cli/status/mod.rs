@@ -12,7 +12,7 @@ use super::output::{Output, Told, VERSION};
 use super::text::clean;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::Phase;
+use crate::domain::rollout::{HeadVerdict, Phase};
 use crate::port::{Source as _, Target as _};
 use crate::runtime::together::together;
 
@@ -64,7 +64,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
     let target = edges.target(environment)?;
     let name = target.character().name;
     let Some(stored) = target.load().await? else {
-        return Ok(Environment::uninitialised(environment, name));
+        return Ok(Environment::uninitialised(environment, name, target.makes_its_record()));
     };
     let waiting = target.requests().await.map_or(0, |requests| requests.len());
     let record = stored.record;
@@ -81,6 +81,10 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
         None => None,
     };
     let mut status = Environment::of(environment, name, &record, &subjects, checks, waiting);
+    let invalid = record.note.as_ref().filter(|note| note.verdict == HeadVerdict::Invalid).and_then(|note| note.revision);
+    if let (Some(head), Some(revision)) = (&mut status.head, invalid) {
+        head.hint = Some(edges.how_to_see_problems(revision));
+    }
     status.leader = target.leader().await?.map(|leader| clean(&leader));
     Ok(status)
 }

@@ -74,6 +74,12 @@ pub(super) struct Environment {
     pub(super) requests_waiting: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Told>,
+    /// It has a record, and that was read: who leads is known.
+    #[serde(skip)]
+    pub(super) is_read: bool,
+    /// Its first deploy makes the record that it lacks.
+    #[serde(skip)]
+    pub(super) makes_its_record: bool,
 }
 
 #[derive(Serialize)]
@@ -107,6 +113,9 @@ pub(super) struct HeadView {
     pub(super) subject: Option<String>,
     pub(super) verdict: &'static str,
     pub(super) text: String,
+    /// What shows all of it, where the text is the first of many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -194,6 +203,7 @@ impl Environment {
                 subject: note.revision.and_then(|revision| subjects.0.get(&revision)).map(|subject| clean(subject)),
                 verdict: note.verdict.word(),
                 text: clean(&note.text),
+                hint: None,
             }),
             pin: record.pin.as_ref().map(|pin| StopView {
                 by: clean(&pin.by),
@@ -230,12 +240,14 @@ impl Environment {
                 .collect(),
             requests_waiting,
             error: None,
+            is_read: true,
+            makes_its_record: false,
         }
     }
 
-    /// Its target has no record.
-    pub(super) fn uninitialised(environment: &EnvironmentName, target: String) -> Self {
-        Self { target: Some(target), ..Self::empty(environment, "uninitialised") }
+    /// Its target has no record, and may be of a kind whose first deploy makes it.
+    pub(super) fn uninitialised(environment: &EnvironmentName, target: String, makes_its_record: bool) -> Self {
+        Self { target: Some(target), makes_its_record, ..Self::empty(environment, "uninitialised") }
     }
 
     /// It could not be read.
@@ -265,6 +277,8 @@ impl Environment {
             contested: Vec::new(),
             requests_waiting: 0,
             error: None,
+            is_read: false,
+            makes_its_record: false,
         }
     }
 }

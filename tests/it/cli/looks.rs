@@ -1,10 +1,11 @@
 //! Verbs that look: `plan`, `status`, `history`, help and completions; and how every verb fails on bad input.
 
+use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
 use expect_test::{Expect, expect};
 
-use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage, finish};
+use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, finish, until};
 
 /// So many keys with this value.
 fn lines(number: usize, value: &str) -> String {
@@ -226,6 +227,8 @@ fn status_is_one_document_with_the_phase_as_a_word() {
     let stage = Stage::new();
     assert_eq!(stage.phase(), "uninitialised");
     stage.run(&["status", "--exit-code"]).exits(1);
+    let before = stage.run(&["status"]).exits(0).out;
+    assert!(before.contains("hint: the first deploy makes its record") && !before.contains("lockstep init"), "{before}");
     stage.run(&["apply", "--once"]).exits(0);
     let status = stage.run(&["status", "--output", "json", "--exit-code"]).exits(0).json();
     let environment = &status["environments"][0];
@@ -236,6 +239,101 @@ fn status_is_one_document_with_the_phase_as_a_word() {
     assert_eq!(environment["goal"]["revision"], stage.repo.tip().to_string());
     assert_eq!(environment["goal"]["subject"], "first");
     assert!(stage.run(&["status"]).exits(0).out.contains("proven (no checks)"));
+}
+
+#[test]
+fn status_says_that_no_controller_keeps_the_environment() {
+    let stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let nobody =
+        "leader       none: no controller keeps this environment; start `lockstep run`, or `lockstep apply --once test`";
+    let alone = stage.run(&["status"]).exits(0).out;
+    assert!(alone.contains(nobody), "{alone}");
+    let daemon = Daemon::start(&stage);
+    until("a controller leads", || !stage.run(&["status"]).exits(0).out.contains("none: no controller"));
+    daemon.stop();
+    assert!(stage.run(&["status"]).exits(0).out.contains(nobody));
+}
+
+#[test]
+fn history_fails_as_status_does_where_the_target_is_not_there() {
+    let stage = Stage::new();
+    assert_eq!(stage.run(&["history", "test"]).exits(0).out, "nothing was ever done to test\n");
+    stage.configure("  test: {directory: {path: ./missing/test}}\n");
+    stage.run(&["status"]).exits(4);
+    let said = stage.run(&["history", "test"]).exits(4);
+    assert!(said.out.is_empty() && said.err.contains("missing") && said.err.contains("hint:"), "{said:?}");
+}
+
+#[test]
+fn plan_and_status_of_an_invalid_head_name_the_command_that_shows_every_problem() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let bad = stage.repo.commit("Two mistakes", &[(KEYS.0, "a: ${b}\nc: ${d}\n")]);
+    let hint = format!(
+        "hint: `lockstep validate {} --rev {} --config {}` shows every problem\n",
+        stage.repo.path().display().to_string().trim_end_matches('/'),
+        bad.short(),
+        stage.config().display()
+    );
+    let plan = stage.run(&["plan"]).exits(1).out;
+    assert!(plan.contains("2 problems, the first") && plan.contains(&hint), "{plan}");
+    stage.run(&["apply", "--once"]).exits(1);
+    let status = stage.run(&["status"]).exits(0).out;
+    assert!(status.contains(&hint), "{status}");
+    // It is a command that works, and shows both.
+    let command = hint.split('`').nth(1).unwrap();
+    let said = stage.run(&command.split(' ').skip(1).collect::<Vec<_>>()).exits(1).out;
+    assert!(said.contains("base/kv/config.yaml:1:") && said.contains("base/kv/config.yaml:2:"), "{said}");
+}
+
+/// Answers every request with a refusal.
+fn refusing(text: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let length = text.len();
+            let _ = write!(stream, "HTTP/1.1 403 Forbidden\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}");
+        }
+    });
+    address
+}
+
+#[track_caller]
+fn check_consul(consul: &str, arguments: &[&str], code: i32, expected: &[&str]) {
+    let stage = Stage::new();
+    stage.configure(&format!("  test: {{consul: {{{consul}}}, keys: [config/]}}\n"));
+    let said = stage.run(arguments).exits(code);
+    let found = stage.steady(&format!("{}{}", said.out, said.err));
+    for expected in expected {
+        assert!(found.contains(expected), "{expected}: {found}");
+    }
+    assert_eq!(found.matches("because:").count(), expected.iter().filter(|line| line.contains("because:")).count(), "{found}");
+}
+
+#[test]
+fn a_consul_that_can_not_be_asked_is_told_with_one_reason_and_what_to_do() {
+    // A port that was free a moment ago refuses.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refused = "because: Connection refused (os error 111)";
+    let hint = "hint: is Consul running there, and is `address:` of the environment right?";
+    check_consul(&format!("address: 'http://127.0.0.1:{port}'"), &["status"], 4, &[refused, hint]);
+    let unread = [
+        "because: read the credential file HOME/none",
+        "because: No such file or directory",
+        "hint: put the token there, readable for lockstep's own user only, or correct `token:` of the environment",
+    ];
+    let no_token = format!("address: 'http://127.0.0.1:{port}', token: {{file: ./none}}");
+    check_consul(&no_token, &["status"], 1, &unread);
+    check_consul(&no_token, &["init", "test"], 1, &unread);
+    let unknown = ["because: consul answered 403: ACL not found", "hint: the token is unknown to this Consul"];
+    check_consul(&format!("address: '{}'", refusing("ACL not found")), &["status"], 1, &unknown);
+    check_consul(&format!("address: '{}'", refusing("ACL not found")), &["init", "test"], 1, &unknown);
+    let lacking = ["because: consul answered 403: Permission denied", "hint: the token needs these rules: key_prefix"];
+    check_consul(&format!("address: '{}'", refusing("Permission denied")), &["init", "test"], 1, &lacking);
 }
 
 #[test]

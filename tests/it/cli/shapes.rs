@@ -114,6 +114,7 @@ fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
         .environments[].goal.generation number
         .environments[].goal.revision text
         .environments[].goal.subject text
+        .environments[].head.hint text
         .environments[].head.revision text
         .environments[].head.subject text
         .environments[].head.text text
@@ -148,6 +149,7 @@ fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
         .environments[].drifted[]
         .environments[].environment text
         .environments[].first_deploy bool
+        .environments[].hint text
         .environments[].initialised bool
         .environments[].note text
         .environments[].obstacles[]
