@@ -31,10 +31,15 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let environment = edges.environment(&args.environment)?;
     let target = edges.target(&environment)?;
     let made = target.initialise().await;
+    // Only for what is said to come next: the id of a record that was made is told in any case.
+    let is_in_use = made.is_ok() && target.load().await.is_ok_and(|found| found.is_some_and(|it| it.record.goal.is_some()));
     edges.close().await;
     let identity = made.map_err(|error| {
         let hint = match (error.kind, edges.target_config(&environment)) {
-            (EdgeKind::Denied, Ok(TargetConfig::Consul(consul))) => {
+            // Rules help a token that lacks a right; one that is unknown or unreadable has a hint of its own.
+            (EdgeKind::Denied, Ok(TargetConfig::Consul(consul)))
+                if error.hint.as_ref().is_none_or(|hint| hint.ends_with(acl::GIVE_RULES)) =>
+            {
                 let rules = acl::rules(&edges.repository, &environment, &consul.keys) + &acl::rules_to_initialise();
                 Some(format!("the token needs these rules: {}", rules.trim_end().replace('\n', "; ")))
             }
@@ -56,6 +61,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         owner: identity.owner.number(),
         config: options.config().display().to_string(),
         acl_rules: rules,
+        is_in_use,
     })?;
     Ok(Exit::Ok)
 }
@@ -72,11 +78,14 @@ struct Initialised {
     /// What the token needs at least; none for a directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     acl_rules: Option<String>,
+    /// It was initialised before, and something is live there.
+    #[serde(skip)]
+    is_in_use: bool,
 }
 
 impl View for Initialised {
     fn human(&self, page: &mut Page) {
-        let Self { environment, target, target_id, config, acl_rules, .. } = self;
+        let Self { environment, target, target_id, config, acl_rules, is_in_use, .. } = self;
         page.line(format_args!("{environment} is ready at {target}"));
         if acl_rules.is_some() {
             page.line(format_args!("pin it below environments.{environment} in {config}, beside `consul:`"));
@@ -91,9 +100,43 @@ impl View for Initialised {
             rules.lines().for_each(|rule| page.line(format_args!("  {rule}")));
         }
         page.line("");
+        if *is_in_use {
+            page.line(format_args!("it was in use already; `lockstep status {environment}` shows where it stands"));
+            return;
+        }
         page.line(format_args!(
             "next: `lockstep plan {environment}` shows the first deploy; `lockstep run` keeps the environment in"
         ));
         page.line(format_args!("step from then on, or `lockstep apply --once {environment}` takes it there once"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(is_in_use: bool, expected: &str) {
+        let view = Initialised {
+            version: VERSION,
+            environment: "test".to_owned(),
+            target: "consul http://127.0.0.1:8500".to_owned(),
+            target_id: "6f1c0a52d4b94e07".to_owned(),
+            owner: 7,
+            config: "lockstep-controller.yaml".to_owned(),
+            acl_rules: Some(String::new()),
+            is_in_use,
+        };
+        let mut page = Page::default();
+        view.human(&mut page);
+        let said = page.plain();
+        assert!(said.contains("\ntarget_id: 6f1c0a52d4b94e07\n") && said.contains(expected), "{said}");
+        assert_eq!(said.contains("first deploy"), !is_in_use, "{said}");
+    }
+
+    #[test]
+    fn what_comes_next_depends_on_whether_something_is_live() {
+        check(false, "next: `lockstep plan test` shows the first deploy");
+        check(true, "it was in use already; `lockstep status test` shows where it stands");
     }
 }

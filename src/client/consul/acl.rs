@@ -3,6 +3,8 @@
 use super::paths::{OWNERS, Paths};
 use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 
+pub use super::fault::GIVE_RULES;
+
 /// The rules of the token that keeps the environment: its roots (rule O7), its own state (rule O5), a session for the lease,
 /// and reading the catalog for its checks. To initialise takes one rule more: [`rules_to_initialise`].
 #[must_use]

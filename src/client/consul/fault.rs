@@ -10,8 +10,8 @@ use crate::port::{EdgeError, EdgeKind};
 
 /// Characters of Consul's own text that an error repeats.
 const LONGEST_TEXT: usize = 300;
-/// What to do about a denial of which no more is known.
-const GIVE_RULES: &str = "give the token the rules that `lockstep init` prints for this environment";
+/// What the hint about a right that a token lacks ends with.
+pub const GIVE_RULES: &str = "give the token the rules that `lockstep init` prints for this environment";
 
 /// An answer with a status that means failure.
 pub(super) fn of_answer(operation: String, status: u16, body: &[u8]) -> EdgeError {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use super::slots::Slots;
 use super::{fault, tls};
 use crate::config::{self, Credential};
+use crate::domain::time::written;
 use crate::port::{EdgeError, EdgeKind};
 
 /// How long an ordinary request may take, retries included.
@@ -30,6 +31,13 @@ const RESTING: usize = 3;
 const FINGERPRINT: usize = 2;
 /// Bytes of an error's text that are read.
 const LONGEST_REFUSAL: usize = 64 << 10;
+
+/// What to do when nothing takes the connection.
+const NO_CONNECTION: &str = "is Consul running there, and is `address:` of the environment right?";
+/// What to do when an answer stays away.
+const NO_ANSWER: &str = "is it Consul that listens at `address:`? If it is, it is overloaded, or the network loses packets";
+/// What to do when the token can't be read.
+const NO_TOKEN: &str = "put the token there, readable for lockstep's own user only, or correct `token:` of the environment";
 
 /// One Consul over HTTP.
 pub(super) struct Http {
@@ -294,8 +302,12 @@ impl Http {
             request = request.header(ACCEPT_ENCODING, "identity").body(body.clone());
         }
         let unreachable = |cause: reqwest::Error| {
-            let hint = tls::advice(&cause, &self.files);
-            EdgeError { hint, ..self.error(EdgeKind::Transient, &ask.doing).because(cause.without_url()) }
+            let error = self.error(EdgeKind::Transient, &ask.doing);
+            match tls::advice(&cause, &self.files) {
+                Some(hint) => error.because(cause.without_url()).hint(hint),
+                None if cause.is_connect() => error.because(deepest(&cause)).hint(NO_CONNECTION),
+                None => error.because(cause.without_url()),
+            }
         };
         let mut response = request.send().await.map_err(unreachable)?;
         let wait = retry_after(&response);
@@ -327,7 +339,7 @@ impl Http {
     /// The token as a header that no `Debug` shows; none when the configuration has none.
     pub(super) fn token(&self, doing: &str) -> Result<Option<HeaderValue>, EdgeError> {
         let Some(credential) = &self.token else { return Ok(None) };
-        let value = credential.read().map_err(|cause| self.error(EdgeKind::Denied, doing).because(cause))?;
+        let value = credential.read().map_err(|cause| self.error(EdgeKind::Denied, doing).because(cause).hint(NO_TOKEN))?;
         let mut header = HeaderValue::from_str(value.expose_secret())
             .map_err(|_| self.error(EdgeKind::Denied, doing).because("the token holds characters that no header can carry"))?;
         header.set_sensitive(true);
@@ -345,7 +357,8 @@ impl Http {
     }
 
     fn overdue(&self, ask: &Ask) -> EdgeError {
-        self.error(EdgeKind::Transient, &ask.doing).because(format!("no complete answer within {:?}", ask.deadline))
+        let within = written(ask.deadline);
+        self.error(EdgeKind::Transient, &ask.doing).because(format!("no complete answer within {within}")).hint(NO_ANSWER)
     }
 }
 
@@ -353,6 +366,15 @@ impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Http({})", self.name)
     }
+}
+
+/// What is below all that the HTTP client wraps around it, such as "connection refused".
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
 }
 
 fn collect(body: &mut Vec<u8>, piece: &[u8], longest: usize) -> Result<(), String> {
