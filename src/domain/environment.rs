@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::name::EnvironmentName;
+use super::time::written;
 
 /// One environment as a revision describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +55,13 @@ impl RolloutPolicy {
         let settle = self.settle.unwrap_or(default_settle);
         let needed = settle.saturating_add(self.min_healthy_time);
         (needed >= self.healthy_deadline).then(|| {
-            let Self { min_healthy_time, healthy_deadline, .. } = self;
-            format!(
-                "settle ({settle:?}) and min_healthy_time ({min_healthy_time:?}) do not fit before healthy_deadline ({healthy_deadline:?})"
-            )
+            let (healthy, deadline) = (written(self.min_healthy_time), written(self.healthy_deadline));
+            if settle.is_zero() {
+                format!("min_healthy_time ({healthy}) does not fit before healthy_deadline ({deadline})")
+            } else {
+                let settle = written(settle);
+                format!("settle ({settle}) and min_healthy_time ({healthy}) do not fit before healthy_deadline ({deadline})")
+            }
         })
     }
 }

@@ -1,9 +1,10 @@
 //! `validate`: every problem of a revision, offline, for use before a merge.
 
 mod fit;
+mod place;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
@@ -12,29 +13,29 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
-use crate::client::git::{self, TreeLimits};
 use crate::config::{self, Config, ConsulVariables};
 use crate::domain::desired::{Affected, FileTree, Node, Problem, Repository, read};
 use crate::domain::revision::Revision;
-use crate::port::EdgeError;
+
+use place::Place;
 
 /// Check a config repository, offline: every problem with file, line and column
 ///
 /// Reads the files below PATH as they lie there, or those of a commit with --rev. With --config (or `LOCKSTEP_CONFIG`) it also
 /// checks what only the controller's configuration can tell: key roots, what a directory can hold, deadlines, and which
-/// programs, services and addresses checks may use. Nothing is contacted and nothing is changed.
+/// programs, services and addresses checks may use. Without PATH, in a directory that is no config repository, it reads the
+/// repository which the configuration names, as far as this machine has it. Nothing is contacted and nothing is changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep validate                                   the files of this directory
   lockstep validate --rev HEAD                        what is committed
   lockstep validate ../calvin-config --environment production
-  lockstep validate --config lockstep-controller.yaml --output json
+  lockstep validate --config lockstep-controller.yaml  the repository that the configuration names
 
 Exits with 1 when something is wrong, so it serves as a check before a merge.")]
 pub(super) struct Args {
-    /// A directory with a config repository's files, or a git repository
-    #[arg(default_value = ".")]
-    path: PathBuf,
+    /// A directory with a config repository's files, or a git repository [default: this directory]
+    path: Option<PathBuf>,
     /// A commit of the repository at PATH instead of the files that lie there
     #[arg(long, value_name = "REV")]
     rev: Option<String>,
@@ -48,31 +49,14 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         Some(path) => Some(config::read(path, &ConsulVariables::of_process())?),
         None => None,
     };
-    let (path, rev) = (args.path.clone(), args.rev.clone());
-    let (revision, tree) = tokio::task::spawn_blocking(move || files(&path, rev.as_deref()))
-        .await
-        .map_err(|error| Failure::new("read the files").because(&error))??;
+    let place = Place::of(args.path.as_deref(), config.as_ref());
+    let note = place.note(options);
+    let (revision, tree) = place.files(args.rev.clone()).await?;
     let repository = read(&tree);
-    let report = report(&repository, &tree, revision, config.as_ref(), &args.environments)?;
+    let mut report = report(&repository, &tree, revision, config.as_ref(), &args.environments)?;
+    report.notes.extend(note);
     output.show(&report)?;
     Ok(if report.valid { Exit::Ok } else { Exit::Failed })
-}
-
-/// Nothing is contacted here, so what is not there is a failure, not an outage.
-fn files(path: &Path, rev: Option<&str>) -> Result<(Option<Revision>, FileTree), Failure> {
-    read_files(path, rev).map_err(|error| Failure { exit: Exit::Failed, ..Failure::from(error) })
-}
-
-fn read_files(path: &Path, rev: Option<&str>) -> Result<(Option<Revision>, FileTree), EdgeError> {
-    let limits = TreeLimits::default();
-    match rev {
-        Some(rev) => Ok(git::read_commit(path, rev, &limits).map(|(revision, tree)| (Some(revision), tree))?),
-        // A bare repository has no files of its own.
-        None if git::is_bare(path) => {
-            Ok(git::read_commit(path, "HEAD", &limits).map(|(revision, tree)| (Some(revision), tree))?)
-        }
-        None => Ok((None, git::read_directory(path, &limits)?)),
-    }
 }
 
 #[derive(Serialize)]
@@ -255,13 +239,15 @@ impl View for Report {
             let holds = match (keys, checks) {
                 (Some(keys), Some(0)) => format!("{}, no checks", count(*keys, "key")),
                 (Some(keys), Some(checks)) => format!("{}, {}", count(*keys, "key"), count(*checks, "check")),
-                _ => "unreadable".to_owned(),
+                // What could not be read is among the problems.
+                _ => String::new(),
             };
             if *valid {
                 page.line(format_args!("{} {name}: {holds}", "ok".style(Style::new().green())));
             } else {
                 let told = count(*problems, "problem");
-                page.line(format_args!("{} {name}: {told} ({holds})", "invalid".style(Style::new().red())));
+                let holds = if holds.is_empty() { holds } else { format!(" ({holds})") };
+                page.line(format_args!("{} {name}: {told}{holds}", "invalid".style(Style::new().red())));
             }
         }
         for note in &self.notes {

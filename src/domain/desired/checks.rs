@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::domain::check::{Check, CheckKind, DnsRecord, Place as Asked};
 use crate::domain::name::{CheckName, ServiceName};
+use crate::domain::time::written;
 
 use super::fields::{Field, Fields};
 use super::problem::{FileProblems, Place, did_you_mean, quoted};
@@ -30,7 +31,7 @@ pub(super) fn read(name: &CheckName, root: &Node, problems: &mut FileProblems) -
     let interval = interval.unwrap_or_else(|| DEFAULT_INTERVAL.max(timeout.unwrap_or_default()));
     let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT.min(interval));
     if timeout > interval {
-        let message = format!("the timeout ({timeout:?}) is longer than the interval ({interval:?})");
+        let message = format!("the timeout ({}) is longer than the interval ({})", written(timeout), written(interval));
         problems.report_with_hint(fields.place(), message, "one sample ends before the next begins: raise the interval");
     }
     let what = format!("{} {word} check", if word == "exec" { "an" } else { "a" });

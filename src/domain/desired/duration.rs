@@ -61,6 +61,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::written;
 
     #[test]
     fn durations_are_read_as_people_write_them() {
@@ -74,6 +75,13 @@ mod tests {
             ("007s", 7_000),
         ] {
             assert_eq!(parse_duration(text).map(|d| d.as_millis()), Ok(millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_shown_as_people_write_it() {
+        for text in ["10m", "1h30m", "0s", "500ms", "1m1ms", "168h"] {
+            assert_eq!(parse_duration(text).map(written).as_deref(), Ok(text));
         }
     }
 

@@ -115,6 +115,7 @@ fn variables(field: Field<'_>, problems: &mut FileProblems) -> BTreeMap<String, 
 fn rollout(field: Field<'_>, problems: &mut FileProblems) -> RolloutPolicy {
     let default = RolloutPolicy::default();
     let Some(mut fields) = Fields::of(field.node, "rollout", problems) else { return default };
+    let before = problems.count();
     let any = Duration::ZERO..=WEEK;
     let some = Duration::from_millis(1)..=WEEK;
     let policy = RolloutPolicy {
@@ -140,9 +141,12 @@ fn rollout(field: Field<'_>, problems: &mut FileProblems) -> RolloutPolicy {
             .and_then(|field| field.word(&[("true", true), ("false", false)], problems))
             .unwrap_or(default.auto_revert),
     };
-    // The default of `settle` depends on the target; what is wrong on every target can be said here.
-    if let Some(message) = policy.deadline_problem(Duration::ZERO) {
-        let place = fields.take("healthy_deadline").map_or(fields.place(), Field::place);
+    // The default of `settle` depends on the target; what is wrong on every target can be said here. Where a field has a
+    // problem of its own, the default in its place is nobody's wish.
+    let sound = problems.count() == before;
+    if let Some(message) = policy.deadline_problem(Duration::ZERO).filter(|_| sound) {
+        let named = ["healthy_deadline", "min_healthy_time", "settle"].map(|name| fields.take(name));
+        let place = named.into_iter().flatten().next().map_or(fields.place(), Field::place);
         problems.report_with_hint(place, message, DEADLINE_HINT);
     }
     fields.finish("rollout", problems);

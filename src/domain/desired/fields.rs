@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::domain::time::written;
+
 use super::duration::parse_duration;
 use super::problem::{FileProblems, Place, did_you_mean, quoted};
 use super::yaml::{Content, Node};
@@ -137,7 +139,7 @@ impl<'n> Field<'n> {
         match parse_duration(text) {
             Ok(duration) if range.contains(&duration) => Some(duration),
             Ok(_) => {
-                self.expected(&format!("a duration from {:?} to {:?}", range.start(), range.end()), problems);
+                self.expected(&format!("a duration from {} to {}", written(*range.start()), written(*range.end())), problems);
                 None
             }
             Err(error) => {

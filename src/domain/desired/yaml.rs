@@ -155,8 +155,10 @@ fn syntax(problems: &mut FileProblems, text: &str, place: Place, info: &str) {
         let (message, hint) = too_deep();
         return problems.report_with_hint(place, message, hint);
     }
+    let tab = tab_in_indentation(text, place);
+    let place = tab.unwrap_or(place);
     let line = text.lines().nth((place.line as usize).saturating_sub(1)).unwrap_or_default();
-    let hint = if line.trim_start_matches(' ').starts_with('\t') || info.contains("tab") {
+    let hint = if tab.is_some() || info.contains("tab") {
         "YAML indents with spaces, not with tabs"
     } else if line.contains("${") {
         "a text with ${…} inside [ ] or { } needs quotes"
@@ -168,6 +170,14 @@ fn syntax(problems: &mut FileProblems, text: &str, place: Place, info: &str) {
         "look at the indentation and the quotes of this line and the one before"
     };
     problems.report_with_hint(place, format!("is not valid YAML: {info}"), hint);
+}
+
+/// The tab that indents the line of a syntax error or the one after it: the parser may stop where the value before it begins.
+fn tab_in_indentation(text: &str, error: Place) -> Option<Place> {
+    let lines = text.lines().enumerate().skip((error.line as usize).saturating_sub(1)).take(2);
+    let spaces = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let mut tabs = lines.filter(|(_, line)| line[spaces(line)..].starts_with('\t'));
+    tabs.next().map(|(at, line)| place_at(at + 1, spaces(line)))
 }
 
 fn too_deep() -> (String, &'static str) {

@@ -60,7 +60,7 @@ fn every_problem_has_its_place_its_line_and_a_hint() {
                     ^
               hint: define it under variables: in environment.yaml, or write $${ for a literal ${
 
-            invalid test: 3 problems (unreadable)
+            invalid test: 3 problems
         "#]],
     );
     check(
@@ -70,7 +70,7 @@ fn every_problem_has_its_place_its_line_and_a_hint() {
         base/kv/bad.yaml:2:1: is not valid YAML: while parsing a node, did not find expected node content
           hint: look at the indentation and the quotes of this line and the one before
 
-        invalid test: 1 problem (unreadable)
+        invalid test: 1 problem
     "]],
     );
     check(
@@ -80,7 +80,7 @@ fn every_problem_has_its_place_its_line_and_a_hint() {
         base/kv/bad.yaml:1:1: the variable "nowhere" is not defined in this environment
           hint: define it under variables: in environment.yaml, or write $${ for a literal ${
 
-        invalid test: 1 problem (unreadable)
+        invalid test: 1 problem
     "#]],
     );
 }
@@ -94,7 +94,7 @@ fn a_line_that_may_be_a_sensitive_value_of_another_layer_is_not_shown() {
         environments/test/kv/config/app.yaml:1:1: the variable "nowhere" is not defined in this environment
           hint: define it under variables: in environment.yaml, or write $${ for a literal ${
 
-        invalid test: 1 problem (unreadable)
+        invalid test: 1 problem
     "#]],
     );
 }
@@ -112,6 +112,36 @@ fn a_commit_is_checked_without_checking_it_out() {
     stage.run(&["validate", &path, "--rev", "nowhere"]).exits(1);
     stage.run(&["validate", &path, "--rev", "main", "--environment", "nowhere"]).exits(2);
     stage.run(&["validate", "./nowhere"]).exits(1);
+}
+
+#[test]
+fn without_a_path_the_repository_of_the_configuration_is_checked_and_named() {
+    let stage = Stage::new();
+    let said = stage.run(&["validate"]).exits(0).out;
+    let path = stage.repo.path().display().to_string();
+    let path = path.trim_end_matches('/');
+    assert!(said.contains("ok test: 3 keys") && said.contains(&format!("note: read {path}, the repository that")), "{said}");
+    // A directory that is a config repository is meant itself.
+    write(stage.home.path(), &[MANIFEST, ENVIRONMENT, ("base/kv/config.yaml", "a: 1\n")]);
+    let said = stage.run(&["validate"]).exits(0).out;
+    assert!(said.contains("ok test: 1 key") && !said.contains("note: read"), "{said}");
+    std::fs::remove_file(stage.home.path().join("lockstep.yaml")).unwrap();
+    // Of one that is elsewhere there is what was fetched.
+    let text =
+        "repository: {url: https://git.invalid/a.git}\ndata_dir: ./data\nenvironments: {test: {directory: {path: ./test}}}\n";
+    std::fs::write(stage.config(), text).unwrap();
+    let said = stage.run(&["validate"]).exits(1).err;
+    assert!(said.contains("no commit of the repository") && said.contains("hint: name a clone of it"), "{said}");
+}
+
+#[test]
+fn what_can_not_be_used_is_a_problem_and_not_unreadable() {
+    let large = format!("a: {}\n", "x".repeat(390_001));
+    for bad in [("base/kv/config.yaml", &*large), ("base/kv/config.yaml", "a: ${b}\n"), ("base/checks/a.yaml", "kind: b\n")] {
+        let stage = Stage::with(&[MANIFEST, ENVIRONMENT, bad]);
+        let said = stage.run(&["validate", &stage.repo.path().display().to_string(), "--rev", "main"]).exits(1).out;
+        assert!(said.ends_with("\ninvalid test: 1 problem\n"), "{said}");
+    }
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn what_is_wrong_is_refused_with_its_place() {
     );
     check_refused("kind: exec\nprogram: !keep p\n", &["the tag !keep stands only before values below kv/"]);
     check_refused("kind: exec\nprogram: p\ninterval: 1d\n", &["\"interval\": \"1d\" is not a duration"]);
-    check_refused("kind: exec\nprogram: p\ninterval: 1ms\n", &["\"interval\" must be a duration from 100ms to 3600s"]);
+    check_refused("kind: exec\nprogram: p\ninterval: 1ms\n", &["\"interval\" must be a duration from 100ms to 1h"]);
 }
 
 #[test]

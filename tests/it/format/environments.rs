@@ -77,6 +77,20 @@ fn deadlines_that_can_not_be_met_are_refused() {
         &[":1:47: settle (25s) and min_healthy_time (20s) do not fit before healthy_deadline (45s)"],
     );
     state(&[(FILE, &yaml("settle: 24s, "))]);
+    // A default that nobody wrote is compared with nothing that could not be read, and shown in units of the format.
+    check_refused(
+        "rollout: {min_healthy_time: 1d, healthy_deadline: 8s}\n",
+        &[":1:11: \"min_healthy_time\": \"1d\" is not a duration [test] days are not a unit here: write 24h"],
+    );
+    check_refused(
+        "rollout: {healthy_deadline: 8s}\n",
+        &[":1:11: min_healthy_time (10s) does not fit before healthy_deadline (8s)"],
+    );
+    check_refused(
+        "rollout: {min_healthy_time: 6m}\n",
+        &[":1:11: min_healthy_time (6m) does not fit before healthy_deadline (5m)"],
+    );
+    check_refused("rollout: {settle: 200h}\n", &[":1:11: \"settle\" must be a duration from 0s to 168h, but is \"200h\""]);
     // The target's own default counts where the file does not say.
     let state = state(&[(FILE, &yaml(""))]);
     assert_eq!(desired::deadline_too_short(&state, Duration::ZERO), None);

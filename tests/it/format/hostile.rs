@@ -141,6 +141,8 @@ fn bytes_that_are_no_text_are_refused_where_yaml_stands_and_welcome_below_files(
 #[test]
 fn tabs_marks_and_line_ends_are_bounded_and_clear() {
     check_kv("tabs", "a:\n\tb: 1\n", "base/kv/config.yaml:2:");
+    check_kv("a tab below a text", "a: 1\n\tb: 2\n", "base/kv/config.yaml:2:1: ");
+    check_kv("a tab behind spaces", "a:\n  b: 1\n  \tc: 2\n", "base/kv/config.yaml:3:3: ");
     let found = told(&tree(&[("base/kv/config.yaml", "a:\n\tb: 1\n")]));
     assert!(found[0].contains("YAML indents with spaces, not with tabs"), "{found:?}");
     let plain = values(&[("base/kv/config.yaml", "a: 1\nb: |\n  x\n  y\n")]);
