@@ -107,6 +107,8 @@ pub struct Plan {
     pub obstacles: Vec<Obstacle>,
     /// Marked keys that no reached revision contains: reported, never deleted (rule O3).
     pub strays: Vec<KeyPath>,
+    /// Keys of complete that lost our mark and that the revision drops: left as they are, nobody's from then on (rule O2).
+    pub unmanaged: Vec<KeyPath>,
     /// Keys that differ from what the revision says and are left, because the policy is to report (rule R10).
     pub drifted: Vec<KeyPath>,
 }
@@ -167,6 +169,7 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
         changes: Vec::new(),
         obstacles: Vec::new(),
         strays: Vec::new(),
+        unmanaged: Vec::new(),
         drifted: Vec::new(),
     };
     for (key, entry) in terms.desired.entries() {
@@ -188,8 +191,11 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
         if terms.desired.entries().contains_key(key) {
             continue;
         }
-        let Some(mark) = found.flags.mark_of(terms.owner) else { continue };
-        plan.take(key, terms.unwanted(key, found, mark));
+        match found.flags.mark_of(terms.owner) {
+            Some(mark) => plan.take(key, terms.unwanted(key, found, mark)),
+            None if complete(key) => plan.unmanaged.push(key.clone()),
+            None => {}
+        }
     }
     plan
 }

@@ -143,6 +143,7 @@ impl Stage {
             changes,
             obstacles: Vec::new(),
             strays: Vec::new(),
+            unmanaged: Vec::new(),
             drifted: Vec::new(),
         };
         let line = line(generation, number, plan.counts());

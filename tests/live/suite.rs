@@ -145,6 +145,7 @@ fn plan(at: u32, revision: Revision, changes: Vec<Change>) -> Plan {
         changes,
         obstacles: Vec::new(),
         strays: Vec::new(),
+        unmanaged: Vec::new(),
         drifted: Vec::new(),
     }
 }

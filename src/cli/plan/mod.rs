@@ -163,12 +163,17 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         changes: changes.collect(),
         obstacles,
         strays: texts(&plan.strays),
+        unmanaged: texts(&plan.unmanaged),
         drifted: texts(&plan.drifted),
         unmanageable: live.unmanageable.iter().map(|key| clean(key)).collect(),
         checks: Some(desired.checks().len()),
         refusal: hindrance.as_ref().map(|note| view::Refusal { verdict: note.verdict.word(), text: clean(&note.text) }),
         loosened: loosened.clone(),
         in_step: *in_step,
+        same_keys: record
+            .as_ref()
+            .and_then(|record| record.complete.as_ref())
+            .is_some_and(|complete| complete.state == desired.state_digest()),
         ..named
     }
 }

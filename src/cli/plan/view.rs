@@ -56,6 +56,8 @@ pub(super) struct Environment {
     pub(super) changes: Vec<ChangeView>,
     pub(super) obstacles: Vec<Obstacle>,
     pub(super) strays: Vec<String>,
+    /// Keys that it drops, and that somebody wrote over: they stay.
+    pub(super) unmanaged: Vec<String>,
     pub(super) drifted: Vec<String>,
     pub(super) unmanageable: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +79,9 @@ pub(super) struct Environment {
     /// What makes the record where there is none.
     #[serde(skip)]
     pub(super) record_by: String,
+    /// It says the same of every key as the revision applied last.
+    #[serde(skip)]
+    pub(super) same_keys: bool,
 }
 
 /// Why the plan would not be carried out.
@@ -166,6 +171,7 @@ impl Environment {
             changes: Vec::new(),
             obstacles: Vec::new(),
             strays: Vec::new(),
+            unmanaged: Vec::new(),
             drifted: Vec::new(),
             unmanageable: Vec::new(),
             checks: None,
@@ -176,6 +182,7 @@ impl Environment {
             hint: None,
             in_step: false,
             record_by: String::new(),
+            same_keys: false,
         }
     }
 }
@@ -228,6 +235,7 @@ impl Environment {
             page,
         );
         keys("drifted, reported only", Style::new().yellow(), self.drifted.iter().cloned(), page);
+        keys("no longer managed, left as somebody wrote them", Style::new().yellow(), self.unmanaged.iter().cloned(), page);
         keys("strays, left alone", Style::new().yellow(), self.strays.iter().cloned(), page);
         keys("not manageable, left alone", Style::new().yellow(), self.unmanageable.iter().cloned(), page);
     }
@@ -249,7 +257,9 @@ impl Environment {
                     (false, true) => format!("{} (drift)", parts.join(", ")),
                     (true, true) => "drift".to_owned(),
                     // Checks or policy alone are a new revision too (rule R3).
-                    (true, false) => "no key changes; checks or health policy do".to_owned(),
+                    (true, false) if self.same_keys => "no key changes; checks or health policy do".to_owned(),
+                    (true, false) if !self.obstacles.is_empty() => "no key changes".to_owned(),
+                    (true, false) => "no key changes; live is already as it says".to_owned(),
                 }
             }
         }

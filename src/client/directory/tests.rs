@@ -70,6 +70,7 @@ fn a_disk_that_fills_up_during_a_build_leaves_no_trace() {
         changes: changes.collect(),
         obstacles: Vec::new(),
         strays: Vec::new(),
+        unmanaged: Vec::new(),
         drifted: Vec::new(),
     };
     let closing = Save::of(stored.record);

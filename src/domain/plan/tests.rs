@@ -90,6 +90,7 @@ fn check_all(case: &Case<'_>, expected: Expect) {
         .collect();
     lines.extend(plan.obstacles.iter().map(|obstacle| format!("blocked {}: {}", obstacle.key, obstacle.why)));
     lines.extend(plan.strays.iter().map(|key| format!("stray {key}")));
+    lines.extend(plan.unmanaged.iter().map(|key| format!("unmanaged {key}")));
     lines.extend(plan.drifted.iter().map(|key| format!("drifted {key}")));
     expected.assert_eq(&lines.join("\n"));
 }
@@ -151,7 +152,7 @@ fn a_key_without_our_mark_is_ours_only_if_complete_has_it() {
 
 #[test]
 fn a_key_that_lost_its_mark_and_is_dropped_is_left() {
-    check("a=1 b=1", "a=1", "a=1 b=9!hand", expect![[""]]);
+    check("a=1 b=1", "a=1", "a=1 b=9!hand", expect!["unmanaged b"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::fights::{Contested, RepairLog};
+use super::head::Judgement;
 use super::line::{HistoryLine, Outcome};
 use super::observation::Observation;
 use super::record::Rollout;
@@ -36,7 +37,12 @@ impl Rollout {
             }
             leave.extend(denied.keys.iter().cloned());
         }
-        let plan = self.plan_leaving(&leave, Intent::Repair, goal.revision, desired, generation, seen);
+        let mut plan = self.plan_leaving(&leave, Intent::Repair, goal.revision, desired, generation, seen);
+        let given_up = self.given_up(&plan, seen);
+        if !given_up.is_empty() {
+            leave.extend(given_up);
+            plan = self.plan_leaving(&leave, Intent::Repair, goal.revision, desired, generation, seen);
+        }
         if plan.is_empty() {
             return self.finish_repair(&plan, seen);
         }
@@ -50,6 +56,19 @@ impl Rollout {
         let record = Self { overwrite_drift: false, ..record.whole_after(&plan) };
         let closing = Save { history: line.into_iter().collect(), ..Save::of(record) };
         Some(Step::Apply(Box::new(Apply { opening, plan, closing })))
+    }
+
+    /// Keys without our mark that a repair would make ours again, and that the head drops which goes live as soon as it may: what
+    /// a plan of it shows as left is left (rule O2). A head that is refused changes nothing here: drift is judged against the
+    /// goal (rule R4).
+    fn given_up(&self, repair: &Plan, seen: &Observation<'_>) -> Vec<KeyPath> {
+        let Judgement::Candidate(candidate) = self.judge_head(seen) else { return Vec::new() };
+        let marked =
+            |key: &KeyPath| seen.live.entries.get(key).is_some_and(|found| found.flags.mark_of(self.identity.owner).is_some());
+        let keys = repair.changes.iter().map(|change| &change.key);
+        let dropped = keys.filter(|key| !candidate.desired.entries().contains_key(*key) && !marked(key));
+        let dropped: Vec<KeyPath> = dropped.cloned().collect();
+        if dropped.is_empty() || self.plan_advance(&candidate, seen).is_err() { Vec::new() } else { dropped }
     }
 
     /// When the next contested key is due, so that the loop looks again then.

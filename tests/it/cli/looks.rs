@@ -113,7 +113,8 @@ fn apply_writes_exactly_what_the_plan_says_and_then_there_is_nothing_left() {
               "state": "changes",
               "strays": [],
               "target": "directory HOME/test",
-              "unmanageable": []
+              "unmanageable": [],
+              "unmanaged": []
             }
           ],
           "repository": "demo",

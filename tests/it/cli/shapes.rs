@@ -79,6 +79,7 @@ fn what_looks_keeps_its_shape() {
         .environments[].strays[]
         .environments[].target text
         .environments[].unmanageable[]
+        .environments[].unmanaged[]
         .repository text
         .revision text
         .subject text
@@ -157,6 +158,7 @@ fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
         .environments[].strays[]
         .environments[].target text
         .environments[].unmanageable[]
+        .environments[].unmanaged[]
         .repository text
         .revision text
         .subject text

@@ -44,6 +44,41 @@ fn a_key_without_our_mark_that_the_new_revision_drops_is_left() {
 }
 
 #[test]
+fn a_key_that_the_commit_about_to_go_live_drops_gets_no_mark_back_meanwhile() {
+    check(
+        "commit good b=1, settle, take over, by hand b=9 a=9, commit -b, pass, settle",
+        expect![[r#"
+            steady r2
+            live: a=1 b=9(unmarked) health=good
+            1. advance r1 by Ada: proven: healthy
+            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            3. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good b=1, settle, commit a=2, wait 5, by hand b=9, commit -b, settle",
+        expect![[r#"
+            steady r3
+            live: a=2 b=9(unmarked) health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. advance r3 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_key_that_a_refused_head_drops_is_repaired_as_ever() {
+    check(
+        "commit good k*100 b=1, settle, commit -k* -b, settle, by hand b=9, settle",
+        expect![[r#"
+            held-refused r1
+            head refused: it would delete 101 of 103 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 101`, or run `lockstep release test --allow-deletes 101`
+            live: a=1 b=1 health=good k/…×100
+            1. advance r1 by Ada: proven: healthy
+            2. repair r1 by lockstep: repaired: b: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
 fn a_dropped_key_that_was_to_be_kept_or_was_adopted_is_released_rather_than_deleted() {
     check(
         "commit good b=1!keep, settle, commit -b, settle",
