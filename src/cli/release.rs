@@ -1,4 +1,4 @@
-//! `release`: drop a rejection or the freeze, or let the next change pass a gate.
+//! `release`: drop a rejection or the freeze, or let the head pass a gate.
 
 use super::ask::{Asking, Question, ask};
 use super::edges::{Edges, Freshness};
@@ -8,14 +8,14 @@ use super::output::Output;
 use super::rollback::reason;
 use crate::domain::rollout::Verb;
 
-/// Drop rejections or a freeze, or let the next change pass the guard
+/// Drop rejections or a freeze, or let the branch head pass the guard
 ///
 /// The branch head is tried again afterwards.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep release production                        all rejections, and the freeze
   lockstep release production 1a2b3c4                one rejected revision
-  lockstep release production --allow-deletes 200    the next change may delete 200 keys more
+  lockstep release production --allow-deletes 200    the head may delete 200 keys more
   lockstep release production --override --reason 'agreed with ops'")]
 pub(super) struct Args {
     /// The environment
@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// Only the rejection of this revision
     #[arg(value_name = "REV")]
     revision: Option<String>,
-    /// The next change may delete so many keys beyond the limits
+    /// The branch head, and no other commit, may delete so many keys beyond the limits; releases nothing by itself
     #[arg(long, value_name = "N")]
     allow_deletes: Option<u32>,
-    /// The next change passes every gate
+    /// The branch head, and no other commit, passes every gate
     #[arg(long = "override", requires = "reason")]
     overriding: bool,
     /// Why: shown in status and history; needed with --override

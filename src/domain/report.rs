@@ -54,13 +54,19 @@ pub fn explain(rollout: &Rollout) -> Vec<String> {
             "somebody else keeps changing {keys}; they are repaired with growing pauses: find out who writes them"
         ));
     }
-    if let Some(reason) = &rollout.overridden {
-        lines.push(format!("the next change passes every gate, by {reason}"));
-    }
-    if rollout.allowed_deletes > 0 {
-        lines.push(format!("the next change may delete {} beyond the limits", count(rollout.allowed_deletes, "key")));
-    }
+    lines.extend(permitted(rollout));
     lines.iter().map(|line| clipped(line, LONGEST_LINE)).collect()
+}
+
+/// What a person let the head do, as long as it did not do it.
+#[must_use]
+pub fn permitted(rollout: &Rollout) -> Option<String> {
+    let permit = rollout.permit.as_ref()?;
+    let deletes = Some(rollout.allowed_deletes).filter(|deletes| *deletes > 0);
+    let deletes = deletes.map(|deletes| format!("may delete {} beyond the limits", count(deletes, "key")));
+    let every = rollout.overridden.as_ref().map(|_| "passes every gate".to_owned());
+    let what: Vec<String> = deletes.into_iter().chain(every).collect();
+    Some(format!("{} {}, by {}", permit.revision.short(), what.join(" and "), permit.who()))
 }
 
 /// What the phase asks of people, or what would end it.
@@ -374,11 +380,12 @@ mod tests {
                 - last good is a000001"#]],
         );
         check(
-            "commit good, settle, ask release override, wait 1, ask release deletes 9, wait 1",
+            "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1, ask release deletes 9, wait 1",
             expect![[r#"
-            steady on a000001
-            - the next change passes every gate, by Grace: to see
-            - the next change may delete 9 keys beyond the limits"#]],
+                suspended by Grace; steady on a000001
+                - a000002 waits: suspended by Grace: to see
+                - suspended by Grace: to see; `lockstep resume test` goes on
+                - a000002 may delete 9 keys beyond the limits and passes every gate, by Grace: to see"#]],
         );
     }
 

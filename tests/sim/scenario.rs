@@ -26,6 +26,11 @@ pub(crate) fn happen(world: &mut World) -> Event {
         deny_another(world);
         return Event::Nothing;
     }
+    // Such a refusal rarely outlives the next commit; what is allowed holds for the refused one only.
+    if deletes_refused(world).is_some() && world.random.percent(50) {
+        ask(world);
+        return Event::Nothing;
+    }
     match world.random.below(100) {
         0..=29 => commit(world),
         30..=34 => revert(world),
@@ -271,12 +276,20 @@ fn jump(world: &mut World) {
     world.note(format!("clock of replica {replica} is off by {by} ms"));
 }
 
+/// How many deletes a person is asked to allow, while a commit is refused for them.
+fn deletes_refused(world: &World) -> Option<u32> {
+    let note = world.record()?.note.as_ref()?;
+    note.text.rsplit_once("--allow-deletes ")?.1.split('`').next()?.parse().ok()
+}
+
 fn ask(world: &mut World) {
-    let note = world.record().and_then(|record| record.note.as_ref());
-    if note.is_some_and(|note| note.text.contains("--allow-deletes")) && world.random.percent(60) {
-        // Whoever reads a refusal answers it more often than not.
+    if let Some(named) = deletes_refused(world)
+        && world.random.percent(75)
+    {
+        // Whoever reads a refusal answers it more often than not, and mostly with what it says.
         let overriding = world.random.percent(30);
-        let allow_deletes = u32::try_from(1 + world.random.below(14)).ok().filter(|_| !overriding);
+        let enough = if world.random.percent(80) { named } else { named / 2 };
+        let allow_deletes = (!overriding).then_some(enough);
         return submit(world, Verb::Release { revision: None, allow_deletes, overriding });
     }
     let verb = match world.random.below(10) {

@@ -388,7 +388,7 @@ impl World {
                 if self.store.requests.get(&answer.id).is_none_or(|(_, known)| known.is_some()) {
                     self.violated(format!("L2: the request {} was answered again", answer.id));
                 }
-                self.truth.answered(self.now, self.store.requests.get(&answer.id).map(|(request, _)| request));
+                self.truth.answered(self.now, self.store.requests.get(&answer.id).map(|(request, _)| request), answer.accepted);
                 if let Some((_, slot)) = self.store.requests.get_mut(&answer.id) {
                     *slot = Some(answer.clone());
                 }

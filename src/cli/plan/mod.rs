@@ -153,6 +153,12 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
     let obstacles =
         plan.obstacles.iter().map(|obstacle| Obstacle { key: obstacle.key.to_string(), why: clean(&obstacle.why) }).collect();
     let texts = |keys: &[KeyPath]| keys.iter().map(ToString::to_string).collect();
+    let complete = record.as_ref().and_then(|record| record.complete.as_ref());
+    let novelty = match complete {
+        _ if *in_step => view::Novelty::Nothing,
+        Some(complete) if complete.state == desired.state_digest() => view::Novelty::Judgement,
+        Some(_) | None => view::Novelty::Keys,
+    };
     let differs = !plan.is_empty() || !plan.obstacles.is_empty() || !plan.drifted.is_empty() || !in_step;
     Environment {
         state: if differs { State::Changes } else { State::InStep },
@@ -169,11 +175,7 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         checks: Some(desired.checks().len()),
         refusal: hindrance.as_ref().map(|note| view::Refusal { verdict: note.verdict.word(), text: clean(&note.text) }),
         loosened: loosened.clone(),
-        in_step: *in_step,
-        same_keys: record
-            .as_ref()
-            .and_then(|record| record.complete.as_ref())
-            .is_some_and(|complete| complete.state == desired.state_digest()),
+        novelty,
         ..named
     }
 }

@@ -75,13 +75,21 @@ pub(super) struct Environment {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
     #[serde(skip)]
-    pub(super) in_step: bool,
+    pub(super) novelty: Novelty,
     /// What makes the record where there is none.
     #[serde(skip)]
     pub(super) record_by: String,
-    /// It says the same of every key as the revision applied last.
-    #[serde(skip)]
-    pub(super) same_keys: bool,
+}
+
+/// What the revision says that the one before did not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Novelty {
+    /// Nothing: the environment is in step with it.
+    Nothing,
+    /// The same of every key, and something else of checks or policy.
+    Judgement,
+    /// Something else of keys.
+    Keys,
 }
 
 /// Why the plan would not be carried out.
@@ -180,9 +188,8 @@ impl Environment {
             note: None,
             error: None,
             hint: None,
-            in_step: false,
+            novelty: Novelty::Keys,
             record_by: String::new(),
-            same_keys: false,
         }
     }
 }
@@ -252,14 +259,14 @@ impl Environment {
                 let parts = [("to create", created), ("to update", updated), ("to delete", deleted), ("to release", released)];
                 let parts: Vec<String> =
                     parts.iter().filter(|(_, number)| *number > 0).map(|(what, number)| format!("{number} {what}")).collect();
-                match (parts.is_empty(), self.in_step) {
-                    (false, false) => parts.join(", "),
-                    (false, true) => format!("{} (drift)", parts.join(", ")),
-                    (true, true) => "drift".to_owned(),
+                match (parts.is_empty(), self.novelty) {
+                    (false, Novelty::Nothing) => format!("{} (drift)", parts.join(", ")),
+                    (false, _) => parts.join(", "),
+                    (true, Novelty::Nothing) => "drift".to_owned(),
                     // Checks or policy alone are a new revision too (rule R3).
-                    (true, false) if self.same_keys => "no key changes; checks or health policy do".to_owned(),
-                    (true, false) if !self.obstacles.is_empty() => "no key changes".to_owned(),
-                    (true, false) => "no key changes; live is already as it says".to_owned(),
+                    (true, Novelty::Judgement) => "no key changes; checks or health policy do".to_owned(),
+                    (true, Novelty::Keys) if !self.obstacles.is_empty() => "no key changes".to_owned(),
+                    (true, Novelty::Keys) => "no key changes; live is already as it says".to_owned(),
                 }
             }
         }

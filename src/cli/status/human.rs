@@ -121,6 +121,9 @@ impl Environment {
                 page.field(word, format_args!("by {by} at {}{until}{}", when(at.0, now), said.because(reason)));
             }
         }
+        if let Some(permit) = &self.permit {
+            page.field("allowed", format_args!("{} at {}", permit.text, when(permit.at.0, now)));
+        }
         self.rejections(now, &mut said, page);
         for ContestedView { key, ours, theirs, next_repair } in &self.contested {
             let digest =

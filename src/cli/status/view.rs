@@ -69,6 +69,9 @@ pub(super) struct Environment {
     pub(super) pin: Option<StopView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) suspension: Option<StopView>,
+    /// What a person let the head do, until it does it or another head comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) permit: Option<PermitView>,
     pub(super) rejected: Vec<RejectionView>,
     pub(super) contested: Vec<ContestedView>,
     pub(super) requests_waiting: usize,
@@ -125,6 +128,19 @@ pub(super) struct StopView {
     pub(super) at: At,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<At>,
+}
+
+#[derive(Serialize)]
+pub(super) struct PermitView {
+    pub(super) revision: String,
+    pub(super) allow_deletes: u32,
+    #[serde(rename = "override")]
+    pub(super) overriding: bool,
+    pub(super) by: String,
+    pub(super) reason: String,
+    pub(super) at: At,
+    #[serde(skip)]
+    pub(super) text: String,
 }
 
 #[derive(Serialize)]
@@ -217,6 +233,15 @@ impl Environment {
                 at: At(stop.at),
                 until: stop.until.map(At),
             }),
+            permit: record.permit.as_ref().map(|permit| PermitView {
+                revision: permit.revision.to_string(),
+                allow_deletes: record.allowed_deletes,
+                overriding: record.overridden.is_some(),
+                by: clean(&permit.by),
+                reason: clean(&permit.reason),
+                at: At(permit.at),
+                text: clean(&report::permitted(record).unwrap_or_default()),
+            }),
             rejected: record
                 .rejected
                 .iter()
@@ -273,6 +298,7 @@ impl Environment {
             head: None,
             pin: None,
             suspension: None,
+            permit: None,
             rejected: Vec::new(),
             contested: Vec::new(),
             requests_waiting: 0,

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::bound::{LONGEST_TEXT, cut, due_first, most_repaired, newest};
 use super::history::{LineWire, is_false};
 use super::parts::{
-    AttemptWire, ContestedWire, IdentityWire, NoteWire, PinWire, ProofWire, ReachedWire, RefusedWire, RejectionWire,
-    SuspensionWire,
+    AttemptWire, ContestedWire, IdentityWire, NoteWire, PermitWire, PinWire, ProofWire, ReachedWire, RefusedWire,
+    RejectionWire, SuspensionWire,
 };
 use super::scalar::{Number, Text};
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{
-    Attempt, HeadNote, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, Unproven,
+    Attempt, HeadNote, Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, Unproven,
 };
 use crate::domain::time::Timestamp;
 
@@ -43,6 +43,9 @@ pub(super) struct RecordWire {
     unproven: Option<Text<Unproven>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<RefusedWire>,
+    /// None beside an allowance of an older release, which held for whatever head came next: that one is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    permit: Option<PermitWire>,
     #[serde(default, skip_serializing_if = "is_zero")]
     allowed_deletes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +95,7 @@ impl From<&Rollout> for RecordWire {
             repairs,
             unproven,
             refused,
+            permit,
             allowed_deletes,
             overridden,
             overwrite_drift,
@@ -113,6 +117,7 @@ impl From<&Rollout> for RecordWire {
             suspension: suspension.as_ref().map(SuspensionWire::from),
             unproven: unproven.map(Text),
             refused: refused.as_ref().map(RefusedWire::from),
+            permit: permit.as_ref().map(PermitWire::from),
             allowed_deletes: *allowed_deletes,
             overridden: overridden.as_ref().map(|text| cut(text, LONGEST_TEXT)),
             overwrite_drift: *overwrite_drift,
@@ -146,6 +151,7 @@ impl From<RecordWire> for Rollout {
             suspension,
             unproven,
             refused,
+            permit,
             allowed_deletes,
             overridden,
             overwrite_drift,
@@ -183,8 +189,9 @@ impl From<RecordWire> for Rollout {
             },
             unproven: unproven.map(|unproven| unproven.0),
             refused: refused.map(RefusedAttempt::from),
-            allowed_deletes,
-            overridden,
+            allowed_deletes: permit.as_ref().map_or(0, |_| allowed_deletes),
+            overridden: overridden.filter(|_| permit.is_some()),
+            permit: permit.map(Permit::from),
             overwrite_drift,
             frozen_tip: frozen_tip.map(|tip| tip.0),
         }

@@ -14,7 +14,7 @@ use crate::domain::plan::{Counts, Intent};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Attempt, Closed, Contested, HeadNote, HeadVerdict, Identity, Outcome, Phase, Pin, Proof, Reached, RefusedAttempt,
+    Attempt, Closed, Contested, HeadNote, HeadVerdict, Identity, Outcome, Permit, Phase, Pin, Proof, Reached, RefusedAttempt,
     Rejection, RepairLog, RequestId, Suspension, TargetId, Unproven, Verb,
 };
 use crate::domain::time::Timestamp;
@@ -126,6 +126,12 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn permit()(revision in revision(), digest in digest(), by in text(), reason in text(), at in moment()) -> Permit {
+        Permit { revision, digest, by, reason, at }
+    }
+}
+
+prop_compose! {
     fn lists()(
         attempted in vec(reached(), 0..4),
         proven in vec((digest(), revision(), moment()), 0..4),
@@ -157,11 +163,15 @@ prop_compose! {
         (unproven, refused) in (of(select(Unproven::ALL.to_vec())), of(refused())),
         (allowed_deletes, overridden, overwrite_drift) in (any::<u32>(), of(text()), any::<bool>()),
         frozen_tip in of(revision()),
+        permit in of(permit()),
     ) -> Rollout {
         Rollout {
             identity: identity(owner),
             generation, phase, goal, complete, last_good, attempted, proven, rejected, attempt, repair, baseline, reason, note,
-            pin, suspension, repairs, unproven, refused, allowed_deletes, overridden, overwrite_drift, frozen_tip,
+            pin, suspension, repairs, unproven, refused, overwrite_drift, frozen_tip,
+            allowed_deletes: permit.as_ref().map_or(0, |_| allowed_deletes),
+            overridden: overridden.filter(|_| permit.is_some()),
+            permit,
         }
     }
 }
@@ -294,6 +304,7 @@ fn overgrown() -> Rollout {
         }),
         suspension: Some(Suspension { until: None, by: long.clone(), reason: long.clone(), at }),
         refused: Some(RefusedAttempt { digest, rights: u64::MAX, text: long.clone(), keys: keys.clone().collect() }),
+        permit: Some(Permit { revision, digest, by: long.clone(), reason: long.clone(), at }),
         overridden: Some(long),
         repairs: RepairLog {
             recent: keys.clone().map(|key| (key, vec![at; 3])).collect(),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::attempt::Aim;
+use super::head::Judgement;
 use super::line::Outcome;
-use super::observation::Observation;
-use super::people::{Pin, Suspension};
+use super::observation::{HeadView, Observation};
+use super::people::{Permit, Pin, Suspension};
 use super::phase::Phase;
 use super::reached::{Reached, Rejection};
 use super::record::Rollout;
@@ -20,7 +21,7 @@ impl Rollout {
         let outcome = match &request.verb {
             Verb::RollBack { to } => self.asked_back(*to, request, seen),
             Verb::Release { revision, allow_deletes, overriding } => {
-                self.asked_release(*revision, *allow_deletes, *overriding, request)
+                self.asked_release(*revision, *allow_deletes, *overriding, request, seen)
             }
             Verb::Suspend { until } => Ok(self.asked_suspend(*until, request, seen)),
             Verb::Resume => Ok(self.asked_resume()),
@@ -69,7 +70,7 @@ impl Rollout {
             before.last_good = before.newest_proof(seen);
         }
         let mut pinned: BTreeSet<_> = [goal.digest].into();
-        if let super::HeadView::At(tip) = seen.head {
+        if let HeadView::At(tip) = seen.head {
             pinned.extend(seen.books.desired(tip).map(crate::domain::desired::DesiredState::revision_digest));
         }
         pinned.remove(&digest);
@@ -111,9 +112,12 @@ impl Rollout {
         allow_deletes: Option<u32>,
         overriding: bool,
         request: &Request,
+        seen: &Observation<'_>,
     ) -> Result<(Save, String), String> {
         let mut record = self.clone();
         let mut done = Vec::new();
+        // To let the head delete more says nothing of what its checks rejected, nor of a freeze.
+        let only_allows = allow_deletes.is_some() && !overriding && revision.is_none();
         if let Some(revision) = revision {
             let before = record.rejected.len();
             record.rejected.retain(|rejection| rejection.revision != revision);
@@ -121,7 +125,7 @@ impl Rollout {
                 return Err(format!("{} is not rejected here", revision.short()));
             }
             done.push(format!("released {}", revision.short()));
-        } else {
+        } else if !only_allows {
             if !record.rejected.is_empty() {
                 done.push(format!("released {}", count(record.rejected.len(), "rejected revision")));
                 record.rejected.clear();
@@ -131,21 +135,62 @@ impl Rollout {
                 done.push("ended the freeze".to_owned());
             }
         }
-        if record.refused.take().is_some() {
+        if !only_allows && record.refused.take().is_some() {
             done.push("the refused revision is tried again".to_owned());
         }
-        if let Some(deletes) = allow_deletes {
-            record.allowed_deletes = deletes;
-            done.push(format!("the next change may delete {} more", count(deletes, "key")));
-        }
-        if overriding {
-            record.overridden = Some(format!("{}: {}", request.by, request.reason));
-            done.push("the next change passes every gate".to_owned());
+        if allow_deletes.is_some() || overriding {
+            done.extend(record.permit_the_head(allow_deletes, overriding, request, seen)?);
         }
         if done.is_empty() {
             return Err("nothing is rejected, refused or frozen here".to_owned());
         }
         Ok((Save::of(record), done.join("; ")))
+    }
+
+    /// Lets the head pass what the guard has against it, this head and no other, and says so.
+    fn permit_the_head(
+        &mut self,
+        allow_deletes: Option<u32>,
+        overriding: bool,
+        request: &Request,
+        seen: &Observation<'_>,
+    ) -> Result<Vec<String>, String> {
+        let HeadView::At(tip) = seen.head else {
+            return Err("the branch has no head that could be let pass; `lockstep status` says why".to_owned());
+        };
+        let desired = seen.books.desired(tip).ok_or_else(|| seen.books.why_unknown(tip))?;
+        let (short, digest) = (tip.short(), desired.revision_digest());
+        if self.goal.as_ref().is_some_and(|goal| goal.digest == digest) {
+            return Err(format!(
+                "{short} changes nothing here, so there is nothing to allow; ask again when the change is on the branch"
+            ));
+        }
+        if self.permit.as_ref().is_some_and(|permit| permit.digest != digest) {
+            (self.allowed_deletes, self.overridden) = (0, None);
+        }
+        let (by, reason) = (request.by.clone(), request.reason.clone());
+        let permit = Permit { revision: tip, digest, by, reason, at: seen.now };
+        let mut done = Vec::new();
+        if let Some(deletes) = allow_deletes {
+            self.allowed_deletes = deletes;
+            done.push(format!("{short} may delete {} more", count(deletes, "key")));
+        }
+        if overriding {
+            self.overridden = Some(permit.who());
+            done.push(format!("{short} passes every gate"));
+        }
+        self.permit = Some(permit).filter(|_| self.allowed_deletes > 0 || self.overridden.is_some());
+        if let Judgement::NotFollowed(note) = self.judge_head(seen) {
+            done.push(format!("all the same it is not followed: {}", note.text));
+        }
+        Ok(done)
+    }
+
+    /// Whether the head is another one by now than the one that a person let pass, or is what the environment is on.
+    pub(super) fn has_outlived_its_permit(&self, seen: &Observation<'_>) -> bool {
+        let (Some(permit), HeadView::At(tip)) = (&self.permit, &seen.head) else { return false };
+        let in_step = self.goal.as_ref().is_some_and(|goal| goal.digest == permit.digest);
+        in_step || seen.books.desired(*tip).is_some_and(|desired| desired.revision_digest() != permit.digest)
     }
 
     fn asked_suspend(

@@ -124,15 +124,18 @@ impl Rollout {
     fn weigh(&self, candidate: &Candidate<'_>, seen: &Observation<'_>) -> (Plan, Option<HeadNote>) {
         let plan = self.plan(Intent::Advance, candidate.tip, candidate.desired, self.next_generation(seen), seen);
         let complete = self.complete.as_ref().and_then(|reached| seen.books.of(reached));
+        // What a person said of one head holds for no other.
+        let digest = candidate.desired.revision_digest();
+        let permitted = self.permit.as_ref().is_none_or(|permit| permit.digest == digest);
         let around = Circumstances {
             desired: candidate.desired,
             complete,
             last_good: self.last_good.as_ref().and_then(|reached| seen.books.of(reached)),
             base_is_lost: self.last_good.as_ref().or(self.complete.as_ref()).is_some_and(|base| seen.books.of(base).is_none()),
-            proven: self.is_proven(candidate.desired.revision_digest()),
+            proven: self.is_proven(digest),
             commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.revision, candidate.tip)),
-            allowed_deletes: self.allowed_deletes,
-            overridden: self.overridden.is_some(),
+            allowed_deletes: if permitted { self.allowed_deletes } else { 0 },
+            overridden: permitted && self.overridden.is_some(),
         };
         let refusal = guard(&plan, &around).err().map(|Refusal(text)| HeadNote {
             revision: Some(candidate.tip),

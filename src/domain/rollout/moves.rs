@@ -30,13 +30,17 @@ impl Rollout {
         if let Some(failing) = self.failing_on_last_good(seen) {
             before.baseline = failing;
         }
-        before.allowed_deletes = 0;
+        let permit = before.permit.take();
+        let allowed = std::mem::take(&mut before.allowed_deletes);
         let overridden = before.overridden.take();
         before.pin = None;
         before.refused = None;
         let commit = seen.books.head.as_ref().filter(|commit| commit.revision == candidate.tip);
         let by = commit.map_or_else(|| "unknown".to_owned(), |commit| commit.author.clone());
         let mut because = commit.map_or_else(String::new, |commit| commit.subject.clone());
+        if let Some(permit) = permit.filter(|_| allowed > 0) {
+            because = format!("{because} ({} allowed by {})", count(allowed, "more delete"), permit.who());
+        }
         if let Some(reason) = overridden {
             because = format!("{because} (gates overridden by {reason})");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::revision::RevisionDigest;
+use crate::domain::revision::{Revision, RevisionDigest};
 use crate::domain::time::Timestamp;
 
 /// A person took the environment somewhere: heads with a digest seen at that moment don't move it (rule R11).
@@ -32,4 +32,28 @@ pub struct Suspension {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// A person let one head pass what the guard has against it: `release --allow-deletes` or `--override` (rules G1, G4). How far
+/// is in [`super::Rollout::allowed_deletes`] and [`super::Rollout::overridden`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    /// The head at that moment, as people name it.
+    pub revision: Revision,
+    /// What it says: a head that says something else is not let pass.
+    pub digest: RevisionDigest,
+    /// Who.
+    pub by: String,
+    /// Why; may be empty.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Permit {
+    /// Who, and why if that was said.
+    #[must_use]
+    pub fn who(&self) -> String {
+        if self.reason.is_empty() { self.by.clone() } else { format!("{}: {}", self.by, self.reason) }
+    }
 }

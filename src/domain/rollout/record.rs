@@ -6,7 +6,7 @@ use super::fights::RepairLog;
 use super::identity::Identity;
 use super::line::{Attempt, HistoryLine};
 use super::note::HeadNote;
-use super::people::{Pin, Suspension};
+use super::people::{Permit, Pin, Suspension};
 use super::phase::{Phase, Unproven};
 use super::reached::{Proof, Reached, RefusedAttempt, Rejection};
 use crate::domain::name::CheckName;
@@ -53,9 +53,11 @@ pub struct Rollout {
     pub unproven: Option<Unproven>,
     /// What was denied part-way.
     pub refused: Option<RefusedAttempt>,
-    /// Set by `release --allow-deletes`: how many deletes the next advance may make beyond the limits.
+    /// Whose word the next two are, and for which head.
+    pub permit: Option<Permit>,
+    /// Set by `release --allow-deletes`: how many deletes that head may make beyond the limits.
     pub allowed_deletes: u32,
-    /// Set by `release --override`: who lets the next advance pass every gate, and why.
+    /// Set by `release --override`: who lets that head pass every gate, and why.
     pub overridden: Option<String>,
     /// Set by `apply --overwrite-drift`: drift is put right once although the policy is to report it.
     pub overwrite_drift: bool,
@@ -92,6 +94,7 @@ impl Rollout {
             repairs: RepairLog::default(),
             unproven: None,
             refused: None,
+            permit: None,
             allowed_deletes: 0,
             overridden: None,
             overwrite_drift: false,

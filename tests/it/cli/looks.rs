@@ -31,7 +31,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         status       Show where environments stand: phase, revision, whether it is proven, and what to do
         history      Show every attempt on an environment, with its cause and its end
         rollback     Take an environment back to a proven revision, and keep it there
-        release      Drop rejections or a freeze, or let the next change pass the guard
+        release      Drop rejections or a freeze, or let the branch head pass the guard
         suspend      Write nothing to an environment until it is resumed
         resume       Follow the branch again: undo a suspension or a rollback
         completions  Print what a shell needs to complete lockstep's command line

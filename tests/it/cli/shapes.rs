@@ -227,7 +227,7 @@ fn what_was_done_and_what_is_wrong_keep_their_shape() {
 
 #[test]
 fn what_acts_keeps_its_shape() {
-    let stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS]);
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS]);
     let told = stage.run(&["init", "test", "--output", "json"]).exits(0).json();
     expect![[r"
         .environment text
@@ -271,6 +271,7 @@ fn what_acts_keeps_its_shape() {
         .text text
         .version number"]],
     );
+    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
     check(
         &stage,
         &["release", "test", "--allow-deletes", "3"],

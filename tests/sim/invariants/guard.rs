@@ -69,6 +69,7 @@ impl Allowance {
 pub(super) fn deletes_keep_to_the_limits(world: &mut World, before: &Rollout, after: &Rollout, changes: &[Change]) {
     let Some(attempt) = after.attempt.as_ref().filter(|attempt| attempt.line.intent == Intent::Advance) else { return };
     let (generation, tip) = (attempt.line.generation, attempt.line.revision);
+    world.truth.forget_what_ended(before, after);
     let mut allowance = std::mem::take(&mut world.truth.allowance);
     let known = before.attempt.as_ref().is_some_and(|attempt| attempt.line.generation == generation);
     if allowance.generation != generation && known {
@@ -100,6 +101,7 @@ pub(super) fn deletes_keep_to_the_limits(world: &mut World, before: &Rollout, af
 
 /// G2: what was proven, or what a person lets pass, is not refused for its deletes.
 pub(super) fn refusals_are_right(world: &mut World, before: &Rollout, record: &Rollout) {
+    world.truth.forget_what_ended(before, record);
     if before.note == record.note {
         return;
     }
@@ -114,6 +116,7 @@ pub(super) fn refusals_are_right(world: &mut World, before: &Rollout, record: &R
 
 /// G3: a refusal ends when nothing is left to refuse.
 pub(crate) fn is_refused_rightly(world: &mut World, record: &Rollout, tip: Revision) -> bool {
+    world.truth.forget_what_ended(record, record);
     let allowance = Allowance::of(world, record, tip);
     let good = record.last_good.as_ref().or(record.complete.as_ref()).map(|base| base.revision);
     if good.is_some_and(|good| world.mirrors.iter().any(|mirror| !mirror.known.contains(&good))) {

@@ -70,14 +70,16 @@ pub(crate) struct Truth {
 
 impl Truth {
     /// A request is being answered.
-    pub(crate) fn answered(&mut self, now: i64, request: Option<&Request>) {
+    pub(crate) fn answered(&mut self, now: i64, request: Option<&Request>, accepted: bool) {
         self.answered_at = now;
         self.may_try_again();
         match request.map(|request| &request.verb) {
             Some(Verb::Release { allow_deletes, overriding, .. }) => {
                 self.pardoned_at = now;
-                self.allowed_deletes = allow_deletes.unwrap_or(self.allowed_deletes);
-                self.overriding |= overriding;
+                if accepted {
+                    self.allowed_deletes = allow_deletes.unwrap_or(self.allowed_deletes);
+                    self.overriding |= overriding;
+                }
             }
             Some(Verb::Resume) => {
                 self.pinned.clear();
@@ -86,6 +88,13 @@ impl Truth {
                 }
             }
             Some(Verb::RollBack { .. } | Verb::Suspend { .. } | Verb::OverwriteDrift) | None => {}
+        }
+    }
+
+    /// What was allowed of a head ends when another one comes.
+    fn forget_what_ended(&mut self, before: &Rollout, after: &Rollout) {
+        if before.permit.is_none() && after.permit.is_none() {
+            (self.allowed_deletes, self.overriding) = (0, false);
         }
     }
 

@@ -143,7 +143,7 @@ fn whoever_has_just_begun_to_lead_finds_out_first_what_fails_already() {
             verifying r2, good r1
             waits: healthy for 6 s more to be proven
             live: a=2 health=good
-            done: the next change passes every gate
+            done: r2 passes every gate
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: under way"#]],
     );

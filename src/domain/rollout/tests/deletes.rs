@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::check;
+use super::{check, history_after};
 
 #[test]
 fn only_the_exact_key_goes() {
@@ -178,16 +178,106 @@ fn a_person_can_allow_deletes_for_the_next_change_only() {
     check(
         "commit good k*100, settle, commit -k*, settle, ask release deletes 100, settle, show, commit k*100, settle, commit -k* a=2, settle",
         expect![[r#"
-        steady r2
-        live: a=1 health=good
-        --
-        held-refused r3
+            steady r2
+            live: a=1 health=good
+            --
+            held-refused r3
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            done: r2 may delete 100 keys more
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. advance r3 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
+    check(
+        "commit good k*100 j*55, settle, commit -k* -j*, settle, ask release deletes 30, settle, show, revert, settle, show, commit -j*, settle",
+        expect![[r#"
+            held-refused r1, permit for r2 by Grace: to see
+            head refused: it would delete 155 of 157 keys; deletes.at_most is 50 and 30 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 155`, or run `lockstep release test --allow-deletes 155`
+            live: a=1 health=good j/…×55 k/…×100
+            --
+            steady r1
+            live: a=1 health=good j/…×55 k/…×100
+            --
+            held-refused r1
+            head refused: it would delete 55 of 157 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 55`, or run `lockstep release test --allow-deletes 55`
+            live: a=1 health=good j/…×55 k/…×100
+            done: r2 may delete 30 keys more
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good k*100, settle, ask release deletes 100, wait 1, commit -k*, settle",
+        expect![[r#"
+        held-refused r1
         head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
         live: a=1 health=good k/…×100
-        done: the next change may delete 100 keys more
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. advance r3 by Ada: proven: healthy"#]],
+        refused: r1 changes nothing here, so there is nothing to allow; ask again when the change is on the branch
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1, show, commit a=2, wait 1, ask resume, settle",
+        expect![[r#"
+            steady r1, permit for r2 by Grace: to see, suspended by Grace
+            head pinned: suspended by Grace: to see
+            live: a=1 health=good k/…×100
+            --
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            done: suspended
+            done: r2 passes every gate
+            done: resumed
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good k*100, settle, commit -k*, settle, commit invalid, ask release deletes 100, settle",
+        expect![[r#"
+        held-refused r1
+        head invalid: 1 problem: environment.yaml:1
+        live: a=1 health=good k/…×100
+        refused: the branch has no head that could be let pass; `lockstep status` says why
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn history_names_who_allowed_what_a_change_did() {
+    let because = |sentence: &str| history_after(sentence).pop().unwrap().because;
+    let refused = "commit good k*100, settle, commit -k*, settle";
+    assert_eq!(
+        because(&format!("{refused}, ask release deletes 100, settle")),
+        "change 2 (100 more deletes allowed by Grace: to see)"
+    );
+    assert_eq!(because(&format!("{refused}, ask release override, settle")), "change 2 (gates overridden by Grace: to see)");
+}
+
+#[test]
+fn to_allow_deletes_takes_no_rejection_back() {
+    check(
+        "commit good k*100, settle, commit bad, settle, commit good -k*, settle, ask release deletes 100, settle",
+        expect![[r#"
+            steady r3, rejected r2
+            live: a=1 health=good
+            done: r3 may delete 100 keys more
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy
+            4. advance r3 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good k*100, settle, commit bad -k* +Allow-Deletes=100, settle, ask release deletes 100, settle",
+        expect![[r#"
+            held-after-rollback r1, rejected r2, permit for r2 by Grace: to see
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=1 health=good k/…×100
+            done: r2 may delete 100 keys more; all the same it is not followed: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy"#]],
     );
 }
 
@@ -196,11 +286,11 @@ fn a_person_can_override_every_gate_once() {
     check(
         "commit good k*100, settle, commit -k* -?build, settle, ask release override, settle",
         expect![[r#"
-        steady r2
-        live: a=1 health=good
-        done: the next change passes every gate
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: applied; no checks"#]],
+            steady r2
+            live: a=1 health=good
+            done: r2 passes every gate
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: applied; no checks"#]],
     );
 }
 

@@ -36,6 +36,9 @@ impl World {
         if let Some(pin) = &record.pin {
             add("pinned by", pin.by.clone());
         }
+        if let Some(permit) = &record.permit {
+            add("permit for", format!("{} by {}", permit.revision.short(), permit.who()));
+        }
         if let Some(suspension) = &record.suspension {
             add("suspended by", suspension.by.clone());
         }
