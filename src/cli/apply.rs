@@ -14,6 +14,7 @@ use super::output::{Output, Page, Told, VERSION, View};
 use super::text::{clean, rough};
 use crate::domain::desired::read_environment;
 use crate::domain::name::EnvironmentName;
+use crate::domain::report;
 use crate::domain::rollout::{Phase, Rollout, Verb};
 use crate::port::{Leading, Source as _, Target as _, Tip};
 use crate::runtime::observe::no_record;
@@ -189,14 +190,16 @@ impl End {
             record.attempt.as_ref().and_then(|attempt| attempt.line.closed.as_ref()).map(|closed| closed.text.as_str());
         let in_step = record.phase == Phase::Steady && record.note.is_none();
         // Why the head is not followed is what the caller asked; what else ails the environment comes after it.
-        let texts = [note, Some(record.reason.as_str()), evidence.filter(|text| !in_step || *text != "healthy")];
+        let drifted = report::drifted(record);
+        let texts =
+            [note, Some(record.reason.as_str()), drifted.as_deref(), evidence.filter(|text| !in_step || *text != "healthy")];
         let reason = texts.into_iter().flatten().find(|text| !text.is_empty()).map(clean);
         Self {
             environment: environment.to_string(),
             in_step,
             phase: Some(record.phase.word()),
             revision: record.goal.as_ref().map(|goal| goal.revision.to_string()),
-            generation: record.generation.number(),
+            generation: record.goal.as_ref().map_or(record.generation, |goal| goal.generation).number(),
             reason,
             error: None,
         }

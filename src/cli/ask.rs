@@ -60,7 +60,7 @@ pub(super) struct Question {
     pub(super) reason: String,
 }
 
-/// Asks, waits for the answer and prints it.
+/// Asks, waits for the answer and prints it. What was so already is no failure.
 pub(super) async fn ask(edges: &Edges, question: Question, asking: &Asking, output: &Output) -> Result<Exit, Failure> {
     let outcome = asked(edges, &question, asking, output).await;
     edges.close().await;
@@ -71,6 +71,7 @@ pub(super) async fn ask(edges: &Edges, question: Question, asking: &Asking, outp
         environment: question.environment.to_string(),
         request: answer.id.to_string(),
         accepted: answer.accepted,
+        changed: answer.changed(),
         text: clean(&answer.text),
         phase: after.as_ref().map(|record| record.phase.word()),
         reason: after.map(|record| clean(&record.reason)).filter(|reason| !reason.is_empty()),
@@ -193,7 +194,10 @@ impl<'a> Foreground<'a> {
     ) -> Result<(Answer, Option<Rollout>), EdgeError> {
         let (once, mut memory) = (self.once(), self.memory());
         let answer = once.until_answered(&mut memory, lease, id).await?;
-        if !answer.accepted || !matches!(verb, Verb::RollBack { .. }) {
+        if !answer.changed() {
+            return Ok((answer, None));
+        }
+        if !matches!(verb, Verb::RollBack { .. }) {
             output.note("no controller leads this environment: this was done here and now, `lockstep apply --once` goes on");
             return Ok((answer, None));
         }
@@ -215,6 +219,8 @@ struct Told {
     environment: String,
     request: String,
     accepted: bool,
+    /// Whether anything was done: false also where all was as asked already.
+    changed: bool,
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,

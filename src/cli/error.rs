@@ -10,7 +10,7 @@ use crate::port::{EdgeError, EdgeKind};
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// All is well.
+    /// All is well, or was already.
     Ok,
     /// It failed, or what was asked for was refused.
     Failed,

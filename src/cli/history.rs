@@ -13,7 +13,7 @@ use crate::domain::rollout::HistoryLine;
 use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, EdgeKind, Target as _};
 
-/// Show every attempt on an environment, with its cause and its end
+/// Show every attempt and every decision of a person, with its cause and its end
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep history production
@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
     environment: String,
-    /// At most so many attempts, the newest first
+    /// At most so many lines, the newest first
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
 }
@@ -116,7 +116,7 @@ impl View for History {
         for line in &self.lines {
             let outcome = line.outcome.unwrap_or("under way");
             let style = match outcome {
-                "proven" | "repaired" => Style::new().green(),
+                "proven" | "repaired" | "done" => Style::new().green(),
                 "rolled-back" | "frozen" => Style::new().red(),
                 "under way" => Style::new().cyan(),
                 _ => Style::new().yellow(),
@@ -127,8 +127,11 @@ impl View for History {
                 written.iter().filter(|(_, count)| **count > 0).map(|(sign, count)| format!("{sign}{count}")).collect();
             let written = written.join(" ");
             let number = format!("{generation:>5}").style(Style::new().bold()).to_string();
-            page.line(format_args!("{number}  {intent:<8} {short}  {written}  {}", outcome.style(style)));
-            page.line(format_args!("       {} by {by}: {because}", when(*at, self.now)));
+            let parts = [format!("{intent:<8} {short}"), written, outcome.style(style).to_string()];
+            let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            page.line(format_args!("{number}  {}", parts.join("  ")));
+            let why = if because.is_empty() { String::new() } else { format!(": {because}") };
+            page.line(format_args!("       {} by {by}{why}", when(*at, self.now)));
             if let Some(evidence) = line.evidence.as_ref().filter(|evidence| *evidence != because) {
                 page.line(format_args!("       {}", evidence.style(Style::new().dimmed())));
             }

@@ -1,6 +1,7 @@
 //! The command line: one file per verb, over the same passes and decisions as the controller.
 //!
-//! Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 `plan` found differences, 4 something was not reachable.
+//! Exit codes: 0 ok (also when there was nothing to do), 1 failed or refused, 2 wrong usage, 3 `plan` found differences,
+//! 4 something was not reachable.
 
 mod text;
 mod error;
@@ -39,7 +40,7 @@ Examples:
   lockstep rollback production --reason 'checkout is slow'
 
 Exit codes:
-  0 ok   1 failed   2 wrong usage   3 differences found (plan)   4 not reachable";
+  0 ok, or nothing to do   1 failed or refused   2 wrong usage   3 differences found (plan)   4 not reachable";
 
 /// Keeps environments in step with a git repository.
 #[derive(Debug, Parser)]

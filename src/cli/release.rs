@@ -16,7 +16,10 @@ use crate::domain::rollout::Verb;
   lockstep release production                        all rejections, and the freeze
   lockstep release production 1a2b3c4                one rejected revision
   lockstep release production --allow-deletes 200    the head may delete 200 keys more
-  lockstep release production --override --reason 'agreed with ops'")]
+  lockstep release production --override --reason 'agreed with ops'
+
+Exits with 0 when it was carried out, or when there was nothing to do; with 1 when it was refused, and says why; with 4 when a
+target or the repository is not reachable.")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]

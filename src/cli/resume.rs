@@ -12,7 +12,10 @@ use crate::domain::rollout::Verb;
 /// What `rollback` rejected may be tried again; what failing checks rejected stays rejected, until `release`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  lockstep resume production")]
+  lockstep resume production
+
+Exits with 0 when it was carried out, or when there was nothing to do; with 1 when it was refused, and says why; with 4 when a
+target or the repository is not reachable.")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]

@@ -14,7 +14,10 @@ use crate::domain::rollout::Verb;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep rollback production --reason 'checkout is slow'
-  lockstep rollback production --to 1a2b3c4 --reason 'known to work'")]
+  lockstep rollback production --to 1a2b3c4 --reason 'known to work'
+
+Exits with 0 when it was carried out, or when there was nothing to do; with 1 when it was refused, and says why; with 4 when a
+target or the repository is not reachable.")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]

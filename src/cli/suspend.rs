@@ -17,7 +17,10 @@ use crate::domain::time::Timestamp;
 #[command(after_help = "Examples:
   lockstep suspend production --reason 'migration' --until 2h
   lockstep suspend production --reason 'freeze' --until 2026-12-27T08:00:00Z
-  lockstep suspend production --reason 'freeze' --until 2026-12-27T08:00     in this machine's time zone")]
+  lockstep suspend production --reason 'freeze' --until 2026-12-27T08:00     in this machine's time zone
+
+Exits with 0 when it was carried out, or when there was nothing to do; with 1 when it was refused, and says why; with 4 when a
+target or the repository is not reachable.")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]

@@ -32,9 +32,7 @@ pub(super) fn moment(at: Timestamp) -> String {
 /// A moment in UTC, to the second, and how long ago it was, or how long it will be. Whoever reads it may be anywhere, and the log
 /// says it in the same zone.
 pub(super) fn when(at: Timestamp, now: Timestamp) -> String {
-    let Ok(moment) = jiff::Timestamp::from_millisecond(at.as_millis()) else { return at.as_millis().to_string() };
-    let utc = moment.strftime("%Y-%m-%d %H:%M:%SZ");
-    if at > now { format!("{utc} (in {})", rough(at.since(now))) } else { format!("{utc} ({} ago)", rough(now.since(at))) }
+    if at > now { format!("{at} (in {})", rough(at.since(now))) } else { format!("{at} ({} ago)", rough(now.since(at))) }
 }
 
 /// The two largest units.

@@ -20,6 +20,21 @@ pub enum Intent {
     RollBack,
     /// No writes: the target's state was found to be older than remembered (rule A6).
     Restored,
+    /// No writes: a person decided something, and history has who and why (rule R11).
+    Act(Act),
+}
+
+/// What a person decided that writes nothing by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// A rejection or the freeze was dropped, or the head was let pass.
+    Release,
+    /// All writes were stopped.
+    Suspend,
+    /// The branch is followed again.
+    Resume,
+    /// Drift is put right once although the policy is to report it.
+    OverwriteDrift,
 }
 
 impl Intent {
@@ -31,11 +46,24 @@ impl Intent {
             Self::Repair => "repair",
             Self::RollBack => "rollback",
             Self::Restored => "restored",
+            Self::Act(Act::Release) => "release",
+            Self::Act(Act::Suspend) => "suspend",
+            Self::Act(Act::Resume) => "resume",
+            Self::Act(Act::OverwriteDrift) => "overwrite-drift",
         }
     }
 
     /// Every intent, for tables and parsers.
-    pub const ALL: [Self; 4] = [Self::Advance, Self::Repair, Self::RollBack, Self::Restored];
+    pub const ALL: [Self; 8] = [
+        Self::Advance,
+        Self::Repair,
+        Self::RollBack,
+        Self::Restored,
+        Self::Act(Act::Release),
+        Self::Act(Act::Suspend),
+        Self::Act(Act::Resume),
+        Self::Act(Act::OverwriteDrift),
+    ];
 }
 
 /// How many keys an attempt planned to write.

@@ -1,7 +1,7 @@
 //! Station 8: a rollout as people read it: one headline, and what they need to know and could do next.
 
 use super::plan::Intent;
-use super::rollout::{Attempt, HeadVerdict, Phase, Reached, Rollout, Unproven};
+use super::rollout::{Attempt, HeadVerdict, Phase, Reached, Rollout, Suspension, Unproven};
 use super::words::{count, listed};
 
 /// The longest headline in characters: one line of a terminal's title, a chat or a commit status.
@@ -24,7 +24,10 @@ pub fn headline(rollout: &Rollout) -> String {
         (Phase::Applying, Some(attempt)) => format!("rolling back to {goal}: {}", cause(attempt)),
         (Phase::Verifying, None) => format!("verifying {goal}"),
         (Phase::Verifying, Some(attempt)) => format!("rolled back to {goal}, verifying: {}", cause(attempt)),
-        (Phase::Steady, _) => with(&format!("steady on {goal}"), &rollout.reason),
+        (Phase::Steady, _) => {
+            let texts = [Some(rollout.reason.clone()).filter(|reason| !reason.is_empty()), drifted(rollout)];
+            with(&format!("steady on {goal}"), &texts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+        }
         (Phase::HeldAfterRollback, Some(attempt)) => format!("rolled back to {goal}: {}", cause(attempt)),
         (Phase::HeldAfterRollback, None) => with(&format!("staying on {goal}"), note_text(rollout)),
         (Phase::HeldUnproven, _) => with(&format!("on {goal}, not proven"), &rollout.reason),
@@ -54,8 +57,21 @@ pub fn explain(rollout: &Rollout) -> Vec<String> {
             "somebody else keeps changing {keys}; they are repaired with growing pauses: find out who writes them"
         ));
     }
+    lines.extend(drifted(rollout).map(|text| {
+        let named = rollout.drift.named.iter().map(|(key, sides)| format!("{key} ({})", sides.said()));
+        format!("{text}: {}", named.collect::<Vec<_>>().join(", "))
+    }));
     lines.extend(permitted(rollout));
     lines.iter().map(|line| clipped(line, LONGEST_LINE)).collect()
+}
+
+/// How many keys differ from the goal and are left so, and why that is.
+#[must_use]
+pub fn drifted(rollout: &Rollout) -> Option<String> {
+    let keys = Some(rollout.drift.keys).filter(|keys| *keys > 0)?;
+    let are = if keys == 1 { "differs from the revision and is" } else { "differ from the revision and are" };
+    let why = if rollout.suspension.is_some() { "while it is suspended" } else { "since drift is only reported here" };
+    Some(format!("{} {are} left {why}", count(keys, "key")))
 }
 
 /// What a person let the head do, as long as it did not do it.
@@ -111,9 +127,10 @@ pub fn advice(rollout: &Rollout) -> Vec<String> {
         | (
             Phase::Idle | Phase::Applying | Phase::Verifying | Phase::Steady | Phase::HeldAfterRollback | Phase::HeldRefused,
             _,
-        ) => return Vec::new(),
+        ) => String::new(),
     };
-    vec![advice]
+    let resume = rollout.suspension.as_ref().map(|_| format!("`lockstep resume {name}` goes on"));
+    [advice].into_iter().filter(|advice| !advice.is_empty()).chain(resume).collect()
 }
 
 /// Why the head is not followed.
@@ -124,7 +141,7 @@ fn head(rollout: &Rollout) -> Vec<String> {
         HeadVerdict::Invalid => "is invalid",
         HeadVerdict::Refused => "is refused",
         HeadVerdict::Rejected => "is not followed",
-        HeadVerdict::Pinned | HeadVerdict::Frozen => "waits",
+        HeadVerdict::Pinned | HeadVerdict::Suspended | HeadVerdict::Frozen => "waits",
         HeadVerdict::NotBelieved if note.revision.is_none() => "can't be followed",
         HeadVerdict::NotBelieved => "is not believed yet",
         HeadVerdict::Retired => "has no such environment",
@@ -135,10 +152,7 @@ fn head(rollout: &Rollout) -> Vec<String> {
 /// What people did that still holds.
 fn people(rollout: &Rollout) -> Vec<String> {
     let name = &rollout.identity.environment;
-    let suspended = rollout
-        .suspension
-        .as_ref()
-        .map(|suspension| format!("suspended by {}: {}; `lockstep resume {name}` goes on", suspension.by, suspension.reason));
+    let suspended = rollout.suspension.as_ref().map(Suspension::said);
     let pinned = rollout
         .pin
         .as_ref()
@@ -157,8 +171,9 @@ fn last_good(rollout: &Rollout) -> Vec<String> {
     }
 }
 
-fn cause(attempt: &Attempt) -> &str {
-    &attempt.line.because
+/// Why it goes back: the evidence, or whose word it is.
+fn cause(attempt: &Attempt) -> String {
+    attempt.line.cause()
 }
 
 fn note_text(rollout: &Rollout) -> &str {
@@ -257,8 +272,8 @@ mod tests {
         check(
             "commit good, settle, commit a=2, settle, ask rollback, settle",
             expect![[r#"
-                rolled back to a000001: rolled back by Grace: to see
-                - a000002 waits: pinned by Grace (to see); a newer change or `lockstep resume test` moves on"#]],
+                rolled back to a000001: asked for by Grace: to see
+                - a000002 waits: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on"#]],
         );
         check(
             "commit good b=1, settle, commit a=2 bad, wait 5, theirs b, settle",
@@ -313,9 +328,10 @@ mod tests {
         check(
             "commit @drift=report b=1, settle, commit a=2, wait 4, by hand b=9, settle",
             expect![[r#"
-            on a000002, not proven: healthy, but changed by hand meanwhile: b
-            - put the keys back by hand, or run `lockstep apply test --once --overwrite-drift`
-            - last good is a000001"#]],
+                on a000002, not proven: healthy, but changed by hand meanwhile: b
+                - put the keys back by hand, or run `lockstep apply test --once --overwrite-drift`
+                - last good is a000001
+                - 1 key differs from the revision and is left since drift is only reported here: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)"#]],
         );
     }
 
@@ -367,24 +383,27 @@ mod tests {
         check(
             "commit good, settle, ask suspend, wait 1, commit a=2, settle",
             expect![[r#"
-            suspended by Grace; steady on a000001
-            - a000002 waits: suspended by Grace: to see
-            - suspended by Grace: to see; `lockstep resume test` goes on"#]],
+                suspended by Grace; steady on a000001
+                - `lockstep resume test` goes on
+                - a000002 waits: suspended by Grace: to see
+                - suspended by Grace: to see"#]],
         );
         check(
             "commit good, settle, batch 1, commit a=2 b=2, pass, ask suspend, settle",
             expect![[r#"
                 suspended by Grace; applying a000002
                 - it stands half-way: some keys are written and some are not, until it is resumed
-                - suspended by Grace: to see; `lockstep resume test` goes on
+                - `lockstep resume test` goes on
+                - suspended by Grace: to see
                 - last good is a000001"#]],
         );
         check(
             "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1, ask release deletes 9, wait 1",
             expect![[r#"
                 suspended by Grace; steady on a000001
+                - `lockstep resume test` goes on
                 - a000002 waits: suspended by Grace: to see
-                - suspended by Grace: to see; `lockstep resume test` goes on
+                - suspended by Grace: to see
                 - a000002 may delete 9 keys beyond the limits and passes every gate, by Grace: to see"#]],
         );
     }
@@ -394,8 +413,8 @@ mod tests {
         check(
             "commit good, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1",
             expect![[r#"
-            steady on a000001: contested, repaired with back-off: a
-            - somebody else keeps changing a; they are repaired with growing pauses: find out who writes them"#]],
+                steady on a000001
+                - somebody else keeps changing a; they are repaired with growing pauses: find out who writes them"#]],
         );
         check(
             "commit good ?other, settle, other sick, settle, commit a=2, wait 3",

@@ -1,6 +1,9 @@
 //! What a move of the record means for people: each notable event, once, from the history lines that the move opened and
 //! closed and from what else changed in the record.
 
+use std::collections::BTreeSet;
+
+use crate::domain::name::KeyPath;
 use crate::domain::plan::{Counts, Intent};
 use crate::domain::revision::ValueDigest;
 use crate::domain::rollout::{Ailing, Answer, Contested, HistoryLine, Outcome, Phase, Request, Rollout, Unproven};
@@ -13,7 +16,7 @@ use super::pass::Move;
 pub(super) fn about(line: &HistoryLine, record: &Rollout) -> Subject {
     let revision = match line.intent {
         // It went nowhere.
-        Intent::Restored => record.goal.as_ref().map(|goal| goal.revision),
+        Intent::Restored | Intent::Act(_) => record.goal.as_ref().map(|goal| goal.revision),
         Intent::Advance | Intent::Repair | Intent::RollBack => Some(line.revision),
     };
     Subject { environment: record.identity.environment.clone(), revision, generation: Some(line.generation) }
@@ -32,8 +35,8 @@ pub(super) fn subject(record: &Rollout) -> Subject {
 /// things move.
 pub(super) fn of_beginning(line: &HistoryLine) -> Event {
     match line.intent {
-        Intent::RollBack => Event::RollbackStarted { from: line.from, because: line.because.clone() },
-        intent @ (Intent::Advance | Intent::Repair | Intent::Restored) => {
+        Intent::RollBack => Event::RollbackStarted { from: line.from, because: line.cause() },
+        intent @ (Intent::Advance | Intent::Repair | Intent::Restored | Intent::Act(_)) => {
             Event::RolloutStarted { intent, from: line.from, counts: line.counts }
         }
     }
@@ -80,6 +83,8 @@ fn of_ending(line: &HistoryLine, from: &Rollout, to: &Rollout) -> Option<Event> 
         Outcome::Frozen => Event::Frozen { because: because() },
         Outcome::Repaired => Event::DriftRepaired { keys: total(line.counts) },
         Outcome::Restored => Event::TargetRestored,
+        // The answer to the request says it.
+        Outcome::Done => return None,
     })
 }
 
@@ -103,10 +108,19 @@ pub(super) fn of_ailing(told: &mut Told, ailing: &Ailing) -> Vec<Event> {
     if told.drifted != *drifted {
         told.drifted.clone_from(drifted);
         if !drifted.is_empty() {
-            events.push(Event::DriftReported { keys: u32::try_from(drifted.len()).unwrap_or(u32::MAX) });
+            let keys = u32::try_from(drifted.len()).unwrap_or(u32::MAX);
+            events.push(Event::DriftReported { keys, because: some_of(drifted) });
         }
     }
     events
+}
+
+/// The first keys, and how many there are besides.
+fn some_of(keys: &BTreeSet<KeyPath>) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<&str> = keys.iter().take(SHOWN).map(KeyPath::as_str).collect();
+    let more = keys.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 fn of_applied(from: &Rollout, to: &Rollout) -> Option<(Subject, Event)> {
@@ -140,7 +154,10 @@ fn of_answer(request: &Request, answer: &Answer) -> Event {
         verb: request.verb.clone(),
         by: request.by.clone(),
         accepted: answer.accepted,
-        because: answer.text.clone(),
+        because: match request.reason.as_str() {
+            "" => answer.text.clone(),
+            reason => format!("{}; asked because: {reason}", answer.text),
+        },
     }
 }
 
@@ -248,7 +265,7 @@ mod tests {
                 &[("drift-repaired", at(1, 4)), ("contested", at(1, 4))],
             ),
             ("snapshot, commit good, settle, snapshot, commit a=2, settle, restore", "pass", &[("target-restored", at(1, 3))]),
-            ("commit good, settle, ask suspend, pass", "ask resume, pass", &[("request-answered", at(1, 1))]),
+            ("commit good, settle, ask suspend, pass", "ask resume, pass", &[("request-answered", at(1, 3))]),
         ];
         for (before, last, expected) in table {
             let expected: Vec<_> =

@@ -89,10 +89,12 @@ pub enum Event {
         /// How many keys.
         keys: u32,
     },
-    /// Drift was seen and, by the environment's policy, left.
+    /// Drift was seen and left: by the environment's policy, or because a person stopped all writes.
     DriftReported {
         /// How many keys.
         keys: u32,
+        /// Some of them.
+        because: String,
     },
     /// Somebody else keeps changing a key.
     Contested {
@@ -148,6 +150,9 @@ pub enum Event {
         hint: Option<String>,
     },
 }
+
+/// What becomes of a lease whose holder died: a crash looks like somebody who leads, until then (rule L1).
+const TAKEOVER: &str = "if that one is gone, its lease ends by itself and this controller leads within 22 s";
 
 /// Something notable that is not about one environment.
 #[derive(Debug, Clone, PartialEq)]
@@ -274,8 +279,8 @@ impl Event {
                 Line::new(Warning, "head-not-followed", "the branch head is not followed").word(verdict.word()).because(because)
             }
             Self::DriftRepaired { keys } => Line::new(Warning, "drift-repaired", "drift was put right").keys(u64::from(*keys)),
-            Self::DriftReported { keys } => {
-                Line::new(Warning, "drift-reported", "drift was left as it is").keys(u64::from(*keys))
+            Self::DriftReported { keys, because } => {
+                Line::new(Warning, "drift-reported", "drift was left as it is").keys(u64::from(*keys)).because(because)
             }
             Self::Contested { key, because } => Line {
                 about: Some(key.as_str()),
@@ -290,9 +295,11 @@ impl Event {
                 Line::new(Info, "lease-released", "this controller gave the lease back").because(because)
             }
             Self::LeaseLost { because } => Line::new(Warning, "lease-lost", "this controller leads no longer").because(because),
-            Self::Following { leader } => {
-                Line { by: Some(leader), ..Line::new(Info, "following", "another controller leads; standing by") }
-            }
+            Self::Following { leader } => Line {
+                by: Some(leader),
+                hint: Some(TAKEOVER),
+                ..Line::new(Info, "following", "another controller leads; standing by")
+            },
             Self::RequestAnswered { verb, by, accepted, because } => {
                 let message = if *accepted { "a request was carried out" } else { "a request was refused" };
                 Line { by: Some(by), ..Line::new(Info, "request-answered", message).word(verb_word(verb)).because(because) }

@@ -213,7 +213,7 @@ impl Metrics {
                 self.heads_not_followed.get_or_create(&labels).inc();
             }
             Event::DriftRepaired { keys } => drifted("repaired", *keys),
-            Event::DriftReported { keys } => drifted("reported", *keys),
+            Event::DriftReported { keys, because: _ } => drifted("reported", *keys),
             Event::Contested { .. } => {
                 self.contested.get_or_create(&of(environment)).inc();
             }

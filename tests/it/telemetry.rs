@@ -36,7 +36,7 @@ fn events() -> Vec<Event> {
         Event::Frozen { because: because() },
         Event::HeadNotFollowed { verdict: HeadVerdict::Refused, because: because() },
         Event::DriftRepaired { keys: 3 },
-        Event::DriftReported { keys: 3 },
+        Event::DriftReported { keys: 3, because: because() },
         Event::Contested { key: key(), because: because() },
         Event::LateFailure { check: CheckName::parse("free-text").unwrap(), because: because() },
         Event::LeaseGained,
@@ -160,7 +160,14 @@ fn each_event_is_one_line_and_one_metric() {
         assert_eq!(line["event"], name(&event));
         assert_eq!((&line["environment"], &line["generation"]), (&"production".into(), &42.into()), "{line}");
         assert_eq!(line["revision"], "ab".repeat(20), "{line}");
-        let hint = if let Event::PassFailed { hint, .. } = &event { hint.as_deref() } else { None };
+        let hint = match &event {
+            Event::PassFailed { hint, .. } => hint.as_deref(),
+            // A crashed leader looks like one that leads, for as long as rule L1 says: twice its TTL of 10 s, and 2 s.
+            Event::Following { .. } => {
+                Some("if that one is gone, its lease ends by itself and this controller leads within 22 s")
+            }
+            _ => None,
+        };
         assert_eq!(line["hint"].as_str(), hint, "{line}");
         names.insert(name(&event));
     }

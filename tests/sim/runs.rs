@@ -230,7 +230,12 @@ fn came_to_rest(world: &mut World) {
         (Some(note), _) if note.verdict == HeadVerdict::Retired && !content.retired => {
             world.violated("liveness: a head with the environment is called retired");
         }
-        (Some(note), _) if matches!(note.verdict, HeadVerdict::NotBelieved | HeadVerdict::Pinned | HeadVerdict::Frozen) => {
+        (Some(note), _)
+            if matches!(
+                note.verdict,
+                HeadVerdict::NotBelieved | HeadVerdict::Pinned | HeadVerdict::Suspended | HeadVerdict::Frozen
+            ) =>
+        {
             let verdict = note.verdict;
             if record.phase != Phase::Frozen {
                 world.violated(format!("liveness: the head is {} although nothing is wrong with it", verdict.word()));

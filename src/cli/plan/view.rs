@@ -219,7 +219,9 @@ impl Environment {
             page.hint(hint);
         }
         if let Some(Refusal { verdict, text }) = &self.refusal {
-            page.line(format_args!("  {} {text}", format!("not applied ({verdict}):").style(Style::new().red().bold())));
+            // A text that begins with the verdict says it well enough.
+            let what = if text.starts_with(verdict) { "not applied:".to_owned() } else { format!("not applied ({verdict}):") };
+            page.line(format_args!("  {} {text}", what.style(Style::new().red().bold())));
         }
         for limit in &self.loosened {
             page.line(format_args!("  {}", limit.style(Style::new().yellow())));

@@ -2,9 +2,13 @@
 
 use owo_colors::{OwoColorize as _, Style};
 
-use super::view::{AttemptView, ContestedView, Environment, HeadView, RejectionView, Statuses, StopView};
+use super::view::{
+    AttemptView, ContestedView, DriftView, DriftedView, Environment, HeadView, IN_STEP, NOT_JUDGED, RejectionView,
+    RevisionView, Statuses, StopView,
+};
 use crate::cli::output::{Page, View};
 use crate::cli::text::{self, clean, count, when};
+use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::Phase;
 use crate::domain::time::Timestamp;
@@ -70,7 +74,9 @@ fn quoted(revision: &str, subject: Option<&str>) -> String {
 
 impl Environment {
     fn human(&self, now: Timestamp, page: &mut Page) {
-        page.line(format_args!("{}  {}", self.name.style(Style::new().bold()), coloured(self.phase)));
+        let stopped =
+            if self.suspension.is_some() { ", suspended".style(Style::new().yellow()).to_string() } else { String::new() };
+        page.line(format_args!("{}  {}{stopped}", self.name.style(Style::new().bold()), coloured(self.phase)));
         if let Some(target) = &self.target {
             page.field("target", clean(target));
         }
@@ -110,7 +116,8 @@ impl Environment {
         for line in &self.advice {
             page.hint(line);
         }
-        if let Some(good) = self.last_good.as_ref().filter(|_| !self.proven) {
+        let here = |good: &&RevisionView| self.goal.as_ref().is_some_and(|goal| goal.revision == good.revision);
+        if let Some(good) = self.last_good.as_ref().filter(|good| !self.proven && !here(good)) {
             page.field("last good", quoted(&good.revision, good.subject.as_deref()));
         }
         self.head(&mut said, page);
@@ -125,7 +132,7 @@ impl Environment {
             page.field("allowed", format_args!("{} at {}", permit.text, when(permit.at.0, now)));
         }
         self.rejections(now, &mut said, page);
-        for ContestedView { key, ours, theirs, next_repair } in &self.contested {
+        for ContestedView { key, ours, theirs, repairs, last_repair, next_repair } in &self.contested {
             let digest =
                 |digest: &Option<String>| digest.as_ref().map_or("none", |digest| digest.get(..8).unwrap_or(digest)).to_owned();
             let values = match (ours, theirs) {
@@ -133,12 +140,24 @@ impl Environment {
                 (None, None) => "its value is sensitive".to_owned(),
                 (ours, theirs) => format!("sha256 of ours {}, of theirs {}", digest(ours), digest(theirs)),
             };
-            let next = if next_repair.0 > now {
-                format!("repaired next {}", when(next_repair.0, now))
+            page.field("contested", format_args!("{key}: {values}"));
+            let last = last_repair.map_or_else(String::new, |last| format!(", last at {}", when(last.0, now)));
+            let again = if next_repair.0 > now {
+                format!("not repaired again before {}", when(next_repair.0, now))
             } else {
-                "repaired at once".to_owned()
+                "changed again, it is repaired at once".to_owned()
             };
-            page.field("contested", format_args!("{key}: {values}; {next}"));
+            page.field("", format_args!("repaired {} in the last 10 minutes{last}; {again}", count(*repairs, "time")));
+        }
+        if let Some(DriftView { keys, text, named }) = &self.drift {
+            page.field("drift", text);
+            for DriftedView { key, text, .. } in named {
+                page.field("", format_args!("{key}: {text}"));
+            }
+            let more = usize::try_from(*keys).unwrap_or(usize::MAX).saturating_sub(named.len());
+            if more > 0 {
+                page.field("", format_args!("and {more} more: `lockstep plan {}` shows them all", self.name));
+            }
         }
         if self.requests_waiting > 0 {
             let waiting = count(self.requests_waiting, "request");
@@ -156,13 +175,22 @@ impl Environment {
         };
         let since =
             self.attempt.as_ref().map_or_else(String::new, |attempt| format!(" since {}", when(attempt.started.0, now)));
-        format!("{proven}, generation {}{since}", self.generation)
+        let generation = self.goal.as_ref().map_or(self.generation, |goal| goal.generation);
+        format!("{proven}, generation {generation}{since}")
     }
 
     fn head(&self, said: &mut Said, page: &mut Page) {
-        let Some(HeadView { revision, subject, verdict, text, hint }) = &self.head else { return };
+        let Some(HeadView { revision, subject, verdict, unchanged_since, text, hint }) = &self.head else { return };
         let which = revision.as_deref().map_or_else(|| "none".to_owned(), |revision| quoted(revision, subject.as_deref()));
-        page.field("head", format_args!("{which} is not followed ({verdict})"));
+        let since = unchanged_since.as_deref().map(|since| quoted(since, None));
+        match (*verdict, since) {
+            (IN_STEP, None) => return page.field("head", text),
+            (IN_STEP, Some(since)) => {
+                return page.field("head", format_args!("in step with {which}, unchanged since {since}"));
+            }
+            (NOT_JUDGED, _) => page.field("head", &which),
+            _ => page.field("head", format_args!("{which} is not followed ({verdict})")),
+        }
         if said.once(text) {
             page.field("", text);
         }
@@ -175,7 +203,10 @@ impl Environment {
     fn last_attempt(&self, said: &mut Said, page: &mut Page) {
         let Some(AttemptView { intent, by, because, outcome, evidence, except, .. }) = &self.attempt else { return };
         let how = outcome.unwrap_or("under way");
-        page.field("attempt", format_args!("{intent} by {by}, {how}{}", said.because(because)));
+        // Why an environment that is well by now was taken back once is in `history`.
+        let is_past = *intent == Intent::RollBack.word() && self.phase == Phase::Steady.word() && self.proven;
+        let because = if is_past { String::new() } else { said.because(because) };
+        page.field("attempt", format_args!("{intent} by {by}, {how}{because}"));
         if let Some(evidence) = evidence.as_ref().filter(|evidence| said.once(evidence)) {
             page.field("evidence", evidence);
         }
@@ -218,9 +249,9 @@ mod tests {
         let named = named.chain(record.note.as_ref().and_then(|note| note.revision));
         let subjects = Subjects(named.map(|revision| (revision, format!("Change {}", revision.short()))).collect());
         let name = &record.identity.environment;
-        let mut environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(1), 0);
-        environment.leader = Some("host-1:42".to_owned());
         let now = Timestamp::from_millis(1_000_600_000);
+        let mut environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(1), 0, now);
+        environment.leader = Some("host-1:42".to_owned());
         let status = Statuses { version: VERSION, repository: "config".to_owned(), environments: vec![environment], now };
         let mut page = Page::default();
         status.human(&mut page);
@@ -263,10 +294,10 @@ mod tests {
                   revision     a000001 Change a000001
                                proven, generation 3 since 1970-01-12 13:49:57Z (6m43s ago)
                   head         a000002 Change a000002 is not followed (pinned)
-                               pinned by Grace (to see); a newer change or `lockstep resume test` moves on
-                  attempt      rollback by Grace, proven: rolled back by Grace: to see
+                               pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+                  attempt      rollback by Grace, proven
                   pinned       by Grace at 1970-01-12 13:49:57Z (6m43s ago)
-                  rejected     a000002 at 1970-01-12 13:49:57Z (6m43s ago)
+                  rejected     a000002 at 1970-01-12 13:49:57Z (6m43s ago): rolled back by Grace: to see
             "#]],
         );
         check(
@@ -286,11 +317,12 @@ mod tests {
         check(
             "commit good, settle, commit invalid, settle, ask suspend, settle",
             expect![[r#"
-                test  held-refused
+                test  held-refused, suspended
                   target       directory live/test
                   leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+                  hint: `lockstep resume test` goes on
                   head         a000002 Change a000002 is not followed (invalid)
                                1 problem: environment.yaml:1
                   attempt      advance by Ada, proven: change 1
@@ -300,19 +332,18 @@ mod tests {
         check(
             "commit good, settle, commit a=2 bad, build sick, settle",
             expect![[r#"
-            test  frozen
-              target       directory live/test
-              leader       host-1:42
-              revision     a000001 Change a000001
-                           not proven, generation 3 since 1970-01-12 13:48:39Z (8m1s ago)
-              reason       the rollback is unhealthy too: build failed at the deadline: got 500
-              hint: no automatic move any more: mend what is wrong, then run `lockstep release test` or give a commit the trailer `Lockstep-Release: test`
-              last good    a000001 Change a000001
-              head         a000002 Change a000002 is not followed (waiting-frozen)
-                           waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
-              attempt      rollback by lockstep, frozen
-              rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
-        "#]],
+                test  frozen
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000001 Change a000001
+                               not proven, generation 3 since 1970-01-12 13:48:39Z (8m1s ago)
+                  reason       the rollback is unhealthy too: build failed at the deadline: got 500
+                  hint: no automatic move any more: mend what is wrong, then run `lockstep release test` or give a commit the trailer `Lockstep-Release: test`
+                  head         a000002 Change a000002 is not followed (waiting-frozen)
+                               waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
+                  attempt      rollback by lockstep, frozen
+                  rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
+            "#]],
         );
     }
 
@@ -342,9 +373,9 @@ mod tests {
                   leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
-                  reason       contested, repaired with back-off: a
                   attempt      advance by Ada, proven: change 1
-                  contested    a: sha256 of ours 6b86b273, of theirs 19581e27; repaired at once
+                  contested    a: sha256 of ours 6b86b273, of theirs 19581e27
+                               repaired 3 times in the last 10 minutes, last at 1970-01-12 13:48:21Z (8m19s ago); changed again, it is repaired at once
             "#]],
         );
         check(
@@ -355,9 +386,9 @@ mod tests {
                   leader       host-1:42
                   revision     a000001 Change a000001
                                proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
-                  reason       contested, repaired with back-off: a
                   attempt      advance by Ada, proven: change 1
-                  contested    a: its value is sensitive; repaired at once
+                  contested    a: its value is sensitive
+                               repaired 3 times in the last 10 minutes, last at 1970-01-12 13:48:21Z (8m19s ago); changed again, it is repaired at once
             "#]],
         );
         check(

@@ -12,11 +12,12 @@ use super::output::{Output, Told, VERSION};
 use super::text::clean;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{HeadVerdict, Phase};
-use crate::port::{Source as _, Target as _};
+use crate::domain::rollout::{HeadVerdict, Phase, Rollout};
+use crate::port::{Source as _, Target as _, Tip};
+use crate::runtime::reading::{Reading, Readings};
 use crate::runtime::together::together;
 
-use view::{Environment, Statuses, Subjects};
+use view::{Environment, HeadView, Statuses, Subjects};
 
 /// Show where environments stand: phase, revision, whether it is proven, and what to do
 ///
@@ -80,13 +81,32 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
         Some(goal) => checks(edges, environment, goal.revision).await,
         None => None,
     };
-    let mut status = Environment::of(environment, name, &record, &subjects, checks, waiting);
+    let mut status = Environment::of(environment, name, &record, &subjects, checks, waiting, edges.now());
     let invalid = record.note.as_ref().filter(|note| note.verdict == HeadVerdict::Invalid).and_then(|note| note.revision);
     if let (Some(head), Some(revision)) = (&mut status.head, invalid) {
         head.hint = Some(edges.how_to_see_problems(revision));
     }
+    if status.head.is_none() {
+        status.head = followed_head(edges, environment, &record).await?;
+    }
     status.leader = target.leader().await?.map(|leader| clean(&leader));
     Ok(status)
+}
+
+/// The branch head of an environment whose record has nothing against it, as far as this mirror knows the branch (rule R3).
+async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Rollout) -> Result<Option<HeadView>, Failure> {
+    let under_way = matches!(record.phase, Phase::Applying | Phase::Verifying);
+    let (Some(goal), Tip::At(tip)) = (record.goal.as_ref().filter(|_| !under_way), &edges.tip) else { return Ok(None) };
+    // A mirror that is behind the record knows nothing of the head.
+    if *tip != goal.tip && !edges.source.descends(*tip, goal.tip).await? {
+        return Ok(None);
+    }
+    let mut readings = Readings::new(environment.clone(), edges.repository.clone(), edges.fit(environment)?);
+    let in_step = match readings.of(*tip, &edges.source).await? {
+        Reading::Valid(desired) => record.is_in_step_with(desired.revision_digest()),
+        Reading::Invalid(_) | Reading::Retired | Reading::Missing => false,
+    };
+    Ok(Some(HeadView::followed(*tip, subject(edges, *tip).await, in_step.then_some(goal.revision), environment)))
 }
 
 async fn subject(edges: &Edges, revision: Revision) -> Option<String> {

@@ -9,7 +9,7 @@ use crate::cli::text::{clean, moment};
 use crate::domain::name::EnvironmentName;
 use crate::domain::report;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Phase, Reached, Rollout};
+use crate::domain::rollout::{Drift, Phase, Reached, RepairLog, Rollout};
 use crate::domain::time::Timestamp;
 
 /// First lines of commit messages, as far as the mirror has them.
@@ -74,6 +74,9 @@ pub(super) struct Environment {
     pub(super) permit: Option<PermitView>,
     pub(super) rejected: Vec<RejectionView>,
     pub(super) contested: Vec<ContestedView>,
+    /// Keys that differ from the goal and are left so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) drift: Option<DriftView>,
     pub(super) requests_waiting: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<Told>,
@@ -108,6 +111,12 @@ pub(super) struct AttemptView {
     pub(super) except: Vec<String>,
 }
 
+/// The verdict on a head that changes nothing.
+pub(super) const IN_STEP: &str = "in-step";
+/// The one on a head that no pass has seen.
+pub(super) const NOT_JUDGED: &str = "not-judged";
+
+/// The branch head: why it is not followed, or that it is.
 #[derive(Serialize)]
 pub(super) struct HeadView {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +124,9 @@ pub(super) struct HeadView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<String>,
     pub(super) verdict: &'static str,
+    /// The revision that says the same for this environment, where that is an older one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unchanged_since: Option<String>,
     pub(super) text: String,
     /// What shows all of it, where the text is the first of many.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,7 +171,93 @@ pub(super) struct ContestedView {
     /// The digest that somebody else gave it last; absent when it was deleted, or is sensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) theirs: Option<String>,
+    /// How often it was repaired in the last ten minutes.
+    pub(super) repairs: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_repair: Option<At>,
+    /// Changed again, it is not repaired before this moment.
     pub(super) next_repair: At,
+}
+
+#[derive(Serialize)]
+pub(super) struct DriftView {
+    pub(super) keys: u32,
+    /// How many and why, in words.
+    pub(super) text: String,
+    /// The first of them.
+    pub(super) named: Vec<DriftedView>,
+}
+
+#[derive(Serialize)]
+pub(super) struct DriftedView {
+    pub(super) key: String,
+    pub(super) how: &'static str,
+    /// The digest that it should have; absent when it should not be there, or is sensitive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wanted: Option<String>,
+    /// The digest that it has; absent when it was deleted, or is sensitive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) live: Option<String>,
+    #[serde(skip)]
+    pub(super) text: String,
+}
+
+impl DriftView {
+    fn of(record: &Rollout) -> Option<Self> {
+        let text = report::drifted(record)?;
+        let Drift { keys, named } = &record.drift;
+        let named = named.iter().map(|(key, sides)| DriftedView {
+            key: key.to_string(),
+            how: sides.how.word(),
+            wanted: sides.wanted.map(|digest| digest.to_string()),
+            live: sides.live.map(|digest| digest.to_string()),
+            text: sides.said(),
+        });
+        Some(Self { keys: *keys, text, named: named.collect() })
+    }
+}
+
+impl ContestedView {
+    /// Fights that go on: those of more than ten minutes ago are over.
+    fn of(record: &Rollout, now: Timestamp) -> Vec<Self> {
+        let RepairLog { contested, .. } = &record.repairs;
+        let views = contested.iter().map(|(key, fight)| {
+            let mut repairs = record.repairs.lately(key, now);
+            let last = repairs.next_back();
+            Self {
+                key: key.to_string(),
+                ours: fight.ours.map(|digest| digest.to_string()),
+                theirs: fight.theirs.map(|digest| digest.to_string()),
+                repairs: repairs.count() + usize::from(last.is_some()),
+                last_repair: last.map(At),
+                next_repair: At(fight.next),
+            }
+        });
+        views.filter(|view| view.repairs > 0 || view.next_repair.0 > now).collect()
+    }
+}
+
+impl HeadView {
+    /// A head that says what the environment's revision says, or that nobody has judged yet.
+    pub(super) fn followed(
+        head: Revision,
+        subject: Option<String>,
+        in_step_with: Option<Revision>,
+        environment: &EnvironmentName,
+    ) -> Self {
+        let unchanged_since = in_step_with.filter(|goal| *goal != head).map(|goal| goal.to_string());
+        let (verdict, text, hint) = match in_step_with {
+            Some(goal) if goal == head => (IN_STEP, format!("in step with {}", head.short()), None),
+            Some(goal) => (IN_STEP, format!("in step with {}, unchanged since {}", head.short(), goal.short()), None),
+            None => (
+                NOT_JUDGED,
+                "no controller has looked at it yet".to_owned(),
+                Some(format!("`lockstep plan {environment}` shows what it would change")),
+            ),
+        };
+        let subject = subject.map(|subject| clean(&subject));
+        Self { revision: Some(head.to_string()), subject, verdict, unchanged_since, text, hint }
+    }
 }
 
 impl RevisionView {
@@ -181,6 +279,7 @@ impl Environment {
         subjects: &Subjects,
         checks: Option<usize>,
         requests_waiting: usize,
+        now: Timestamp,
     ) -> Self {
         let proven = record.goal.as_ref().is_some_and(|goal| {
             record.last_good.as_ref().is_some_and(|good| good.digest == goal.digest)
@@ -218,6 +317,7 @@ impl Environment {
                 revision: note.revision.map(|revision| revision.to_string()),
                 subject: note.revision.and_then(|revision| subjects.0.get(&revision)).map(|subject| clean(subject)),
                 verdict: note.verdict.word(),
+                unchanged_since: None,
                 text: clean(&note.text),
                 hint: None,
             }),
@@ -252,17 +352,8 @@ impl Environment {
                     at: At(rejection.at),
                 })
                 .collect(),
-            contested: record
-                .repairs
-                .contested
-                .iter()
-                .map(|(key, fight)| ContestedView {
-                    key: key.to_string(),
-                    ours: fight.ours.map(|digest| digest.to_string()),
-                    theirs: fight.theirs.map(|digest| digest.to_string()),
-                    next_repair: At(fight.next),
-                })
-                .collect(),
+            contested: ContestedView::of(record, now),
+            drift: DriftView::of(record),
             requests_waiting,
             error: None,
             is_read: true,
@@ -301,6 +392,7 @@ impl Environment {
             permit: None,
             rejected: Vec::new(),
             contested: Vec::new(),
+            drift: None,
             requests_waiting: 0,
             error: None,
             is_read: false,
@@ -319,7 +411,8 @@ mod tests {
     fn check(sentence: &str, expected: (Phase, Option<Unproven>), proven: bool) {
         let record = rollout_after(sentence);
         let name = &record.identity.environment;
-        let view = Environment::of(name, String::new(), &record, &Subjects(BTreeMap::new()), None, 0);
+        let view =
+            Environment::of(name, String::new(), &record, &Subjects(BTreeMap::new()), None, 0, Timestamp::from_millis(0));
         assert_eq!((record.phase, record.unproven), expected);
         assert_eq!(view.proven, proven, "{sentence}");
     }

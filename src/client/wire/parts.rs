@@ -1,6 +1,6 @@
 //! The parts of a record as JSON: identity, reached revisions, proofs, rejections, the attempt under way, what people set.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,8 @@ use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Attempt, Contested, HeadNote, HeadVerdict, Identity, Permit, Pin, Proof, Reached, RefusedAttempt, Rejection, Suspension,
-    TargetId,
+    Attempt, Contested, Drift, Drifted, HeadNote, HeadVerdict, Identity, Permit, Pin, Proof, Reached, RefusedAttempt,
+    Rejection, Sides, Suspension, TargetId,
 };
 use crate::domain::time::Timestamp;
 
@@ -126,6 +126,21 @@ pub(super) struct ContestedWire {
     next: Text<Timestamp>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DriftWire {
+    keys: u32,
+    named: BTreeMap<Text<KeyPath>, SidesWire>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SidesWire {
+    how: Text<Drifted>,
+    wanted: Option<Text<ValueDigest>>,
+    live: Option<Text<ValueDigest>>,
+}
+
 /// Both directions of a type whose fields cross one by one: naming every field on both sides is what makes a new one fail
 /// to compile until it is stored too.
 macro_rules! both_ways {
@@ -176,6 +191,10 @@ fn as_number<T: Copy>(value: &T) -> Number<T> {
 
 fn of_number<T>(number: Number<T>) -> T {
     number.0
+}
+
+fn as_is<T: Copy>(value: &T) -> T {
+    *value
 }
 
 fn kept<T>(value: T) -> T {
@@ -253,7 +272,7 @@ both_ways! {
     }
     RefusedAttempt <=> RefusedWire {
         digest: as_text, of_text;
-        rights: Clone::clone, kept;
+        rights: as_is, kept;
         text: as_explanation, kept;
         keys: |keys: &BTreeSet<KeyPath>| some_keys(keys).cloned().map(Text).collect(),
             |keys: BTreeSet<Text<KeyPath>>| keys.into_iter().map(of_text).collect();
@@ -282,6 +301,18 @@ both_ways! {
         by: as_name, kept;
         reason: as_reason, kept;
         at: as_text, of_text;
+    }
+    Drift <=> DriftWire {
+        keys: as_is, kept;
+        named: |named: &BTreeMap<KeyPath, Sides>| {
+            named.iter().take(Drift::NAMED).map(|(key, sides)| (Text(key.clone()), sides.into())).collect()
+        },
+            |named: BTreeMap<Text<KeyPath>, SidesWire>| named.into_iter().map(|(key, sides)| (key.0, sides.into())).collect();
+    }
+    Sides <=> SidesWire {
+        how: as_text, of_text;
+        wanted: as_maybe, of_maybe;
+        live: as_maybe, of_maybe;
     }
     Contested <=> ContestedWire {
         ours: as_maybe, of_maybe;

@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::bound::{LONGEST_TEXT, cut, due_first, most_repaired, newest};
 use super::history::{LineWire, is_false};
 use super::parts::{
-    AttemptWire, ContestedWire, IdentityWire, NoteWire, PermitWire, PinWire, ProofWire, ReachedWire, RefusedWire,
+    AttemptWire, ContestedWire, DriftWire, IdentityWire, NoteWire, PermitWire, PinWire, ProofWire, ReachedWire, RefusedWire,
     RejectionWire, SuspensionWire,
 };
 use super::scalar::{Number, Text};
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{
-    Attempt, HeadNote, Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, Unproven,
+    Attempt, Drift, HeadNote, Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension,
+    Unproven,
 };
 use crate::domain::time::Timestamp;
 
@@ -66,6 +67,8 @@ pub(super) struct RecordWire {
     repairs: BTreeMap<Text<KeyPath>, Vec<Text<Timestamp>>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     contested: BTreeMap<Text<KeyPath>, ContestedWire>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drift: Option<DriftWire>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -93,6 +96,7 @@ impl From<&Rollout> for RecordWire {
             pin,
             suspension,
             repairs,
+            drift,
             unproven,
             refused,
             permit,
@@ -129,6 +133,7 @@ impl From<&Rollout> for RecordWire {
             repairs: most_repaired(recent)
                 .map(|(key, times)| (Text(key.clone()), times.iter().copied().map(Text).collect()))
                 .collect(),
+            drift: Some(drift).filter(|drift| drift.keys > 0).map(DriftWire::from),
             contested: due_first(contested).map(|(key, fight)| (Text(key.clone()), fight.into())).collect(),
         }
     }
@@ -162,6 +167,7 @@ impl From<RecordWire> for Rollout {
             attempted,
             repairs,
             contested,
+            drift,
         } = wire;
         Self {
             identity: identity.into(),
@@ -187,6 +193,7 @@ impl From<RecordWire> for Rollout {
                     .collect(),
                 contested: contested.into_iter().map(|(key, fight)| (key.0, fight.into())).collect(),
             },
+            drift: drift.map(Drift::from).unwrap_or_default(),
             unproven: unproven.map(|unproven| unproven.0),
             refused: refused.map(RefusedAttempt::from),
             allowed_deletes: permit.as_ref().map_or(0, |_| allowed_deletes),

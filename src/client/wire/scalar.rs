@@ -14,7 +14,7 @@ use crate::domain::name::{CheckName, EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::plan::Intent;
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
-use crate::domain::rollout::{HeadVerdict, Outcome, Phase, Reached, RequestId, TargetId, Unproven};
+use crate::domain::rollout::{Drifted, HeadVerdict, Outcome, Phase, Reached, RequestId, TargetId, Unproven};
 use crate::domain::time::Timestamp;
 
 /// Something with a text of its own that reads back as itself.
@@ -129,7 +129,7 @@ macro_rules! scalar_by_word {
     )+};
 }
 
-scalar_by_word!(Phase: "phase", Outcome: "outcome", HeadVerdict: "verdict on a head", Intent: "intent", Unproven: "reason for a lack of proof");
+scalar_by_word!(Phase: "phase", Outcome: "outcome", HeadVerdict: "verdict on a head", Intent: "intent", Unproven: "reason for a lack of proof", Drifted: "way to drift");
 
 /// RFC 3339 with milliseconds, UTC. Moments beyond the year 9999 are written as its end: no deadline is that far.
 impl Scalar for Timestamp {

@@ -14,8 +14,8 @@ use crate::domain::plan::{Counts, Intent};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Attempt, Closed, Contested, HeadNote, HeadVerdict, Identity, Outcome, Permit, Phase, Pin, Proof, Reached, RefusedAttempt,
-    Rejection, RepairLog, RequestId, Suspension, TargetId, Unproven, Verb,
+    Attempt, Closed, Contested, Drift, Drifted, HeadNote, HeadVerdict, Identity, Outcome, Permit, Phase, Pin, Proof, Reached,
+    RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
 };
 use crate::domain::time::Timestamp;
 
@@ -100,6 +100,15 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn drift()(
+        named in btree_map(key(), (of(value_digest()), of(value_digest()), select(Drifted::ALL.to_vec())), 0..4), more in 0..9_u32,
+    ) -> Drift {
+        let named: BTreeMap<_, _> = named.into_iter().map(|(key, (wanted, live, how))| (key, Sides { how, wanted, live })).collect();
+        Drift { keys: u32::try_from(named.len()).unwrap() + if named.is_empty() { 0 } else { more }, named }
+    }
+}
+
+prop_compose! {
     fn note()(revision in of(revision()), verdict in select(HeadVerdict::ALL.to_vec()), text in text()) -> HeadNote {
         HeadNote { revision, verdict, text }
     }
@@ -159,7 +168,7 @@ prop_compose! {
         baseline in btree_set(check_name(), 0..4),
         reason in text(),
         (note, pin, suspension) in (of(note()), of(pin()), of(suspension())),
-        repairs in repairs(),
+        (repairs, drift) in (repairs(), drift()),
         (unproven, refused) in (of(select(Unproven::ALL.to_vec())), of(refused())),
         (allowed_deletes, overridden, overwrite_drift) in (any::<u32>(), of(text()), any::<bool>()),
         frozen_tip in of(revision()),
@@ -168,7 +177,7 @@ prop_compose! {
         Rollout {
             identity: identity(owner),
             generation, phase, goal, complete, last_good, attempted, proven, rejected, attempt, repair, baseline, reason, note,
-            pin, suspension, repairs, unproven, refused, overwrite_drift, frozen_tip,
+            pin, suspension, repairs, drift, unproven, refused, overwrite_drift, frozen_tip,
             allowed_deletes: permit.as_ref().map_or(0, |_| allowed_deletes),
             overridden: overridden.filter(|_| permit.is_some()),
             permit,
@@ -306,6 +315,10 @@ fn overgrown() -> Rollout {
         refused: Some(RefusedAttempt { digest, rights: u64::MAX, text: long.clone(), keys: keys.clone().collect() }),
         permit: Some(Permit { revision, digest, by: long.clone(), reason: long.clone(), at }),
         overridden: Some(long),
+        drift: Drift {
+            keys: u32::MAX,
+            named: keys.clone().map(|key| (key, Sides { how: Drifted::MarkLost, wanted: None, live: None })).collect(),
+        },
         repairs: RepairLog {
             recent: keys.clone().map(|key| (key, vec![at; 3])).collect(),
             contested: keys.map(|key| (key, Contested { ours: None, theirs: None, wait: Duration::ZERO, next: at })).collect(),

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fights::{Drift, Sides};
 use super::observation::Observation;
 use super::phase::Phase;
 use super::record::Rollout;
 use crate::domain::desired::DesiredState;
-use crate::domain::environment::DriftPolicy;
 use crate::domain::health::Finding;
 use crate::domain::name::{CheckName, KeyPath};
-use crate::domain::plan::Intent;
-use crate::domain::words::{count, listed};
+use crate::domain::plan::{Intent, Plan};
+use crate::domain::time::Timestamp;
+use crate::domain::words::listed;
 
 /// What ails an environment that rests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,7 +21,7 @@ pub struct Ailing {
     pub late: BTreeMap<CheckName, String>,
     /// Checks that passed when they were asked last.
     pub passing: BTreeSet<CheckName>,
-    /// Keys that differ from the goal and are left, because the policy is to report.
+    /// Keys that differ from the goal and are left, because the policy is to report or all writes are stopped.
     pub drifted: BTreeSet<KeyPath>,
 }
 
@@ -33,7 +34,8 @@ impl Rollout {
         }
         let desired = seen.books.of(self.goal.as_ref()?)?;
         let last = |name: &CheckName| seen.health.track(name)?.last.as_ref().map(|(_, finding)| finding);
-        let mut ailing = Ailing { drifted: self.reported_drift(desired, seen).into_iter().collect(), ..Ailing::default() };
+        let plan = self.repair_plan(desired, seen)?;
+        let mut ailing = Ailing { drifted: self.left_keys(&plan, seen.now).cloned().collect(), ..Ailing::default() };
         for name in desired.checks().keys() {
             if last(name) == Some(&Finding::Pass) {
                 ailing.passing.insert(name.clone());
@@ -51,36 +53,56 @@ impl Rollout {
         Some(ailing)
     }
 
-    fn reported_drift(&self, desired: &DesiredState, seen: &Observation<'_>) -> Vec<KeyPath> {
-        let Some(goal) = self.goal.as_ref().filter(|_| desired.environment().policy.drift == DriftPolicy::Report) else {
-            return Vec::new();
-        };
-        self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen).drifted
+    /// What a repair would write now, and drift that it would leave.
+    fn repair_plan(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Plan> {
+        let goal = self.goal.as_ref()?;
+        Some(self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen))
     }
 
-    /// The same in one line, for the record.
-    pub(super) fn ailments(&self, goal: Option<&DesiredState>, seen: &Observation<'_>) -> String {
-        let Some(desired) = goal else { return String::new() };
+    /// The keys that drifted and are left: the policy is to report them, or a person stopped all writes.
+    fn left_keys<'p>(&self, plan: &'p Plan, now: Timestamp) -> impl Iterator<Item = &'p KeyPath> {
+        // What an attempt that stands half-way has not written yet did not drift.
+        let half_way = self.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none() && attempt.applied.is_none());
+        let stopped = self.is_suspended(now) && !half_way;
+        plan.drifted.iter().chain(plan.changes.iter().map(|change| &change.key).filter(move |_| stopped))
+    }
+
+    /// Drift that is left, with both sides of some keys.
+    pub(super) fn left(&self, desired: &DesiredState, seen: &Observation<'_>) -> Drift {
+        self.repair_plan(desired, seen).map_or_else(Drift::default, |plan| self.left_by(&plan, desired, seen))
+    }
+
+    fn left_by(&self, plan: &Plan, desired: &DesiredState, seen: &Observation<'_>) -> Drift {
+        let keys: BTreeSet<&KeyPath> = self.left_keys(plan, seen.now).collect();
+        let sides = |key: &KeyPath| {
+            let (wanted, live) = (desired.entries().get(key), seen.live.entries.get(key));
+            Sides::of(wanted.map(|entry| entry.digest), live.map(|entry| entry.digest), seen.books.hides(key))
+        };
+        Drift {
+            keys: u32::try_from(keys.len()).unwrap_or(u32::MAX),
+            named: keys.into_iter().take(Drift::NAMED).map(|key| (key.clone(), sides(key))).collect(),
+        }
+    }
+
+    /// What else is to be said of the goal in one line, and the drift that is left; for the record.
+    pub(super) fn ailments(&self, desired: &DesiredState, seen: &Observation<'_>) -> (String, Drift) {
         let mut texts = Vec::new();
         let failing: Vec<String> = failing(desired, seen).iter().map(ToString::to_string).collect();
         if !failing.is_empty() {
             texts.push(format!("failing now: {}", failing.join(", ")));
         }
-        let plan = self.goal.as_ref().map(|goal| self.plan(Intent::Repair, goal.revision, desired, goal.generation, seen));
-        let (held, drifted) = plan.map(|plan| (super::applying::except(&plan), plan.drifted)).unwrap_or_default();
+        let Some(plan) = self.repair_plan(desired, seen) else { return (texts.join("; "), Drift::default()) };
+        let held = super::applying::except(&plan);
         if !held.is_empty() {
             texts.push(format!("left as it is: {}", listed(held.into_iter())));
         }
-        if let Some(first) = drifted.first()
-            && desired.environment().policy.drift == DriftPolicy::Report
-        {
-            texts.push(format!("drift is reported only: {}, {first} among them", count(drifted.len(), "key")));
+        let waiting: BTreeSet<KeyPath> = self.repairs.waiting(seen.now).collect();
+        let contested = plan.changes.iter().map(|change| &change.key).filter(|key| waiting.contains(*key));
+        let contested: Vec<String> = contested.map(ToString::to_string).collect();
+        if !contested.is_empty() && !self.is_suspended(seen.now) {
+            texts.push(format!("contested, the next repair waits: {}", listed(contested.into_iter())));
         }
-        let contested: Vec<&str> = self.repairs.contested.keys().take(3).map(KeyPath::as_str).collect();
-        if !contested.is_empty() {
-            texts.push(format!("contested, repaired with back-off: {}", contested.join(", ")));
-        }
-        texts.join("; ")
+        (texts.join("; "), self.left_by(&plan, desired, seen))
     }
 }
 

@@ -37,7 +37,9 @@ impl Rollout {
             match intent {
                 Intent::RollBack if !denied.keys.is_empty() => leave.extend(denied.keys.iter().cloned()),
                 Intent::RollBack => return self.hold_back(&denied.text),
-                Intent::Advance | Intent::Repair | Intent::Restored => return self.turn_back(goal, denied, seen),
+                Intent::Advance | Intent::Repair | Intent::Restored | Intent::Act(_) => {
+                    return self.turn_back(goal, denied, seen);
+                }
             }
         }
         if let Some(wait) = seen.backing_off() {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::attempt::Aim;
+use super::fights::Drift;
 use super::head::Judgement;
-use super::line::Outcome;
+use super::line::{Closed, HistoryLine, Outcome};
 use super::observation::{HeadView, Observation};
 use super::people::{Permit, Pin, Suspension};
 use super::phase::Phase;
@@ -12,8 +13,9 @@ use super::reached::{Reached, Rejection};
 use super::record::Rollout;
 use super::request::{Answer, Request, Verb};
 use super::{Save, Step};
-use crate::domain::plan::Intent;
+use crate::domain::plan::{Act, Counts, Intent};
 use crate::domain::revision::Revision;
+use crate::domain::time::Timestamp;
 use crate::domain::words::{count, listed};
 
 impl Rollout {
@@ -30,20 +32,56 @@ impl Rollout {
             }
         };
         let (mut save, accepted, text) = match outcome {
-            Ok((save, text)) => (save, true, text),
+            Ok((save, text)) => {
+                let save = self.noted(save, &text, request, seen);
+                let hindered = save.record.hindered_after(request, seen);
+                (save, true, [Some(text), hindered].into_iter().flatten().collect::<Vec<_>>().join("; "))
+            }
             Err(text) => (Save::of(self.clone()), false, text),
         };
         save.answers.push(Answer { id: request.id.clone(), at: seen.now, accepted, text });
         Step::Record(Box::new(save))
     }
 
+    /// With a line of history about what a person decided, if anything follows from it. A rollback has its own.
+    fn noted(&self, save: Save, text: &str, request: &Request, seen: &Observation<'_>) -> Save {
+        let act = match request.verb {
+            Verb::RollBack { .. } => return save,
+            Verb::Release { .. } => Act::Release,
+            Verb::Suspend { .. } => Act::Suspend,
+            Verb::Resume => Act::Resume,
+            Verb::OverwriteDrift => Act::OverwriteDrift,
+        };
+        if save.record == *self {
+            return save;
+        }
+        let mut record = save.record;
+        record.generation = self.next_generation(seen);
+        let tip = if let HeadView::At(tip) = seen.head { Some(tip) } else { None };
+        let named = if let Verb::Release { revision, .. } = request.verb { revision } else { None };
+        let permitted = record.permit.as_ref().filter(|permit| permit.at == seen.now).map(|permit| permit.revision);
+        let here = self.goal.as_ref().map(|goal| goal.revision);
+        let line = HistoryLine {
+            generation: record.generation,
+            intent: Intent::Act(act),
+            revision: named.or(permitted).or(here).or(tip).unwrap_or(Revision::from_bytes([0; 20])),
+            from: None,
+            by: request.by.clone(),
+            because: request.reason.clone(),
+            counts: Counts::default(),
+            started: seen.now,
+            closed: Some(Closed { at: seen.now, outcome: Outcome::Done, text: text.to_owned() }),
+        };
+        Save { answers: save.answers, ..Save::opening(record, line) }
+    }
+
     fn asked_back(&self, to: Option<Revision>, request: &Request, seen: &Observation<'_>) -> Result<(Save, String), String> {
         let goal = self.goal.as_ref().ok_or("nothing was ever applied here")?;
-        let to = to.or_else(|| self.way_back()).ok_or("there is no proven revision to go back to")?;
+        let to = to.or_else(|| self.way_back()).ok_or_else(|| self.no_way_back(goal))?;
         let desired = seen.books.desired(to).ok_or_else(|| seen.books.why_unknown(to))?;
         let digest = desired.revision_digest();
         if digest == goal.digest {
-            return Err(format!("{} is what the environment is on already", to.short()));
+            return Ok((Save::of(self.clone()), self.there_already(to)));
         }
         if let Some(rejection) = self.rejection(digest) {
             return Err(format!("{} is rejected: {}; release it first", to.short(), rejection.reason));
@@ -77,11 +115,35 @@ impl Rollout {
         let closed = before.close_open_lines(Outcome::RolledBack, &because, seen.now);
         let plan = before.plan(Intent::RollBack, to, desired, before.next_generation(seen), seen);
         let tip = self.believed_tip(seen, goal);
-        let aim = Aim { intent: Intent::RollBack, revision: to, tip, by: request.by.clone(), because };
-        let mut save = before.begin(aim, desired, &plan, seen.now).with_lines(closed);
         let (by, reason) = (request.by.clone(), request.reason.clone());
+        let aim = Aim { intent: Intent::RollBack, revision: to, tip, by: by.clone(), because: reason.clone() };
+        let mut save = before.begin(aim, desired, &plan, seen.now).with_lines(closed);
         save.record.pin = Some(Pin { seen: pinned, rejected, by, reason, at: seen.now });
         Ok((save, format!("rolling back from {} to {}", goal.revision.short(), to.short())))
+    }
+
+    /// Why there is nowhere to go back to, and what to do about it.
+    fn no_way_back(&self, goal: &Reached) -> String {
+        let (name, short) = (&self.identity.environment, goal.revision.short());
+        if !self.is_proven(goal.digest) {
+            return format!(
+                "it is on {short}, and nothing was proven here yet: commit a fix, or take the change back with `git revert`"
+            );
+        }
+        let resume =
+            if self.pin.is_some() { format!(", or follow the branch again: `lockstep resume {name}`") } else { String::new() };
+        format!(
+            "it is on {short}, and nothing older that was proven here is left to go back to; `lockstep history {name}` shows what \
+             was tried. To leave {short}, commit a change or a `git revert`{resume}"
+        )
+    }
+
+    /// The environment is where a person wants it; whether it stays there is said too.
+    fn there_already(&self, to: Revision) -> String {
+        let short = to.short();
+        let stays =
+            if self.pin.is_some() { "and stays there" } else { "and follows the branch: `lockstep suspend` keeps it there" };
+        format!("{}: it is on {short} already, {stays}", Answer::NOTHING)
     }
 
     /// The newest revision that is still taken for proven and that the mirror has.
@@ -121,13 +183,13 @@ impl Rollout {
         if let Some(revision) = revision {
             let before = record.rejected.len();
             record.rejected.retain(|rejection| rejection.revision != revision);
-            if record.rejected.len() == before {
-                return Err(format!("{} is not rejected here", revision.short()));
+            if record.rejected.len() < before {
+                done.push(format!("released {}", revision.short()));
             }
-            done.push(format!("released {}", revision.short()));
         } else if !only_allows {
             if !record.rejected.is_empty() {
-                done.push(format!("released {}", count(record.rejected.len(), "rejected revision")));
+                let revisions = record.rejected.iter().map(|rejection| rejection.revision.short());
+                done.push(format!("released {}", listed(revisions)));
                 record.rejected.clear();
             }
             if record.phase == Phase::Frozen {
@@ -142,7 +204,11 @@ impl Rollout {
             done.extend(record.permit_the_head(allow_deletes, overriding, request, seen)?);
         }
         if done.is_empty() {
-            return Err("nothing is rejected, refused or frozen here".to_owned());
+            let what = revision.map_or_else(
+                || "nothing is rejected, refused or frozen here".to_owned(),
+                |revision| format!("{} is not rejected here", revision.short()),
+            );
+            return Ok((Save::of(self.clone()), format!("{}: {what}", Answer::NOTHING)));
         }
         Ok((Save::of(record), done.join("; ")))
     }
@@ -180,10 +246,22 @@ impl Rollout {
             done.push(format!("{short} passes every gate"));
         }
         self.permit = Some(permit).filter(|_| self.allowed_deletes > 0 || self.overridden.is_some());
-        if let Judgement::NotFollowed(note) = self.judge_head(seen) {
-            done.push(format!("all the same it is not followed: {}", note.text));
-        }
         Ok(done)
+    }
+
+    /// What keeps the environment from its head after a person's word that was to let it go there.
+    fn hindered_after(&self, request: &Request, seen: &Observation<'_>) -> Option<String> {
+        if !matches!(request.verb, Verb::Release { .. } | Verb::Resume) {
+            return None;
+        }
+        match self.judge_head(seen) {
+            Judgement::NotFollowed(note) => Some(format!("the head is still not followed: {}", note.text)),
+            Judgement::Candidate(_) if self.is_suspended(seen.now) => {
+                let said = self.suspension.as_ref().map_or_else(String::new, Suspension::said);
+                Some(format!("still nothing is written before `lockstep resume {}`: {said}", self.identity.environment))
+            }
+            Judgement::InStep | Judgement::Candidate(_) => None,
+        }
     }
 
     /// Whether the head is another one by now than the one that a person let pass, or is what the environment is on.
@@ -193,19 +271,18 @@ impl Rollout {
         in_step || seen.books.desired(*tip).is_some_and(|desired| desired.revision_digest() != permit.digest)
     }
 
-    fn asked_suspend(
-        &self,
-        until: Option<crate::domain::time::Timestamp>,
-        request: &Request,
-        seen: &Observation<'_>,
-    ) -> (Save, String) {
+    fn asked_suspend(&self, until: Option<Timestamp>, request: &Request, seen: &Observation<'_>) -> (Save, String) {
         let suspension = Suspension { until, by: request.by.clone(), reason: request.reason.clone(), at: seen.now };
-        (Save::of(Self { suspension: Some(suspension), ..self.clone() }), "suspended".to_owned())
+        let text = until.map_or_else(
+            || format!("suspended until `lockstep resume {}`", self.identity.environment),
+            |until| format!("suspended until {until}"),
+        );
+        (Save::of(Self { suspension: Some(suspension), ..self.clone() }), text)
     }
 
     /// Follows the branch again: what a rollback rejected is no more rejected, since that was to stay away from it.
     fn asked_resume(&self) -> (Save, String) {
-        let mut record = Self { suspension: None, pin: None, ..self.clone() };
+        let mut record = Self { suspension: None, pin: None, drift: Drift::default(), ..self.clone() };
         let taken_back = |rejection: &Rejection| self.pin.as_ref().is_some_and(|pin| pin.rejected.contains(&rejection.digest));
         record.rejected.retain(|rejection| !taken_back(rejection));
         let again: Vec<String> = self
@@ -215,17 +292,12 @@ impl Rollout {
             .map(|rejection| rejection.revision.short())
             .collect();
         let text = match (&self.suspension, &self.pin) {
-            (None, None) => "it was neither suspended nor pinned",
-            (Some(_), None) => "resumed",
-            (None, Some(_)) => "unpinned",
-            (Some(_), Some(_)) => "resumed and unpinned",
+            (None, None) => format!("{}: it is neither suspended nor pinned", Answer::NOTHING),
+            (Some(_), None) => "resumed".to_owned(),
+            (None, Some(_)) => "unpinned".to_owned(),
+            (Some(_), Some(_)) => "resumed and unpinned".to_owned(),
         };
-        let frozen = if self.phase == Phase::Frozen { ", once `lockstep release` ends the freeze" } else { "" };
-        let text = if again.is_empty() {
-            text.to_owned()
-        } else {
-            format!("{text}; {} may be tried again{frozen}", listed(again.into_iter()))
-        };
+        let text = if again.is_empty() { text } else { format!("{text}; {} may be tried again", listed(again.into_iter())) };
         (Save::of(record), text)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fights::Drift;
 use super::line::{Attempt, Closed, HistoryLine, Outcome};
 use super::observation::Observation;
 use super::phase::Phase;
@@ -110,6 +111,7 @@ impl Rollout {
         record.attempt =
             Some(Attempt { line, applied: None, except: Vec::new(), drifted_before: plan.drifted.iter().cloned().collect() });
         record.reason = String::new();
+        record.drift = Drift::default();
         record.note = None;
         record.unproven = None;
         record.frozen_tip = None;
@@ -167,7 +169,7 @@ impl Rollout {
             intent: Intent::Restored,
             revision: self.goal.as_ref().map_or(Revision::from_bytes([0; 20]), |goal| goal.revision),
             from: None,
-            by: "lockstep".to_owned(),
+            by: HistoryLine::LOCKSTEP.to_owned(),
             because: "the record is older than the one this controller wrote".to_owned(),
             counts: crate::domain::plan::Counts::default(),
             started: seen.now,

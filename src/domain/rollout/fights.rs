@@ -1,4 +1,5 @@
-//! Fights over keys: how often each was repaired lately, and which are repaired with patience (rule R9).
+//! Keys that are not as they should be: fights over them, with how often each was repaired lately (rule R9), and drift that is
+//! left (rules R10, R11).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,92 @@ pub struct Contested {
     pub next: Timestamp,
 }
 
+/// Drift that is left as it is, because the policy is to report it or because all writes are stopped (rules R10, R11).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Drift {
+    /// How many keys.
+    pub keys: u32,
+    /// The first [`Self::NAMED`] of them.
+    pub named: BTreeMap<KeyPath, Sides>,
+}
+
+impl Drift {
+    /// How many keys are named.
+    pub const NAMED: usize = 5;
+}
+
+/// Both states of a key that drifted. Of a sensitive key neither digest is kept, since a short value can be guessed from its
+/// digest (rule F2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sides {
+    /// What became of it.
+    pub how: Drifted,
+    /// The digest that it should have; none when it should not be there.
+    pub wanted: Option<ValueDigest>,
+    /// The digest that it has; none when it was deleted.
+    pub live: Option<ValueDigest>,
+}
+
+/// What became of a key that drifted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drifted {
+    /// It has another value.
+    Changed,
+    /// It is gone.
+    Deleted,
+    /// It is there, and should not be.
+    Unwanted,
+    /// Its value is right, and somebody else wrote it.
+    MarkLost,
+}
+
+impl Drifted {
+    /// The word for it in status.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+            Self::Unwanted => "unwanted",
+            Self::MarkLost => "mark-lost",
+        }
+    }
+
+    /// Every way to drift, for tables and parsers.
+    pub const ALL: [Self; 4] = [Self::Changed, Self::Deleted, Self::Unwanted, Self::MarkLost];
+}
+
+impl Sides {
+    /// Both sides, or what became of it where nothing of its value may be told.
+    pub(super) fn of(wanted: Option<ValueDigest>, live: Option<ValueDigest>, sensitive: bool) -> Self {
+        let how = match (wanted, live) {
+            (_, None) => Drifted::Deleted,
+            (None, Some(_)) => Drifted::Unwanted,
+            (Some(wanted), Some(live)) if wanted == live => Drifted::MarkLost,
+            (Some(_), Some(_)) => Drifted::Changed,
+        };
+        let told = |digest: Option<ValueDigest>| digest.filter(|_| !sensitive);
+        Self { how, wanted: told(wanted), live: told(live) }
+    }
+
+    /// What became of it, with both digests where they may be told.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let short = |digest: ValueDigest| digest.to_string().chars().take(8).collect::<String>();
+        let told = |what: &str, digest: Option<ValueDigest>| {
+            digest.map_or_else(String::new, |digest| format!(", {what} sha256 {}…", short(digest)))
+        };
+        let (live, wanted) = (told("live", self.live), told("wanted", self.wanted));
+        match self.how {
+            Drifted::Changed if self.live.is_none() => "changed; its value is sensitive".to_owned(),
+            Drifted::Changed => format!("changed{live}{wanted}"),
+            Drifted::Deleted => format!("deleted{wanted}"),
+            Drifted::Unwanted => format!("no longer wanted{live}"),
+            Drifted::MarkLost => "written by somebody else with the same value".to_owned(),
+        }
+    }
+}
+
 /// When each key was repaired lately, so that a fight over a key is noticed (rule R9).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepairLog {
@@ -28,4 +115,15 @@ pub struct RepairLog {
     pub recent: BTreeMap<KeyPath, Vec<Timestamp>>,
     /// Keys repaired with back-off.
     pub contested: BTreeMap<KeyPath, Contested>,
+}
+
+impl RepairLog {
+    /// How far back repairs of one key count, and the longest pause between two.
+    pub const WINDOW: Duration = Duration::from_mins(10);
+
+    /// When a key was repaired within the window before `now`, oldest first.
+    pub fn lately(&self, key: &KeyPath, now: Timestamp) -> impl DoubleEndedIterator<Item = Timestamp> {
+        let times = self.recent.get(key).map_or(&[][..], Vec::as_slice);
+        times.iter().copied().filter(move |at| now.since(*at) <= Self::WINDOW)
+    }
 }

@@ -10,7 +10,7 @@ use crate::domain::commit::Commit;
 use crate::domain::desired::DesiredState;
 use crate::domain::guard::{Circumstances, Refusal, guard};
 use crate::domain::plan::{Intent, Plan};
-use crate::domain::revision::Revision;
+use crate::domain::revision::{Revision, RevisionDigest};
 
 /// A head that the environment could go to.
 pub(super) struct Candidate<'a> {
@@ -78,7 +78,7 @@ impl Rollout {
             return note(Some(tip), HeadVerdict::NotBelieved, format!("{} is not in the mirror yet", tip.short()));
         };
         let digest = desired.revision_digest();
-        if self.goal.as_ref().is_some_and(|goal| goal.digest == digest) {
+        if self.is_in_step_with(digest) {
             return Judgement::InStep;
         }
         let name = &self.identity.environment;
@@ -92,8 +92,10 @@ impl Rollout {
             // Resuming takes back what going back rejected, and nothing else.
             let stays = self.rejection(digest).is_some() && !pin.rejected.contains(&digest);
             let also = if stays { format!(" with `lockstep release {name}`") } else { String::new() };
-            let text =
-                format!("pinned by {} ({}); a newer change or `lockstep resume {name}`{also} moves on", pin.by, pin.reason);
+            let text = format!(
+                "pinned by a rollback of {} ({}); a newer change or `lockstep resume {name}`{also} moves on",
+                pin.by, pin.reason
+            );
             return note(Some(tip), HeadVerdict::Pinned, text);
         }
         let retried = match self.rejection(digest) {
@@ -112,6 +114,12 @@ impl Rollout {
             return note(Some(tip), HeadVerdict::Refused, refused.text.clone());
         }
         Judgement::Candidate(Candidate { tip, desired, retried })
+    }
+
+    /// Whether a revision with this digest says what the goal says: as the head it changes nothing here (rule R3).
+    #[must_use]
+    pub fn is_in_step_with(&self, digest: RevisionDigest) -> bool {
+        self.goal.as_ref().is_some_and(|goal| goal.digest == digest)
     }
 
     /// The plan to a candidate, if the guard lets it pass.

@@ -26,6 +26,8 @@ pub enum Outcome {
     Repaired,
     /// The target was found restored from a snapshot.
     Restored,
+    /// What a person decided holds from here on.
+    Done,
 }
 
 impl Outcome {
@@ -41,11 +43,12 @@ impl Outcome {
             Self::Frozen => "frozen",
             Self::Repaired => "repaired",
             Self::Restored => "restored",
+            Self::Done => "done",
         }
     }
 
     /// Every outcome, for tables and parsers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Proven,
         Self::RolledBack,
         Self::Superseded,
@@ -54,10 +57,12 @@ impl Outcome {
         Self::Frozen,
         Self::Repaired,
         Self::Restored,
+        Self::Done,
     ];
 }
 
-/// One line of history: one generation, created when its attempt starts, closed when it ends (rule A5).
+/// One line of history: one generation, created when its attempt starts, closed when it ends (rule A5). What a person decides
+/// has a number and a line too, closed as it is made (rule R11).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryLine {
     /// The attempt's number.
@@ -70,7 +75,7 @@ pub struct HistoryLine {
     pub from: Option<Revision>,
     /// Who caused it: the commit's author, or the person behind a request.
     pub by: String,
-    /// Why, for people; for a rollback, the evidence.
+    /// Why, for people; for a rollback, the evidence. Empty where a person gave no reason.
     pub because: String,
     /// What it planned to write at its start.
     pub counts: Counts,
@@ -78,6 +83,21 @@ pub struct HistoryLine {
     pub started: Timestamp,
     /// When it ended and how; none while it is under way.
     pub closed: Option<Closed>,
+}
+
+impl HistoryLine {
+    /// Who lockstep itself is in [`Self::by`].
+    pub const LOCKSTEP: &str = "lockstep";
+
+    /// Why, and on whose word where it is not lockstep's own.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match (self.by.as_str(), self.because.as_str()) {
+            (Self::LOCKSTEP, because) => because.to_owned(),
+            (by, "") => format!("asked for by {by}"),
+            (by, because) => format!("asked for by {by}: {because}"),
+        }
+    }
 }
 
 /// The end of an attempt.

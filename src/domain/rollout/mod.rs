@@ -27,7 +27,7 @@ mod resting;
 mod asked;
 
 pub use ailing::Ailing;
-pub use fights::{Contested, RepairLog};
+pub use fights::{Contested, Drift, Drifted, RepairLog, Sides};
 pub use head::Preview;
 pub use identity::{Identity, TargetId};
 pub use line::{Attempt, Closed, HistoryLine, Outcome};
@@ -149,7 +149,7 @@ impl Rollout {
             return Step::record(Self { permit: None, allowed_deletes: 0, overridden: None, ..self.clone() });
         }
         if self.suspension.as_ref().and_then(|suspension| suspension.until).is_some_and(|until| until <= seen.now) {
-            return Step::record(Self { suspension: None, ..self.clone() });
+            return Step::record(Self { suspension: None, drift: Drift::default(), ..self.clone() });
         }
         match self.phase {
             Phase::Applying => self.while_applying(seen),

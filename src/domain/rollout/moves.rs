@@ -60,7 +60,7 @@ impl Rollout {
             intent: Intent::RollBack,
             revision: good.revision,
             tip,
-            by: "lockstep".to_owned(),
+            by: HistoryLine::LOCKSTEP.to_owned(),
             because: evidence.to_owned(),
         };
         let opening = before.begin(aim, desired, &plan, seen.now).with_lines(closed);

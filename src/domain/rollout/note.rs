@@ -22,8 +22,10 @@ pub enum HeadVerdict {
     Refused,
     /// Its digest is rejected here.
     Rejected,
-    /// A person pinned the environment or suspended it.
+    /// A person's rollback keeps the environment where it is.
     Pinned,
+    /// A person stopped all writes.
+    Suspended,
     /// The environment is frozen.
     Frozen,
     /// It isn't a descendant of the tip followed so far, and is not yet believed; or the branch is gone (rule S1).
@@ -41,6 +43,7 @@ impl HeadVerdict {
             Self::Refused => "refused",
             Self::Rejected => "rejected",
             Self::Pinned => "pinned",
+            Self::Suspended => "suspended",
             Self::Frozen => "waiting-frozen",
             Self::NotBelieved => "not-believed",
             Self::Retired => "retired",
@@ -48,6 +51,14 @@ impl HeadVerdict {
     }
 
     /// Every verdict, for tables and parsers.
-    pub const ALL: [Self; 7] =
-        [Self::Invalid, Self::Refused, Self::Rejected, Self::Pinned, Self::Frozen, Self::NotBelieved, Self::Retired];
+    pub const ALL: [Self; 8] = [
+        Self::Invalid,
+        Self::Refused,
+        Self::Rejected,
+        Self::Pinned,
+        Self::Suspended,
+        Self::Frozen,
+        Self::NotBelieved,
+        Self::Retired,
+    ];
 }

@@ -34,6 +34,15 @@ pub struct Suspension {
     pub at: Timestamp,
 }
 
+impl Suspension {
+    /// By whom, until when, and why.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let until = self.until.map_or_else(String::new, |until| format!(" until {until}"));
+        format!("suspended by {}{until}: {}", self.by, self.reason)
+    }
+}
+
 /// A person let one head pass what the guard has against it: `release --allow-deletes` or `--override` (rules G1, G4). How far
 /// is in [`super::Rollout::allowed_deletes`] and [`super::Rollout::overridden`].
 #[derive(Debug, Clone, PartialEq, Eq)]

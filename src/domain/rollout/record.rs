@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fights::RepairLog;
+use super::fights::{Drift, RepairLog};
 use super::identity::Identity;
 use super::line::{Attempt, HistoryLine};
 use super::note::HeadNote;
@@ -49,6 +49,8 @@ pub struct Rollout {
     pub suspension: Option<Suspension>,
     /// Fights over keys.
     pub repairs: RepairLog,
+    /// Drift that is left as it is.
+    pub drift: Drift,
     /// Why the goal is not proven, while the phase says so.
     pub unproven: Option<Unproven>,
     /// What was denied part-way.
@@ -92,6 +94,7 @@ impl Rollout {
             pin: None,
             suspension: None,
             repairs: RepairLog::default(),
+            drift: Drift::default(),
             unproven: None,
             refused: None,
             permit: None,

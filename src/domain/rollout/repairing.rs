@@ -15,8 +15,6 @@ use crate::domain::plan::{Intent, Plan};
 use crate::domain::revision::Generation;
 use crate::domain::time::Timestamp;
 
-/// How far back repairs of one key count, and the longest back-off.
-const WINDOW: Duration = Duration::from_mins(10);
 /// The third repair within the window makes a key contested.
 const CONTESTED_AFTER: usize = 3;
 /// The first wait after that; it doubles with each further repair.
@@ -88,7 +86,7 @@ impl Rollout {
             intent: Intent::Repair,
             revision: plan.revision,
             from: Some(plan.revision),
-            by: "lockstep".to_owned(),
+            by: HistoryLine::LOCKSTEP.to_owned(),
             because: summary(plan),
             counts: plan.counts(),
             started: seen.now,
@@ -134,7 +132,7 @@ fn summary(plan: &Plan) -> String {
 impl Contested {
     /// Whether its next repair is still ahead. One further ahead than any back-off was set by another clock (rule L3).
     fn waits(&self, now: Timestamp) -> bool {
-        self.next > now && self.next.since(now) <= WINDOW
+        self.next > now && self.next.since(now) <= RepairLog::WINDOW
     }
 }
 
@@ -148,11 +146,11 @@ impl RepairLog {
     fn note(&mut self, plan: &Plan, desired: &DesiredState, seen: &Observation<'_>) {
         let now = seen.now;
         self.recent.retain(|_, times| {
-            times.retain(|at| now.since(*at) <= WINDOW);
+            times.retain(|at| now.since(*at) <= RepairLog::WINDOW);
             !times.is_empty()
         });
         let recent = &self.recent;
-        self.contested.retain(|key, contested| recent.contains_key(key) || now.since(contested.next) <= WINDOW);
+        self.contested.retain(|key, contested| recent.contains_key(key) || now.since(contested.next) <= RepairLog::WINDOW);
         for change in plan.changes.iter().take(LOGGED) {
             if !self.recent.contains_key(&change.key) && self.recent.len() >= LOGGED {
                 continue;
@@ -164,7 +162,7 @@ impl RepairLog {
             if repairs < CONTESTED_AFTER && known.is_none() {
                 continue;
             }
-            let wait = known.map_or(FIRST_BACK_OFF, |wait| (wait * 2).min(WINDOW));
+            let wait = known.map_or(FIRST_BACK_OFF, |wait| (wait * 2).min(RepairLog::WINDOW));
             let told = !seen.books.hides(&change.key);
             let contested = Contested {
                 ours: desired.entries().get(&change.key).filter(|_| told).map(|entry| entry.digest),

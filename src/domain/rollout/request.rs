@@ -82,6 +82,17 @@ pub struct Answer {
     pub at: Timestamp,
     /// Whether it was carried out.
     pub accepted: bool,
-    /// What was done or why not, for people.
+    /// What was done or why not, for people. Where all was so already it begins with [`Self::NOTHING`].
     pub text: String,
+}
+
+impl Answer {
+    /// How the answer begins where the environment is as it was asked to be: that is no failure.
+    pub const NOTHING: &str = "nothing to do";
+
+    /// Whether something was done.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        self.accepted && !self.text.starts_with(Self::NOTHING)
+    }
 }

@@ -4,6 +4,7 @@ use super::Step;
 use super::head::{Hindrance, Judgement};
 use super::note::{HeadNote, HeadVerdict};
 use super::observation::{HeadView, Observation, TroubleKind};
+use super::people::Suspension;
 use super::phase::{Phase, Unproven};
 use super::record::Rollout;
 use crate::domain::desired::DesiredState;
@@ -123,9 +124,10 @@ impl Rollout {
     fn rest(&self, note: Option<HeadNote>, goal: Option<&DesiredState>, seen: &Observation<'_>) -> Step {
         let phase = self.resting_phase(note.as_ref());
         let held = matches!(phase, Phase::HeldUnproven | Phase::Frozen) || (phase == Phase::HeldRefused && self.phase == phase);
-        let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { self.ailments(goal, seen) };
-        if (phase, &note, &reason) != (self.phase, &self.note, &self.reason) {
-            return Step::record(Self { phase, reason, note, ..self.clone() });
+        let (ailments, drift) = goal.map_or_else(Default::default, |goal| self.ailments(goal, seen));
+        let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { ailments };
+        if (phase, &note, &reason, &drift) != (self.phase, &self.note, &self.reason, &self.drift) {
+            return Step::record(Self { phase, reason, note, drift, ..self.clone() });
         }
         let until = [self.next_repair(seen.now), self.suspended_until(), self.due(goal, seen)].into_iter().flatten().min();
         Step::wait(note.map_or_else(String::new, |note| note.text), until)
@@ -141,10 +143,9 @@ impl Rollout {
             Some(HeadVerdict::Refused | HeadVerdict::Invalid) => Phase::HeldRefused,
             None | Some(_) if self.goal.is_none() => Phase::Idle,
             None => Phase::Steady,
-            Some(HeadVerdict::Rejected) => Phase::HeldAfterRollback,
-            Some(HeadVerdict::Pinned) if self.pin.is_some() => Phase::HeldAfterRollback,
+            Some(HeadVerdict::Rejected | HeadVerdict::Pinned) => Phase::HeldAfterRollback,
             // A suspension stops writes; it takes the environment nowhere.
-            Some(HeadVerdict::Pinned | HeadVerdict::NotBelieved | HeadVerdict::Retired | HeadVerdict::Frozen) => {
+            Some(HeadVerdict::Suspended | HeadVerdict::NotBelieved | HeadVerdict::Retired | HeadVerdict::Frozen) => {
                 if self.phase == Phase::HeldAfterRollback { Phase::HeldAfterRollback } else { Phase::Steady }
             }
         }
@@ -159,8 +160,8 @@ impl Rollout {
     }
 
     pub(super) fn suspended_note(&self, tip: crate::domain::revision::Revision) -> HeadNote {
-        let text = self.suspension.as_ref().map_or_else(String::new, |by| format!("suspended by {}: {}", by.by, by.reason));
-        HeadNote { revision: Some(tip), verdict: HeadVerdict::Pinned, text }
+        let text = self.suspension.as_ref().map_or_else(String::new, Suspension::said);
+        HeadNote { revision: Some(tip), verdict: HeadVerdict::Suspended, text }
     }
 
     /// Whether a person stopped all writes, as of this moment.

@@ -51,6 +51,10 @@ impl Rollout {
                 return step;
             }
         }
+        let drift = if suspended { self.left(desired, seen) } else { self.drift.clone() };
+        if drift != self.drift {
+            return Step::record(Self { drift, ..self.clone() });
+        }
         match verdict {
             HealthVerdict::Healthy => self.passed(attempt, desired, seen),
             HealthVerdict::Unhealthy { because } if suspended => {

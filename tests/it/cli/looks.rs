@@ -29,7 +29,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         plan         Show what a revision would change in each environment; exit 3 if anything
         apply        Take environments to the branch head now and judge them, then stop
         status       Show where environments stand: phase, revision, whether it is proven, and what to do
-        history      Show every attempt on an environment, with its cause and its end
+        history      Show every attempt and every decision of a person, with its cause and its end
         rollback     Take an environment back to a proven revision, and keep it there
         release      Drop rejections or a freeze, or let the branch head pass the guard
         suspend      Write nothing to an environment until it is resumed

@@ -4,6 +4,7 @@ mod acts;
 mod consumers;
 mod documents;
 mod looks;
+mod says;
 mod shapes;
 mod stage;
 mod validate;

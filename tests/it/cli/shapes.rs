@@ -99,7 +99,7 @@ fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
         &["status"],
         0,
         expect![[r"
-        .environments[].advice[]
+        .environments[].advice[] text
         .environments[].attempt.because text
         .environments[].attempt.by text
         .environments[].attempt.closed text
@@ -255,6 +255,7 @@ fn what_acts_keeps_its_shape() {
         0,
         expect![[r"
         .accepted bool
+        .changed bool
         .environment text
         .request text
         .text text
@@ -266,6 +267,7 @@ fn what_acts_keeps_its_shape() {
         0,
         expect![[r"
         .accepted bool
+        .changed bool
         .environment text
         .request text
         .text text
@@ -278,6 +280,7 @@ fn what_acts_keeps_its_shape() {
         0,
         expect![[r"
         .accepted bool
+        .changed bool
         .environment text
         .request text
         .text text
@@ -294,6 +297,7 @@ fn what_goes_back_keeps_its_shape() {
     let told = stage.run(&["rollback", "test", "--reason", "why", "--output", "json"]).exits(0).json();
     expect![[r"
         .accepted bool
+        .changed bool
         .environment text
         .phase text
         .request text

@@ -145,7 +145,8 @@ fn whoever_has_just_begun_to_lead_finds_out_first_what_fails_already() {
             live: a=2 health=good
             done: r2 passes every gate
             1. advance r1 by Ada: proven: healthy
-            2. advance r2 by Ada: under way"#]],
+            2. release r2 by Grace: done: r2 passes every gate
+            3. advance r2 by Ada: under way"#]],
     );
     // Drift is put right meanwhile, and a person's request is carried out.
     check(
@@ -158,11 +159,12 @@ fn whoever_has_just_begun_to_lead_finds_out_first_what_fails_already() {
             --
             steady r1, suspended by Grace
             because: failing now: other
-            head pinned: suspended by Grace: to see
+            head suspended: suspended by Grace: to see
             live: a=1 health=good
-            done: suspended
+            done: suspended until `lockstep resume test`
             1. advance r1 by Ada: proven: healthy
-            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            3. suspend r1 by Grace: done: suspended until `lockstep resume test`"#]],
     );
     // On last good after a rollback it is the same.
     check(
@@ -215,7 +217,7 @@ fn a_rollback_that_a_person_asks_for_has_a_baseline_too() {
         expect![[r#"
             held-after-rollback r1, rejected r2, pinned by Grace
             because: failing now: other
-            head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             live: a=1 health=good
             done: rolling back from r2 to r1
             1. advance r1 by Ada: proven: healthy

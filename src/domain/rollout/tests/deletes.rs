@@ -186,8 +186,9 @@ fn a_person_can_allow_deletes_for_the_next_change_only() {
             live: a=1 health=good k/…×100
             done: r2 may delete 100 keys more
             1. advance r1 by Ada: proven: healthy
-            2. advance r2 by Ada: proven: healthy
-            3. advance r3 by Ada: proven: healthy"#]],
+            2. release r2 by Grace: done: r2 may delete 100 keys more
+            3. advance r2 by Ada: proven: healthy
+            4. advance r3 by Ada: proven: healthy"#]],
     );
 }
 
@@ -207,7 +208,8 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
             head refused: it would delete 55 of 157 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 55`, or run `lockstep release test --allow-deletes 55`
             live: a=1 health=good j/…×55 k/…×100
             done: r2 may delete 30 keys more
-            1. advance r1 by Ada: proven: healthy"#]],
+            1. advance r1 by Ada: proven: healthy
+            2. release r2 by Grace: done: r2 may delete 30 keys more"#]],
     );
     check(
         "commit good k*100, settle, ask release deletes 100, wait 1, commit -k*, settle",
@@ -222,16 +224,19 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
         "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1, show, commit a=2, wait 1, ask resume, settle",
         expect![[r#"
             steady r1, permit for r2 by Grace: to see, suspended by Grace
-            head pinned: suspended by Grace: to see
+            head suspended: suspended by Grace: to see
             live: a=1 health=good k/…×100
             --
             held-refused r1
             head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
             live: a=1 health=good k/…×100
-            done: suspended
-            done: r2 passes every gate
+            done: suspended until `lockstep resume test`
+            done: r2 passes every gate; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: resumed
-            1. advance r1 by Ada: proven: healthy"#]],
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. release r2 by Grace: done: r2 passes every gate
+            4. resume r1 by Grace: done: resumed"#]],
     );
     check(
         "commit good k*100, settle, commit -k*, settle, commit invalid, ask release deletes 100, settle",
@@ -266,7 +271,8 @@ fn to_allow_deletes_takes_no_rejection_back() {
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
             3. rollback r1 by lockstep: proven: healthy
-            4. advance r3 by Ada: proven: healthy"#]],
+            4. release r3 by Grace: done: r3 may delete 100 keys more
+            5. advance r3 by Ada: proven: healthy"#]],
     );
     check(
         "commit good k*100, settle, commit bad -k* +Allow-Deletes=100, settle, ask release deletes 100, settle",
@@ -274,10 +280,11 @@ fn to_allow_deletes_takes_no_rejection_back() {
             held-after-rollback r1, rejected r2, permit for r2 by Grace: to see
             head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             live: a=1 health=good k/…×100
-            done: r2 may delete 100 keys more; all the same it is not followed: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            done: r2 may delete 100 keys more; the head is still not followed: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
-            3. rollback r1 by lockstep: proven: healthy"#]],
+            3. rollback r1 by lockstep: proven: healthy
+            4. release r2 by Grace: done: r2 may delete 100 keys more"#]],
     );
 }
 
@@ -290,7 +297,8 @@ fn a_person_can_override_every_gate_once() {
             live: a=1 health=good
             done: r2 passes every gate
             1. advance r1 by Ada: proven: healthy
-            2. advance r2 by Ada: proven: applied; no checks"#]],
+            2. release r2 by Grace: done: r2 passes every gate
+            3. advance r2 by Ada: proven: applied; no checks"#]],
     );
 }
 

@@ -123,25 +123,23 @@ fn a_key_that_somebody_keeps_changing_is_contested_and_repaired_with_patience() 
     check(
         &format!("{twice}, show, by hand a=9, wait 1, show, by hand a=9, wait 5, show, wait 10"),
         expect![[r#"
-        steady r1
-        live: a=1 health=good
-        --
-        steady r1, contested a
-        because: contested, repaired with back-off: a
-        live: a=1 health=good
-        --
-        steady r1, contested a
-        because: contested, repaired with back-off: a
-        live: a=9(unmarked) health=good
-        --
-        steady r1, contested a
-        because: contested, repaired with back-off: a
-        live: a=1 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
-        3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
-        4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
-        5. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+            steady r1
+            live: a=1 health=good
+            --
+            steady r1, contested a
+            live: a=1 health=good
+            --
+            steady r1, contested a
+            because: contested, the next repair waits: a
+            live: a=9(unmarked) health=good
+            --
+            steady r1, contested a
+            live: a=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            5. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
     );
     check(
         &format!("{twice}, wait 600, by hand a=9, wait 1"),
@@ -169,14 +167,14 @@ fn a_contested_key_does_not_keep_other_keys_from_repair() {
     check(
         &format!("commit good b=1, settle, {fight} b=9, wait 2"),
         expect![[r#"
-        steady r1, contested a
-        because: contested, repaired with back-off: a
-        live: a=9(unmarked) b=1 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
-        3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
-        4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
-        5. repair r1 by lockstep: repaired: b: written by somebody else (mark lost)"#]],
+            steady r1, contested a
+            because: contested, the next repair waits: a
+            live: a=9(unmarked) b=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            5. repair r1 by lockstep: repaired: b: written by somebody else (mark lost)"#]],
     );
 }
 
@@ -214,7 +212,7 @@ fn reported_drift_is_left_and_said() {
         "commit @drift=report, settle, by hand a=9, settle",
         expect![[r#"
             steady r1
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             live: a=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -226,7 +224,7 @@ fn an_advance_writes_only_what_it_changes_and_is_proven_with_drift() {
         "commit @drift=report b=1, settle, by hand a=9, settle, commit b=2, settle",
         expect![[r#"
             steady r2
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             live: a=9(unmarked) b=2 health=good
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy, with drift (1 key)"#]],
@@ -239,7 +237,7 @@ fn a_drifted_key_that_the_commit_changes_refuses_it_by_name() {
         "commit @drift=report, settle, by hand a=9, settle, commit a=2, settle",
         expect![[r#"
             held-refused r1
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
@@ -260,7 +258,7 @@ fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensit
         "commit @drift=report b=1!sensitive c=1, settle, by hand a=9 b=9 -c, settle, commit a=2 b=2!sensitive c=2, settle",
         expect![[r#"
             held-refused r1
-            because: drift is reported only: 3 keys, a among them
+            drift of 3: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…), b (changed; its value is sensitive), c (deleted, wanted sha256 6b86b273…)
             head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; b: was changed by hand, and drift is only reported here: live a sensitive value, wanted a sensitive value; c: was changed by hand, and drift is only reported here: live deleted, wanted sha256 d4735e3a…; nothing was written. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) b=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
@@ -269,7 +267,7 @@ fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensit
         "commit @drift=report, settle, by hand a=9, foreign d, settle, commit a=2 d=2, settle",
         expect![[r#"
             held-refused r1
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; d: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) d=foreign(foreign) health=good
             1. advance r1 by Ada: proven: healthy"#]],
@@ -281,7 +279,8 @@ fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensit
             live: a=2 health=good
             done: drift is put right once
             1. advance r1 by Ada: proven: healthy
-            2. advance r2 by Ada: proven: healthy"#]],
+            2. overwrite-drift r1 by Grace: done: drift is put right once
+            3. advance r2 by Ada: proven: healthy"#]],
     );
 }
 
@@ -291,21 +290,23 @@ fn overwriting_drift_is_asked_for_once_and_not_for_what_drifts_later() {
     check(
         &format!("{refused}, ask overwrite drift, settle, by hand a=8, settle"),
         expect![[r#"
-        steady r2
-        because: drift is reported only: 1 key, a among them
-        live: a=8(unmarked) health=good
-        done: drift is put right once
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy"#]],
+            steady r2
+            drift of 1: a (changed, live sha256 2c624232…, wanted sha256 d4735e3a…)
+            live: a=8(unmarked) health=good
+            done: drift is put right once
+            1. advance r1 by Ada: proven: healthy
+            2. overwrite-drift r1 by Grace: done: drift is put right once
+            3. advance r2 by Ada: proven: healthy"#]],
     );
     check(
         "commit @drift=report, settle, ask overwrite drift, settle, by hand a=8, settle",
         expect![[r#"
-        steady r1
-        because: drift is reported only: 1 key, a among them
-        live: a=8(unmarked) health=good
-        done: drift is put right once
-        1. advance r1 by Ada: proven: healthy"#]],
+            steady r1
+            drift of 1: a (changed, live sha256 2c624232…, wanted sha256 6b86b273…)
+            live: a=8(unmarked) health=good
+            done: drift is put right once
+            1. advance r1 by Ada: proven: healthy
+            2. overwrite-drift r1 by Grace: done: drift is put right once"#]],
     );
 }
 
@@ -316,6 +317,7 @@ fn a_rollback_leaves_a_drifted_key_and_says_so() {
         expect![[r#"
             held-unproven r1, complete r2, rejected r2, unproven except
             because: rolled back except a (was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 6b86b273…)
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             live: a=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy
@@ -329,11 +331,12 @@ fn drift_that_appears_during_an_attempt_leaves_it_unproven() {
     check(
         "commit @drift=report b=1, settle, commit a=2, wait 4, by hand b=9, settle",
         expect![[r#"
-        held-unproven r2, good r1, unproven drifted
-        because: healthy, but changed by hand meanwhile: b
-        live: a=2 b=9(unmarked) health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: unproven: healthy, but changed by hand meanwhile: b"#]],
+            held-unproven r2, good r1, unproven drifted
+            because: healthy, but changed by hand meanwhile: b
+            drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+            live: a=2 b=9(unmarked) health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: unproven: healthy, but changed by hand meanwhile: b"#]],
     );
 }
 
@@ -346,10 +349,11 @@ fn a_person_can_have_reported_drift_overwritten_once() {
             live: a=1 health=good
             --
             steady r1
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 2c624232…, wanted sha256 6b86b273…)
             live: a=8(unmarked) health=good
             done: drift is put right once
             1. advance r1 by Ada: proven: healthy
-            2. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+            2. overwrite-drift r1 by Grace: done: drift is put right once
+            3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
     );
 }

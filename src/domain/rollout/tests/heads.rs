@@ -104,11 +104,12 @@ fn a_retry_trailer_counts_once_and_only_after_the_rejection() {
         expect![[r#"
             steady r2
             live: a=2 health=good
-            done: released 1 rejected revision; ended the freeze
+            done: released r2; ended the freeze
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
             3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
-            4. advance r2 by Ada: proven: healthy"#]],
+            4. release r1 by Grace: done: released r2; ended the freeze
+            5. advance r2 by Ada: proven: healthy"#]],
     );
     check(
         "commit good, settle, commit a=2 bad +Retry=test, settle, commit readme +Retry=production, settle",
@@ -148,24 +149,25 @@ fn a_retry_that_is_healthy_is_proven_and_no_longer_rejected() {
     check(
         &format!("{healed}, ask release r2, settle"),
         expect![[r#"
-        steady r2
-        live: a=2 health=good
-        done: released r2
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: late failed at the deadline: got 500
-        3. rollback r1 by lockstep: proven: healthy
-        4. advance r2 by Ada: proven: healthy"#]],
+            steady r2
+            live: a=2 health=good
+            done: released r2
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: late failed at the deadline: got 500
+            3. rollback r1 by lockstep: proven: healthy
+            4. release r2 by Grace: done: released r2
+            5. advance r2 by Ada: proven: healthy"#]],
     );
     check(
         &format!("{healed}, ask release r1, settle"),
         expect![[r#"
-        held-after-rollback r1, rejected r2
-        head rejected: rejected as r2: late failed at the deadline: got 500; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
-        live: a=1 health=good
-        refused: r1 is not rejected here
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: late failed at the deadline: got 500
-        3. rollback r1 by lockstep: proven: healthy"#]],
+            held-after-rollback r1, rejected r2
+            head rejected: rejected as r2: late failed at the deadline: got 500; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=1 health=good
+            done: nothing to do: r1 is not rejected here; the head is still not followed: rejected as r2: late failed at the deadline: got 500; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: late failed at the deadline: got 500
+            3. rollback r1 by lockstep: proven: healthy"#]],
     );
 }
 

@@ -10,6 +10,7 @@ mod script;
 mod showing;
 mod verdicts;
 mod heads;
+mod decisions;
 mod deletes;
 mod writes;
 mod drift;

@@ -53,7 +53,7 @@ fn drift_is_put_right_as_soon_as_a_commit_says_so_and_reported_as_soon_as_one_sa
         "commit good @drift=report, settle, by hand a=9, settle, show, commit @drift=correct, settle",
         expect![[r#"
             steady r1
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             live: a=9(unmarked) health=good
             --
             steady r1
@@ -65,7 +65,7 @@ fn drift_is_put_right_as_soon_as_a_commit_says_so_and_reported_as_soon_as_one_sa
         "commit good, settle, commit @drift=report, settle, by hand a=9, settle",
         expect![[r#"
             steady r1
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             live: a=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -77,7 +77,7 @@ fn a_rollback_brings_back_the_rules_that_held_last() {
         "commit good b=1, settle, commit @drift=report, settle, commit a=2 bad @drift=correct, settle, by hand b=9, settle",
         expect![[r#"
             held-after-rollback r1, rejected r3
-            because: drift is reported only: 1 key, b among them
+            drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             head rejected: rejected as r3: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             live: a=1 b=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy
@@ -92,7 +92,7 @@ fn rules_of_a_commit_that_was_forced_out_hold_no_longer() {
         "commit good, settle, commit @drift=report, settle, by hand a=9, settle, show, rewind r1, believe, lose r2, settle",
         expect![[r#"
             steady r1
-            because: drift is reported only: 1 key, a among them
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             live: a=9(unmarked) health=good
             --
             steady r1

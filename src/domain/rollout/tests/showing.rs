@@ -52,6 +52,11 @@ impl World {
         if !record.reason.is_empty() {
             lines.push(format!("because: {}", record.reason));
         }
+        if record.drift.keys > 0 {
+            let named: Vec<String> =
+                record.drift.named.iter().map(|(key, sides)| format!("{key} ({})", sides.said())).collect();
+            lines.push(format!("drift of {}: {}", record.drift.keys, named.join(", ")));
+        }
         if let Some(note) = &record.note {
             lines.push(format!("head {}: {}", note.verdict.word(), note.text));
         }

@@ -220,13 +220,13 @@ fn without_auto_revert_an_unhealthy_revision_is_rejected_and_held() {
     check(
         "commit @auto_revert=off, settle, commit bad, settle, ask rollback, settle",
         expect![[r#"
-        held-after-rollback r1, rejected r2, pinned by Grace
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
-        live: a=1 health=good
-        done: rolling back from r2 to r1
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: unproven: build failed at the deadline: got 503; auto_revert is off
-        3. rollback r1 by Grace: proven: healthy"#]],
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` with `lockstep release test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: unproven: build failed at the deadline: got 503; auto_revert is off
+            3. rollback r1 by Grace: proven: healthy"#]],
     );
 }
 
@@ -370,11 +370,12 @@ fn a_freeze_ends_by_a_person_or_by_a_commit_that_says_so_and_by_nothing_else() {
         expect![[r#"
             steady r3
             live: a=3 health=good
-            done: released 1 rejected revision; ended the freeze
+            done: released r2; ended the freeze
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
             3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
-            4. advance r3 by Ada: proven: healthy"#]],
+            4. release r1 by Grace: done: released r2; ended the freeze
+            5. advance r3 by Ada: proven: healthy"#]],
     );
     check(
         &format!("{frozen}, by hand a=9, settle, take over, settle"),

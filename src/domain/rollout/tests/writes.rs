@@ -190,13 +190,14 @@ fn what_is_denied_part_way_goes_back_and_is_tried_again_only_when_rights_or_the_
     check(
         &format!("{denied}, allow, ask release, settle"),
         expect![[r#"
-        steady r2
-        live: a=2 b=2 health=good
-        done: the refused revision is tried again
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: refused: permission denied
-        3. rollback r1 by lockstep: proven: healthy
-        4. advance r2 by Ada: proven: healthy"#]],
+            steady r2
+            live: a=2 b=2 health=good
+            done: the refused revision is tried again
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: refused: permission denied
+            3. rollback r1 by lockstep: proven: healthy
+            4. release r1 by Grace: done: the refused revision is tried again
+            5. advance r2 by Ada: proven: healthy"#]],
     );
 }
 
@@ -243,7 +244,7 @@ fn that_one_denial_is_over_says_nothing_of_another() {
     let left = expect![[r#"
         held-unproven r1, complete r2, rejected r2, unproven except, pinned by Grace, not permitted: permission denied
         because: rolled back except x (could not be written)
-        head pinned: pinned by Grace (to see); a newer change or `lockstep resume test` moves on
+        head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
         live: a=1 health=good x=2
         done: rolling back from r2 to r1
         1. advance r1 by Ada: proven: healthy
@@ -309,10 +310,11 @@ fn what_is_denied_to_a_first_deploy_is_not_tried_again_until_rights_revision_or_
     check(
         &format!("{denied}, allow, ask release, settle"),
         expect![[r#"
-        steady r1
-        live: a=1 b=2 health=good
-        done: the refused revision is tried again
-        1. advance r1 by Ada: proven: healthy"#]],
+            steady r1
+            live: a=1 b=2 health=good
+            done: the refused revision is tried again
+            1. advance r1 by Ada: proven: healthy
+            2. release r1 by Grace: done: the refused revision is tried again"#]],
     );
     check(
         &format!("{denied}, commit -b c=1, settle"),

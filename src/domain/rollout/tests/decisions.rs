@@ -1,0 +1,195 @@
+//! What people decided is found later, with who and why, and what it means meanwhile is said (rules R4, R11).
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn what_people_decide_is_in_history_and_what_changes_nothing_is_not() {
+    check(
+        "commit good, settle, commit a=2 bad, settle, ask release r2, settle, ask suspend, wait 1, ask resume, wait 1, ask resume, settle",
+        expect![[r#"
+            held-after-rollback r1, rejected r2
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            live: a=1 health=good
+            done: released r2
+            done: suspended until `lockstep resume test`
+            done: resumed; the head is still not followed: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            done: nothing to do: it is neither suspended nor pinned; the head is still not followed: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy
+            4. release r2 by Grace: done: released r2
+            5. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            6. rollback r1 by lockstep: proven: healthy
+            7. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            8. resume r1 by Grace: done: resumed"#]],
+    );
+    check(
+        "commit good @drift=report, settle, by hand a=9, wait 1, ask overwrite drift, settle, ask release r1, settle, ask suspend 5, settle",
+        expect![[r#"
+            steady r1
+            live: a=1 health=good
+            done: drift is put right once
+            done: nothing to do: r1 is not rejected here
+            done: suspended until 1970-01-12 13:51:27Z
+            1. advance r1 by Ada: proven: healthy
+            2. overwrite-drift r1 by Grace: done: drift is put right once
+            3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)
+            4. suspend r1 by Grace: done: suspended until 1970-01-12 13:51:27Z"#]],
+    );
+    // An allowance that never came to its head is found later all the same.
+    check(
+        "commit good k*100, settle, commit -k*, settle, ask release deletes 100, pass, commit k*100, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 health=good k/…×100
+        done: r2 may delete 100 keys more
+        1. advance r1 by Ada: proven: healthy
+        2. release r2 by Grace: done: r2 may delete 100 keys more"#]],
+    );
+}
+
+#[test]
+fn a_numbered_decision_in_the_middle_of_an_attempt_leaves_its_marks_true() {
+    check(
+        "commit good b=1, settle, batch 1, commit a=2 b=2 c=2, pass, ask suspend, wait 2, ask release, wait 1, ask resume, settle, by hand c=9, settle",
+        expect![[r#"
+            steady r2
+            live: a=2 b=2 c=2 health=good
+            done: suspended until `lockstep resume test`
+            done: nothing to do: nothing is rejected, refused or frozen here
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. suspend r2 by Grace: done: suspended until `lockstep resume test`
+            4. resume r2 by Grace: done: resumed
+            5. repair r2 by lockstep: repaired: c: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
+fn drift_while_suspended_is_said_with_both_sides_in_every_phase_and_forgotten_when_it_is_put_right() {
+    check(
+        "commit good b=1!sensitive c=1, settle, ask suspend, wait 1, by hand a=9 b=9 -c, wait 1, show, ask resume, settle",
+        expect![[r#"
+            steady r1, suspended by Grace
+            drift of 3: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…), b (changed; its value is sensitive), c (deleted, wanted sha256 6b86b273…)
+            live: a=9(unmarked) b=9(unmarked) health=good
+            --
+            steady r1
+            live: a=1 b=1 c=1 health=good
+            done: suspended until `lockstep resume test`
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. resume r1 by Grace: done: resumed
+            4. repair r1 by lockstep: repaired: a, b, c: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit bad, settle, ask suspend, wait 1, by hand a=9, settle, show, ask resume, settle",
+        expect![[r#"
+            held-unproven r1, good none, unproven nothing-to-go-back-to, suspended by Grace
+            because: build failed at the deadline: got 503; nothing to go back to
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+            live: a=9(unmarked) health=bad
+            --
+            held-unproven r1, good none, unproven nothing-to-go-back-to
+            because: build failed at the deadline: got 503; nothing to go back to
+            live: a=1 health=bad
+            done: suspended until `lockstep resume test`
+            done: resumed
+            1. advance r1 by Ada: unproven: build failed at the deadline: got 503; nothing to go back to
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. resume r1 by Grace: done: resumed
+            4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good, wait 4, ask suspend, wait 1, by hand a=9, wait 1, show, ask resume, settle",
+        expect![[r#"
+            verifying r1, good none, suspended by Grace
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+            waits: healthy for 1 s more to be proven
+            live: a=9(unmarked) health=good
+            --
+            steady r1
+            live: a=1 health=good
+            done: suspended until `lockstep resume test`
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. resume r1 by Grace: done: resumed
+            4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good, settle, ask suspend 30, wait 1, by hand a=9, wait 1, show, wait 40",
+        expect![[r#"
+            steady r1, suspended by Grace
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+            live: a=9(unmarked) health=good
+            --
+            steady r1
+            live: a=1 health=good
+            done: suspended until 1970-01-12 13:48:48Z
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until 1970-01-12 13:48:48Z
+            3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    // What an attempt has not written yet did not drift.
+    check(
+        "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend, settle",
+        expect![[r#"
+        applying r2, complete r1, good r1, suspended by Grace
+        waits: suspended while applying
+        live: a=2 b=1 health=good
+        done: suspended until `lockstep resume test`
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: under way
+        3. suspend r2 by Grace: done: suspended until `lockstep resume test`"#]],
+    );
+}
+
+#[test]
+fn on_the_oldest_proven_revision_going_back_says_so_and_what_else_could_be_done() {
+    check(
+        "commit good, settle, ask rollback, settle",
+        expect![[r#"
+            steady r1
+            live: a=1 health=good
+            refused: it is on r1, and nothing older that was proven here is left to go back to; `lockstep history test` shows what was tried. To leave r1, commit a change or a `git revert`
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit bad, settle, ask rollback, settle",
+        expect![[r#"
+        held-unproven r1, good none, unproven nothing-to-go-back-to
+        because: build failed at the deadline: got 503; nothing to go back to
+        live: a=1 health=bad
+        refused: it is on r1, and nothing was proven here yet: commit a fix, or take the change back with `git revert`
+        1. advance r1 by Ada: unproven: build failed at the deadline: got 503; nothing to go back to"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback, settle, ask rollback, settle",
+        expect![[r#"
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            refused: it is on r1, and nothing older that was proven here is left to go back to; `lockstep history test` shows what was tried. To leave r1, commit a change or a `git revert`, or follow the branch again: `lockstep resume test`
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback, settle, ask rollback r1, settle",
+        expect![[r#"
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            done: nothing to do: it is on r1 already, and stays there
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy"#]],
+    );
+}
