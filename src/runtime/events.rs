@@ -81,7 +81,7 @@ fn of_ending(line: &HistoryLine, from: &Rollout, to: &Rollout) -> Option<Event> 
         Outcome::Superseded => Event::Superseded,
         Outcome::Unproven | Outcome::Refused => Event::Held { phase: to.phase, because: because() },
         Outcome::Frozen => Event::Frozen { because: because() },
-        Outcome::Repaired => Event::DriftRepaired { keys: total(line.counts) },
+        Outcome::Repaired => Event::DriftRepaired { keys: total(line.counts), because: line.because.clone() },
         Outcome::Restored => Event::TargetRestored,
         // The answer to the request says it.
         Outcome::Done => return None,

@@ -88,6 +88,8 @@ pub enum Event {
     DriftRepaired {
         /// How many keys.
         keys: u32,
+        /// Some of them, and what had become of the first.
+        because: String,
     },
     /// Drift was seen and left: by the environment's policy, or because a person stopped all writes.
     DriftReported {
@@ -278,7 +280,9 @@ impl Event {
             Self::HeadNotFollowed { verdict, because } => {
                 Line::new(Warning, "head-not-followed", "the branch head is not followed").word(verdict.word()).because(because)
             }
-            Self::DriftRepaired { keys } => Line::new(Warning, "drift-repaired", "drift was put right").keys(u64::from(*keys)),
+            Self::DriftRepaired { keys, because } => {
+                Line::new(Warning, "drift-repaired", "drift was put right").keys(u64::from(*keys)).because(because)
+            }
             Self::DriftReported { keys, because } => {
                 Line::new(Warning, "drift-reported", "drift was left as it is").keys(u64::from(*keys)).because(because)
             }

@@ -212,7 +212,7 @@ impl Metrics {
                 let labels = ByVerdict { environment: value(environment), verdict: verdict.word() };
                 self.heads_not_followed.get_or_create(&labels).inc();
             }
-            Event::DriftRepaired { keys } => drifted("repaired", *keys),
+            Event::DriftRepaired { keys, because: _ } => drifted("repaired", *keys),
             Event::DriftReported { keys, because: _ } => drifted("reported", *keys),
             Event::Contested { .. } => {
                 self.contested.get_or_create(&of(environment)).inc();

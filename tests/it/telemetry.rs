@@ -35,7 +35,7 @@ fn events() -> Vec<Event> {
         Event::Held { phase: Phase::HeldUnproven, because: because() },
         Event::Frozen { because: because() },
         Event::HeadNotFollowed { verdict: HeadVerdict::Refused, because: because() },
-        Event::DriftRepaired { keys: 3 },
+        Event::DriftRepaired { keys: 3, because: because() },
         Event::DriftReported { keys: 3, because: because() },
         Event::Contested { key: key(), because: because() },
         Event::LateFailure { check: CheckName::parse("free-text").unwrap(), because: because() },
@@ -160,14 +160,10 @@ fn each_event_is_one_line_and_one_metric() {
         assert_eq!(line["event"], name(&event));
         assert_eq!((&line["environment"], &line["generation"]), (&"production".into(), &42.into()), "{line}");
         assert_eq!(line["revision"], "ab".repeat(20), "{line}");
-        let hint = match &event {
-            Event::PassFailed { hint, .. } => hint.as_deref(),
-            // A crashed leader looks like one that leads, for as long as rule L1 says: twice its TTL of 10 s, and 2 s.
-            Event::Following { .. } => {
-                Some("if that one is gone, its lease ends by itself and this controller leads within 22 s")
-            }
-            _ => None,
-        };
+        let failed = if let Event::PassFailed { hint, .. } = &event { hint.as_deref() } else { None };
+        // A crashed leader looks like one that leads, for as long as rule L1 says: twice its TTL of 10 s, and 2 s.
+        let takeover = "if that one is gone, its lease ends by itself and this controller leads within 22 s";
+        let hint = failed.or_else(|| matches!(event, Event::Following { .. }).then_some(takeover));
         assert_eq!(line["hint"].as_str(), hint, "{line}");
         names.insert(name(&event));
     }

@@ -188,6 +188,11 @@ fn step(world: &Shared, replicas: &mut [Replica], start: &impl Fn(usize) -> Repl
     }
 }
 
+/// Whether a head waits for something that is over once nobody does anything any more.
+const fn waits(verdict: HeadVerdict) -> bool {
+    matches!(verdict, HeadVerdict::NotBelieved | HeadVerdict::Pinned | HeadVerdict::Suspended | HeadVerdict::Frozen)
+}
+
 /// Liveness: once the faults stop, the environment is where it should be, and nothing is written any more.
 fn came_to_rest(world: &mut World) {
     let Some(record) = world.record().cloned() else { return };
@@ -230,12 +235,7 @@ fn came_to_rest(world: &mut World) {
         (Some(note), _) if note.verdict == HeadVerdict::Retired && !content.retired => {
             world.violated("liveness: a head with the environment is called retired");
         }
-        (Some(note), _)
-            if matches!(
-                note.verdict,
-                HeadVerdict::NotBelieved | HeadVerdict::Pinned | HeadVerdict::Suspended | HeadVerdict::Frozen
-            ) =>
-        {
+        (Some(note), _) if waits(note.verdict) => {
             let verdict = note.verdict;
             if record.phase != Phase::Frozen {
                 world.violated(format!("liveness: the head is {} although nothing is wrong with it", verdict.word()));

@@ -10,7 +10,7 @@ use crate::cli::output::{Page, View};
 use crate::cli::text::{self, clean, count, when};
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::Phase;
+use crate::domain::rollout::{HeadVerdict, Phase};
 use crate::domain::time::Timestamp;
 
 /// So many rejections are shown.
@@ -191,7 +191,9 @@ impl Environment {
             (NOT_JUDGED, _) => page.field("head", &which),
             _ => page.field("head", format_args!("{which} is not followed ({verdict})")),
         }
-        if said.once(text) {
+        // What a freeze waits for stands above.
+        let is_said = *verdict == HeadVerdict::Frozen.word() && !self.advice.is_empty();
+        if said.once(text) && !is_said {
             page.field("", text);
         }
         if let Some(hint) = hint {
@@ -340,7 +342,6 @@ mod tests {
                   reason       the rollback is unhealthy too: build failed at the deadline: got 500
                   hint: no automatic move any more: mend what is wrong, then run `lockstep release test` or give a commit the trailer `Lockstep-Release: test`
                   head         a000002 Change a000002 is not followed (waiting-frozen)
-                               waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
                   attempt      rollback by lockstep, frozen
                   rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
             "#]],

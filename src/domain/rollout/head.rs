@@ -167,7 +167,12 @@ impl Rollout {
                 let open = self.attempt.as_ref().filter(|attempt| attempt.line.closed.is_none() && attempt.applied.is_none());
                 let intent = open.map_or(Intent::Repair, |attempt| attempt.line.intent);
                 let leave = self.repairs.waiting(seen.now).filter(|_| intent == Intent::Repair).collect();
-                let plan = self.plan_leaving(&leave, intent, revision, desired, self.next_generation(seen), seen);
+                let mut plan = self.plan_leaving(&leave, intent, revision, desired, self.next_generation(seen), seen);
+                for obstacle in &mut plan.obstacles {
+                    if let Some(fight) = self.repairs.contested.get(&obstacle.key).filter(|_| leave.contains(&obstacle.key)) {
+                        obstacle.why = format!("somebody else keeps changing it; not repaired again before {}", fight.next);
+                    }
+                }
                 Preview { plan, hindrance: suspended(), in_step: true, loosened }
             }
             Judgement::NotFollowed(note) => {
