@@ -193,7 +193,13 @@ impl End {
         let drifted = report::drifted(record);
         let texts =
             [note, Some(record.reason.as_str()), drifted.as_deref(), evidence.filter(|text| !in_step || *text != "healthy")];
-        let reason = texts.into_iter().flatten().find(|text| !text.is_empty()).map(clean);
+        let mut texts = texts.into_iter().flatten().filter(|text| !text.is_empty());
+        // How a freeze ends says nothing of why it is frozen.
+        let frozen = Some(&record.reason).filter(|reason| record.phase == Phase::Frozen && !reason.is_empty());
+        let reason = match (frozen, texts.next()) {
+            (Some(why), Some(text)) if why != text => Some(clean(&format!("{why}; {text}"))),
+            (_, text) => text.map(clean),
+        };
         Self {
             environment: environment.to_string(),
             in_step,

@@ -91,7 +91,7 @@ pub fn advice(rollout: &Rollout) -> Vec<String> {
     let name = &rollout.identity.environment;
     let advice = match (rollout.phase, rollout.unproven) {
         (Phase::Applying, _) if rollout.suspension.is_some() => {
-            "it stands half-way: some keys are written and some are not, until it is resumed".to_owned()
+            "some keys may be written already, and no more are until it is resumed".to_owned()
         }
         (Phase::Frozen, _) => format!(
             "no automatic move any more: mend what is wrong, then run `lockstep release {name}` or give a commit the trailer \
@@ -392,7 +392,7 @@ mod tests {
             "commit good, settle, batch 1, commit a=2 b=2, pass, ask suspend, settle",
             expect![[r#"
                 suspended by Grace; applying a000002
-                - it stands half-way: some keys are written and some are not, until it is resumed
+                - some keys may be written already, and no more are until it is resumed
                 - `lockstep resume test` goes on
                 - suspended by Grace: to see
                 - last good is a000001"#]],

@@ -220,7 +220,8 @@ impl Environment {
         }
         if let Some(Refusal { verdict, text }) = &self.refusal {
             // A text that begins with the verdict says it well enough.
-            let what = if text.starts_with(verdict) { "not applied:".to_owned() } else { format!("not applied ({verdict}):") };
+            let said = [*verdict, "waiting, frozen"].iter().any(|word| text.starts_with(word));
+            let what = if said { "not applied:".to_owned() } else { format!("not applied ({verdict}):") };
             page.line(format_args!("  {} {text}", what.style(Style::new().red().bold())));
         }
         for limit in &self.loosened {

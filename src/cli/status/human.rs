@@ -189,6 +189,7 @@ impl Environment {
                 return page.field("head", format_args!("in step with {which}, unchanged since {since}"));
             }
             (NOT_JUDGED, _) => page.field("head", &which),
+            _ if revision.is_none() => page.field("head", "there is none to follow"),
             _ => page.field("head", format_args!("{which} is not followed ({verdict})")),
         }
         // What a freeze waits for stands above.

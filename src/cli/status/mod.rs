@@ -87,26 +87,27 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
         head.hint = Some(edges.how_to_see_problems(revision));
     }
     if status.head.is_none() {
-        status.head = followed_head(edges, environment, &record).await?;
+        status.head = followed_head(edges, environment, &record).await;
     }
     status.leader = target.leader().await?.map(|leader| clean(&leader));
     Ok(status)
 }
 
 /// The branch head of an environment whose record has nothing against it, as far as this mirror knows the branch (rule R3).
-async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Rollout) -> Result<Option<HeadView>, Failure> {
-    let under_way = matches!(record.phase, Phase::Applying | Phase::Verifying);
-    let (Some(goal), Tip::At(tip)) = (record.goal.as_ref().filter(|_| !under_way), &edges.tip) else { return Ok(None) };
+/// Nothing where that can't be told: the rest of status is worth as much without.
+async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Rollout) -> Option<HeadView> {
+    let Tip::At(tip) = edges.tip else { return None };
+    let goal = record.goal.as_ref().filter(|_| !matches!(record.phase, Phase::Applying | Phase::Verifying))?;
     // A mirror that is behind the record knows nothing of the head.
-    if *tip != goal.tip && !edges.source.descends(*tip, goal.tip).await? {
-        return Ok(None);
+    if tip != goal.tip && !edges.source.descends(tip, goal.tip).await.ok()? {
+        return None;
     }
-    let mut readings = Readings::new(environment.clone(), edges.repository.clone(), edges.fit(environment)?);
-    let in_step = match readings.of(*tip, &edges.source).await? {
+    let mut readings = Readings::new(environment.clone(), edges.repository.clone(), edges.fit(environment).ok()?);
+    let in_step = match readings.of(tip, &edges.source).await.ok()? {
         Reading::Valid(desired) => record.is_in_step_with(desired.revision_digest()),
         Reading::Invalid(_) | Reading::Retired | Reading::Missing => false,
     };
-    Ok(Some(HeadView::followed(*tip, subject(edges, *tip).await, in_step.then_some(goal.revision), environment)))
+    Some(HeadView::followed(tip, subject(edges, tip).await, in_step.then_some(goal.revision), environment))
 }
 
 async fn subject(edges: &Edges, revision: Revision) -> Option<String> {

@@ -251,15 +251,18 @@ impl Rollout {
 
     /// What keeps the environment from its head after a person's word that was to let it go there.
     fn hindered_after(&self, request: &Request, seen: &Observation<'_>) -> Option<String> {
-        if !matches!(request.verb, Verb::Release { .. } | Verb::Resume) {
-            return None;
+        let stopped = || {
+            let said = self.suspension.as_ref().map_or_else(String::new, Suspension::said);
+            format!("still nothing is written before `lockstep resume {}`: {said}", self.identity.environment)
+        };
+        match request.verb {
+            Verb::RollBack { .. } => return self.is_suspended(seen.now).then(stopped),
+            Verb::Suspend { .. } | Verb::OverwriteDrift => return None,
+            Verb::Release { .. } | Verb::Resume => {}
         }
         match self.judge_head(seen) {
             Judgement::NotFollowed(note) => Some(format!("the head is still not followed: {}", note.text)),
-            Judgement::Candidate(_) if self.is_suspended(seen.now) => {
-                let said = self.suspension.as_ref().map_or_else(String::new, Suspension::said);
-                Some(format!("still nothing is written before `lockstep resume {}`: {said}", self.identity.environment))
-            }
+            Judgement::Candidate(_) if self.is_suspended(seen.now) => Some(stopped()),
             Judgement::InStep | Judgement::Candidate(_) => None,
         }
     }

@@ -52,7 +52,7 @@ fn a_controller_that_may_list_its_own_prefixes_only_notices_hand_edits_and_reque
     site.run(&["suspend", "test", "--reason", "migration"]).exits(0);
     assert!(controller.leads(&site.status()), "it was another process that heard it");
     site.repo.commit("Two", &[(APP, &app("two"))]);
-    site.until("the commit waits", |status| status["head"]["verdict"] == "pinned");
+    site.until("the commit waits", |status| status["head"]["verdict"] == "suspended");
     assert_eq!(version(), b"one");
     site.run(&["resume", "test"]).exits(0);
     site.until_steady();

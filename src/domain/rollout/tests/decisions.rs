@@ -193,3 +193,20 @@ fn on_the_oldest_proven_revision_going_back_says_so_and_what_else_could_be_done(
             3. rollback r1 by Grace: proven: healthy"#]],
     );
 }
+
+#[test]
+fn going_back_while_suspended_says_what_it_waits_for() {
+    check(
+        "commit good, settle, commit a=2, settle, ask suspend, wait 1, ask rollback, settle",
+        expect![[r#"
+        applying r1, complete r2, rejected r2, pinned by Grace, suspended by Grace
+        waits: suspended while applying
+        live: a=2 health=good
+        done: suspended until `lockstep resume test`
+        done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. suspend r2 by Grace: done: suspended until `lockstep resume test`
+        4. rollback r1 by Grace: under way"#]],
+    );
+}

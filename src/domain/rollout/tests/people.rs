@@ -442,7 +442,7 @@ fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and
             steady r2
             live: a=2 b=2 c=2 health=good
             done: suspended until `lockstep resume test`
-            done: rolling back from r2 to r1
+            done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: resumed and unpinned; r2 may be tried again
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
@@ -534,7 +534,7 @@ fn a_person_who_goes_back_while_suspended_is_told_that_nothing_is_written() {
             steady r2
             live: a=2 health=good
             done: suspended until `lockstep resume test`
-            done: rolling back from r2 to r1
+            done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: resumed and unpinned; r2 may be tried again
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
