@@ -141,6 +141,21 @@ pub struct Plan {
     pub drifted: Vec<KeyPath>,
 }
 
+impl Plan {
+    /// The live keys that are neither ours nor wanted, in order: whoever's they are, no plan touches them. Without an owner
+    /// nothing is ours yet.
+    pub fn foreign<'a>(
+        &'a self,
+        live: &'a LiveState,
+        desired: &'a DesiredState,
+        owner: Option<OwnerId>,
+    ) -> impl Iterator<Item = &'a KeyPath> {
+        let is_ours = move |found: &LiveEntry| owner.is_some_and(|owner| found.flags.mark_of(owner).is_some());
+        let others = live.entries.iter().filter(move |(_, found)| !is_ours(found)).map(|(key, _)| key);
+        others.filter(|key| !desired.entries().contains_key(*key) && !self.unmanaged.contains(key))
+    }
+}
+
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {

@@ -172,6 +172,7 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         unmanaged: texts(&plan.unmanaged),
         drifted: texts(&plan.drifted),
         unmanageable: live.unmanageable.iter().map(|key| clean(key)).collect(),
+        foreign: view::Foreign::of(plan.foreign(live, desired, record.as_ref().map(|record| record.identity.owner))),
         checks: Some(desired.checks().len()),
         refusal: hindrance.as_ref().map(|note| view::Refusal { verdict: note.verdict.word(), text: clean(&note.text) }),
         loosened: loosened.clone(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::value::{Value, difference};
 use crate::cli::output::{Page, Told, View};
 use crate::cli::text::{clean, count};
-use crate::domain::name::EnvironmentName;
+use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan;
 
 /// The plans of one revision.
@@ -60,6 +60,7 @@ pub(super) struct Environment {
     pub(super) unmanaged: Vec<String>,
     pub(super) drifted: Vec<String>,
     pub(super) unmanageable: Vec<String>,
+    pub(super) foreign: Foreign,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checks: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +98,37 @@ pub(super) enum Novelty {
 pub(super) struct Refusal {
     pub(super) verdict: &'static str,
     pub(super) text: String,
+}
+
+/// Keys below the roots that are neither ours nor wanted. There may be very many, and a reader wants to know that there are.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Foreign {
+    /// How many.
+    count: usize,
+    /// The first of them.
+    some: Vec<String>,
+}
+
+impl Foreign {
+    /// So many are named.
+    const NAMED: usize = 5;
+
+    /// All of these, in their order.
+    pub(super) fn of<'a>(mut keys: impl Iterator<Item = &'a KeyPath>) -> Self {
+        let some: Vec<String> = keys.by_ref().take(Self::NAMED).map(ToString::to_string).collect();
+        Self { count: some.len() + keys.count(), some }
+    }
+
+    fn human(&self, page: &mut Page) {
+        let Self { count: number, some } = self;
+        if some.is_empty() {
+            return;
+        }
+        let more = number - some.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let text = format!("unmanaged, left alone: {}: {}{more}", count(*number, "key"), some.join(", "));
+        page.line(format_args!("  {}", text.style(Style::new().dimmed())));
+    }
 }
 
 /// How many changes of each kind.
@@ -182,6 +214,7 @@ impl Environment {
             unmanaged: Vec::new(),
             drifted: Vec::new(),
             unmanageable: Vec::new(),
+            foreign: Foreign::default(),
             checks: None,
             refusal: None,
             loosened: Vec::new(),
@@ -248,6 +281,7 @@ impl Environment {
         keys("no longer managed, left as somebody wrote them", Style::new().yellow(), self.unmanaged.iter().cloned(), page);
         keys("strays, left alone", Style::new().yellow(), self.strays.iter().cloned(), page);
         keys("not manageable, left alone", Style::new().yellow(), self.unmanageable.iter().cloned(), page);
+        self.foreign.human(page);
     }
 
     fn headline(&self) -> String {

@@ -156,6 +156,17 @@ fn a_key_that_lost_its_mark_and_is_dropped_is_left() {
 }
 
 #[test]
+fn foreign_keys_are_those_that_are_neither_ours_nor_wanted() {
+    let found = live("a=1 b=2!hand c=3!theirs d=4!foreign e=5!hand f=6 g=7!hand");
+    let (complete, wanted) = (desired("a=1 e=5"), desired("a=1 g=7"));
+    let plan = plan(&terms(Intent::Advance, &wanted, &complete, &[&complete], &BTreeSet::new()), &found);
+    let names = |owner| plan.foreign(&found, &wanted, owner).map(KeyPath::as_str).collect::<Vec<_>>();
+    // e is dropped and lost its mark: the plan names it by itself; f is a stray of ours; g is in the way.
+    assert_eq!(names(Some(owner())), ["b", "c", "d"]);
+    assert_eq!(names(None), ["b", "c", "d", "f"]);
+}
+
+#[test]
 fn a_delete_needs_the_mark_and_a_revision_that_was_reached() {
     check(
         "a=1 b=1",

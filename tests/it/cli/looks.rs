@@ -108,6 +108,10 @@ fn apply_writes_exactly_what_the_plan_says_and_then_there_is_nothing_left() {
               "drifted": [],
               "environment": "test",
               "first_deploy": true,
+              "foreign": {
+                "count": 0,
+                "some": []
+              },
               "initialised": false,
               "obstacles": [],
               "state": "changes",

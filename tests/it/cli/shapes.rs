@@ -73,6 +73,8 @@ fn what_looks_keeps_its_shape() {
         .environments[].drifted[]
         .environments[].environment text
         .environments[].first_deploy bool
+        .environments[].foreign.count number
+        .environments[].foreign.some[]
         .environments[].initialised bool
         .environments[].obstacles[]
         .environments[].state text
@@ -150,6 +152,8 @@ fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
         .environments[].drifted[]
         .environments[].environment text
         .environments[].first_deploy bool
+        .environments[].foreign.count number
+        .environments[].foreign.some[]
         .environments[].hint text
         .environments[].initialised bool
         .environments[].note text
