@@ -244,6 +244,9 @@ async fn write<S: Source, T: Target, C: Clock>(
     if let Some(opening) = &apply.opening {
         announce(world, memory, opening);
     }
+    // What fails now is about this attempt, and the record does not name it yet.
+    let begun = &apply.closing.record;
+    memory.about = Some((begun.goal.as_ref().map(|goal| goal.revision), begun.generation));
     let resumes = world.target.character().resumes;
     let go_on = || !(world.interrupted)().is_some_and(|why| why.ends(apply.plan.intent, resumes));
     match world.target.apply(lease, stored.fence, apply, desired, &go_on).await {

@@ -8,29 +8,29 @@ use crate::fake::{Fake, Reply};
 use crate::support::{Agent, Options};
 
 const SECRET: &str = "base/kv/config/secret.yaml";
-const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
+pub(super) const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
     session_prefix "" { policy = "write" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
 const HOLE: &str = r#"key_prefix "config/secret/" { policy = "deny" }"#;
 
 /// A policy that can be narrowed and widened.
-struct Policy<'a> {
+pub(super) struct Policy<'a> {
     agent: &'a Agent,
     id: String,
 }
 
 impl<'a> Policy<'a> {
-    fn new(agent: &'a Agent) -> Self {
+    pub(super) fn new(agent: &'a Agent) -> Self {
         let body = serde_json::json!({ "Name": "lockstep", "Rules": RULES }).to_string();
         let policy = json(agent.curl("PUT", "/v1/acl/policy", body.as_bytes()));
         Self { agent, id: policy["ID"].as_str().unwrap().to_owned() }
     }
 
-    fn token(&self) -> String {
+    pub(super) fn token(&self) -> String {
         let body = serde_json::json!({ "Policies": [{ "ID": self.id }] }).to_string();
         json(self.agent.curl("PUT", "/v1/acl/token", body.as_bytes()))["SecretID"].as_str().unwrap().to_owned()
     }
 
-    fn set(&self, rules: &str) {
+    pub(super) fn set(&self, rules: &str) {
         let body = serde_json::json!({ "ID": self.id, "Name": "lockstep", "Rules": rules }).to_string();
         json(self.agent.curl("PUT", &format!("/v1/acl/policy/{}", self.id), body.as_bytes()));
     }

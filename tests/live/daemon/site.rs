@@ -163,7 +163,7 @@ impl Site {
     }
 
     /// Writes the file of one controller.
-    fn configure(&self, name: &str) -> PathBuf {
+    pub(super) fn configure(&self, name: &str) -> PathBuf {
         let pin = self.target_id.borrow().as_ref().map_or_else(String::new, |id| format!("target_id: {id}, "));
         let token =
             self.token.borrow().as_ref().map_or_else(String::new, |path| format!(", token: {{file: {}}}", path.display()));
