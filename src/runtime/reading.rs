@@ -89,7 +89,9 @@ impl Readings {
                 problems => Reading::Invalid(summary(&problems.iter().collect::<Vec<_>>())),
             },
             (_, Ok(None)) => Reading::Retired,
-            (_, Err(problems)) => Reading::Invalid(summary(&problems)),
+            // An empty tree, above all: whoever pushed it wants to know what becomes of the keys.
+            (None, Err(problems)) => Reading::Invalid(format!("{}; nothing is written or deleted", summary(&problems))),
+            (Some(_), Err(problems)) => Reading::Invalid(summary(&problems)),
         };
         self.kept.insert(revision, reading.clone());
         Ok(reading)

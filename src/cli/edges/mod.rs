@@ -333,7 +333,7 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
         candidates = source.kept(environment).await.unwrap_or_default();
     }
     let message = if let Tip::At(tip) = tip {
-        format!("lockstep.yaml at {} does not name the repository", tip.short())
+        format!("lockstep.yaml at {} does not name the repository; nothing is written or deleted", tip.short())
     } else {
         no_head(tip)
     };

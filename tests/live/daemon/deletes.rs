@@ -31,7 +31,23 @@ fn an_empty_tree_deletes_nothing_and_dropping_every_key_needs_an_allowance() {
     let empty = it.site.repo.remove("Empty", &["lockstep.yaml", ENVIRONMENT.0, CHECK.0, APP, MANY]);
     let status = it.site.until("a word on the empty tree", |status| status["head"]["revision"] == empty.to_string());
     assert_eq!(status["head"]["verdict"], "invalid", "{status:#}");
+    let text = status["head"]["text"].as_str().unwrap();
+    assert!(text.contains("there is no environment; nothing is written or deleted"), "{text}");
+    for verb in [&["plan", "test"][..], &["apply", "--once"]] {
+        let said = it.site.run(verb).exits(1);
+        assert!(format!("{}{}", said.out, said.err).contains("nothing is written or deleted"), "{verb:?}: {said:?}");
+    }
     assert_eq!(it.agent.values("config/"), before);
+
+    // Whose it is, and no environment: that one is retired, and keeps its keys.
+    it.site.repo.revert(empty);
+    it.site.until("back", |status| status["head"].is_null());
+    let bare = it.site.repo.remove("Only lockstep.yaml", &[ENVIRONMENT.0, CHECK.0, APP, MANY]);
+    let status = it.site.until("a word on the bare tree", |status| status["head"]["revision"] == bare.to_string());
+    assert_eq!(status["head"]["verdict"], "retired", "{status:#}");
+    assert!(status["head"]["text"].as_str().unwrap().contains("nothing is written or deleted"), "{status:#}");
+    assert_eq!(it.agent.values("config/"), before);
+    let empty = bare;
 
     it.site.repo.revert(empty);
     it.site.until("back", |status| status["head"].is_null());
@@ -45,6 +61,60 @@ fn an_empty_tree_deletes_nothing_and_dropping_every_key_needs_an_allowance() {
 
     it.site.repo.commit("Meant so\n\nLockstep-Allow-Deletes: 31\n", &[]);
     it.site.until("the keys are gone", |_| it.agent.values("config/").is_empty());
+}
+
+#[test]
+fn a_wrong_path_over_an_environment_is_refused_by_the_guard_with_numbers_and_deletes_nothing() {
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Thirty", &[(MANY, &many(30, "x"))]);
+    });
+    let before = it.agent.values("config/");
+    // The layer without a key in it, in the place of the one with all keys; the check is the same.
+    let wrong = ENVIRONMENT.1.replace("[base]", "[bass]");
+    let check = CHECK.0.replace("base/", "bass/");
+    let tip = it.site.repo.commit("A slip", &[(ENVIRONMENT.0, &wrong), (&check, CHECK.1)]);
+    let status = it.site.until("a word on it", |status| status["head"]["revision"] == tip.to_string());
+    assert_eq!((status["phase"].as_str(), status["head"]["verdict"].as_str()), (Some("held-refused"), Some("refused")));
+    let text = status["head"]["text"].as_str().unwrap();
+    assert!(text.contains("31") && text.contains("Lockstep-Allow-Deletes"), "{text}");
+    it.site.run(&["plan", "test"]).exits(3);
+    it.site.run(&["apply", "--once"]).exits(1);
+    assert_eq!(it.agent.values("config/"), before);
+}
+
+#[test]
+fn wrong_roots_over_keys_of_others_delete_and_write_nothing_and_fail() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    for number in 0..30 {
+        agent.put(&format!("apps/of-others/k{number}"), b"theirs");
+        agent.put(&format!("config/of-others/k{number}"), b"theirs");
+    }
+    let theirs = || [dump(&agent, "apps/"), dump(&agent, "config/of-others/")].concat();
+    let before = theirs();
+    // Wrong from the first deploy on: a prefix that belongs to somebody else.
+    site.roots = "apps/";
+    site.init();
+    let said = site.run(&["apply", "--once"]).exits(1);
+    assert!(said.out.contains("the key config/app/version lies outside"), "{said:?}");
+    assert_eq!((theirs(), agent.values("config/app/").len()), (before.clone(), 0));
+
+    // Right, and wrong again once there is something to lose.
+    site.roots = "config/";
+    site.repo.commit("Thirty", &[(MANY, &many(30, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let all = dump(&agent, "config/");
+    for wrong in ["apps/", "conf/", "config/app/"] {
+        site.roots = wrong;
+        site.run(&["plan", "test"]).exits(1);
+        site.run(&["apply", "--once"]).exits(1);
+        // Not even a commit that asks for none of the keys any more.
+        let dropped = site.repo.remove("Drop all", &[MANY, APP]);
+        site.run(&["apply", "--once"]).exits(1);
+        site.repo.revert(dropped);
+    }
+    assert_eq!((theirs(), dump(&agent, "config/")), (before, all));
 }
 
 #[test]
