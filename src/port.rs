@@ -291,6 +291,12 @@ pub trait Target: Send + Sync {
     /// History, newest first.
     fn history(&self, at_most: usize) -> impl Future<Output = Result<Vec<HistoryLine>, EdgeError>> + Send;
 
+    /// The open requests of the moment in which this handle took the lease: where the target read them with it, once, and
+    /// only just after. What is put down later is news of its own.
+    fn requests_at_lead(&self) -> Option<Vec<Request>> {
+        None
+    }
+
     /// Requests without an answer, oldest first.
     fn requests(&self) -> impl Future<Output = Result<Vec<Request>, EdgeError>> + Send;
 

@@ -57,6 +57,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         decide: &Decide<'_>,
     ) -> End {
         memory.led_anew();
+        memory.begin_with(self.target.requests_at_lead());
         let clock = self.scheduler.clock();
         let led_since = clock.now();
         let mut sampling = Sampling::new(Arc::clone(&self.probe), self.scheduler.clone(), clock.clone());

@@ -105,6 +105,11 @@ impl Memory {
         self.failures = 0;
     }
 
+    /// What was read in the moment in which the lease was taken need not be read again.
+    pub fn begin_with(&mut self, requests: Option<Vec<Request>>) {
+        self.requests = requests;
+    }
+
     /// A sample was taken. True when it may change a decision: while nothing is judged, that the check passes as before is
     /// no news.
     pub fn take(&mut self, sample: &Sample) -> bool {

@@ -57,6 +57,7 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
         tell: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Rollout, EdgeError> {
         memory.led_anew();
+        memory.begin_with(self.target.requests_at_lead());
         let clock = RealTime.clock();
         let led_since = clock.now();
         let mut sampling = Sampling::new(Arc::clone(&self.probe), RealTime, clock);
@@ -111,6 +112,7 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
     /// When the world can't be looked at, or the record can't be moved.
     pub async fn until_answered(&self, memory: &mut Memory, lease: &T::Lease, id: &RequestId) -> Result<Answer, EdgeError> {
         memory.led_anew();
+        memory.begin_with(self.target.requests_at_lead());
         let clock = RealTime.clock();
         let led_since = clock.now();
         loop {

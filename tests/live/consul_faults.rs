@@ -13,6 +13,7 @@ use lockstep::domain::rollout::Phase;
 use lockstep::port::{EdgeKind, Leading, Target as _};
 
 use crate::fake::{Fake, Reply};
+use crate::larger::Larger;
 use crate::stage::{Stage, desired, many};
 use crate::support::{Agent, MASTER, Options, PATIENCE, config, controller, roots, target};
 
@@ -250,43 +251,18 @@ async fn a_read_that_is_cut_off_is_no_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_size_of_a_transaction_is_found_out_once_and_used() {
     let agent = Agent::start();
-    let (port, sizes, probes) = (agent.port(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (largest, refused) = (sizes.clone(), probes.clone());
-    // Consul 1.14 and later: 128 operations. The real one behind it takes them in two halves.
-    let fake = Fake::start(move |asked| {
-        if !asked.is_transaction() {
-            return asked.forward(port);
-        }
-        let ops: Vec<serde_json::Value> = serde_json::from_slice(&asked.body).unwrap();
-        if ops.len() > 128 {
-            refused.fetch_add(1, Ordering::Relaxed);
-            return Reply::refuse(413, &format!("Transaction contains too many operations ({} > 128)", ops.len()));
-        }
-        largest.fetch_max(ops.len(), Ordering::Relaxed);
-        let mut results = Vec::new();
-        for half in ops.chunks(64) {
-            let body = serde_json::to_vec(half).unwrap();
-            let (status, body) = crate::support::request(port, "PUT", &asked.path, &body).unwrap();
-            if status != 200 {
-                return Reply::Answer { status, headers: String::new(), body };
-            }
-            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            results.extend(answer["Results"].as_array().cloned().unwrap_or_default());
-        }
-        let body = serde_json::json!({ "Results": results, "Errors": null }).to_string().into_bytes();
-        Reply::Answer { status: 200, headers: String::new(), body }
-    });
-    let identity = controller(&fake.address(), None).initialise().await.unwrap();
-    let mut stage = Stage::join(&fake.address(), identity.target).await;
+    let larger = Larger::start(agent.port());
+    let identity = controller(&larger.address(), None).initialise().await.unwrap();
+    let mut stage = Stage::join(&larger.address(), identity.target).await;
     let written = stage.go(&many(1000, "v"), 1).await.unwrap();
     assert!(written.complete);
     stage.go(&many(1000, "w"), 2).await.unwrap();
-    assert_eq!((sizes.load(Ordering::Relaxed), probes.load(Ordering::Relaxed)), (128, 1));
+    assert_eq!((larger.largest(), larger.refused()), (128, 1));
     assert_eq!(agent.tree("config/").len(), 1000);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_consul_that_takes_sixty_four_operations_is_found_out_once_and_given_no_more() {
+/// How often a Consul that takes 64 operations is sent more, and that it is sent no fewer.
+async fn check_sixty_four(header: Option<&'static str>, asked_too_much: usize) {
     let agent = Agent::start();
     let (port, refused, largest) = (agent.port(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (too_large, sizes) = (refused.clone(), largest.clone());
@@ -298,15 +274,28 @@ async fn a_consul_that_takes_sixty_four_operations_is_found_out_once_and_given_n
             let ops: Vec<serde_json::Value> = serde_json::from_slice(&asked.body).unwrap();
             sizes.fetch_max(ops.len(), Ordering::Relaxed);
         }
-        reply
+        match header {
+            Some(header) if !asked.is_transaction() => reply.with(header),
+            Some(_) | None => reply,
+        }
     });
     let identity = controller(&proxy.address(), None).initialise().await.unwrap();
     let mut stage = Stage::join(&proxy.address(), identity.target).await;
     for (number, value) in [(1, "v"), (2, "w")] {
         assert!(stage.go(&many(1000, value), number).await.unwrap().complete);
     }
-    assert_eq!((largest.load(Ordering::Relaxed), refused.load(Ordering::Relaxed)), (64, 1));
+    assert_eq!((largest.load(Ordering::Relaxed), refused.load(Ordering::Relaxed)), (64, asked_too_much));
     assert_eq!(agent.tree("config/").len(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consul_that_takes_sixty_four_operations_is_found_out_once_and_given_no_more() {
+    check_sixty_four(Some(crate::larger::NAMES_BACKEND), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consul_that_is_too_old_to_take_more_than_sixty_four_operations_is_not_even_asked() {
+    check_sixty_four(None, 0).await;
 }
 
 /// A token with these rules, in a file as an operator would leave it.

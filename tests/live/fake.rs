@@ -60,6 +60,14 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// With one more line in its head.
+    pub(crate) fn with(self, header: &str) -> Self {
+        match self {
+            Self::Answer { status, headers, body } => Self::Answer { status, headers: format!("{headers}{header}\r\n"), body },
+            Self::Lost => Self::Lost,
+        }
+    }
+
     /// Its status, if it is sent.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {

@@ -24,6 +24,7 @@ mod git_ssh;
 mod support;
 mod stage;
 mod fake;
+mod larger;
 mod pki;
 mod consul_suite;
 mod consul_state;

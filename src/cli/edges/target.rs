@@ -136,6 +136,10 @@ impl Target for AnyTarget {
         either!(self, target => target.history(at_most).await)
     }
 
+    fn requests_at_lead(&self) -> Option<Vec<Request>> {
+        either!(self, target => target.requests_at_lead())
+    }
+
     async fn requests(&self) -> Result<Vec<Request>, EdgeError> {
         either!(self, target => target.requests().await)
     }

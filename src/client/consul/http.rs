@@ -53,6 +53,8 @@ pub(super) struct Http {
     slots: Arc<Slots>,
     catalog_slots: Arc<Slots>,
     watch_slots: Slots,
+    /// Whether it names the backend of its queries, as every Consul does since 1.10; none before the first query.
+    names_backend: Mutex<Option<bool>>,
     /// Until when this Consul is taken to have no ACLs: it said so less than a minute before.
     pub(super) open_until: Mutex<Option<Instant>>,
 }
@@ -152,6 +154,7 @@ impl Http {
             slots,
             catalog_slots,
             watch_slots: Slots::new(watches),
+            names_backend: Mutex::default(),
             open_until: Mutex::default(),
         })
     }
@@ -312,6 +315,10 @@ impl Http {
         let mut response = request.send().await.map_err(unreachable)?;
         let wait = retry_after(&response);
         let mut answer = Answer { status: response.status().as_u16(), index: index(&response), body: Vec::new() };
+        if answer.index.is_some() {
+            let named = response.headers().contains_key("x-consul-query-backend");
+            *self.names_backend.lock().unwrap_or_else(PoisonError::into_inner) = Some(named);
+        }
         if answer.status == 200 {
             while let Some(piece) = response.chunk().await.map_err(unreachable)? {
                 sink(&piece).map_err(|problem| self.error(EdgeKind::Refused, &ask.doing).because(problem))?;
@@ -326,6 +333,12 @@ impl Http {
             }
         }
         Ok((answer, wait))
+    }
+
+    /// Whether this Consul is surely older than those that take more than the smallest transaction, so that asking it is in
+    /// vain.
+    pub(super) fn predates_larger_transactions(&self) -> bool {
+        *self.names_backend.lock().unwrap_or_else(PoisonError::into_inner) == Some(false)
     }
 
     fn headers(&self, doing: &str) -> Result<HeaderMap, EdgeError> {

@@ -153,6 +153,14 @@ impl Read {
     }
 }
 
+impl From<Found> for Read {
+    /// As a transaction reads it, which says nothing of locks.
+    fn from(found: Found) -> Self {
+        let Found { key, value, flags, created, index } = found;
+        Self { key, value: value.unwrap_or_default(), flags, locked: false, created, index }
+    }
+}
+
 impl TryFrom<Pair<'_>> for Read {
     type Error = String;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ConsulTarget;
 use super::fault;
 use super::paths::Paths;
-use super::session::Session;
+use super::session::{Session, Sessions};
 use super::txn::Transaction;
 use crate::port::{EdgeError, Leading};
 
@@ -43,11 +43,27 @@ impl ConsulTarget {
             let session = self.server.sessions.current(&self.server.http).await?;
             let mut txn = Transaction::new();
             txn.lock(&key, holder.as_bytes(), session.id());
-            match self.server.http.try_transaction(&self.server.limits, txn, &doing).await? {
-                Ok(_) => return Ok(Leading::Ours(Lease { session })),
-                Err(faults) if faults.iter().any(fault::OpFault::is_lost_session) => self.server.sessions.forget(&session),
-                Err(faults) if faults.iter().all(fault::OpFault::is_conflict) => break,
-                Err(faults) => return Err(fault::of_transaction(self.server.http.operation(&doing), &faults, &[key])),
+            // Whoever leads reads these next.
+            txn.get_tree(&self.paths.record());
+            txn.get_tree(&self.paths.requests());
+            let faults = match self.server.http.try_transaction(&self.server.limits, txn, &doing).await {
+                Ok(Ok(found)) => {
+                    self.glimpse.keep(found);
+                    return Ok(Leading::Ours(Lease { session }));
+                }
+                Ok(Err(faults)) => faults,
+                Err(error) => {
+                    Sessions::leave(&session);
+                    return Err(error);
+                }
+            };
+            Sessions::leave(&session);
+            if faults.iter().any(fault::OpFault::is_lost_session) {
+                self.server.sessions.forget(&session);
+            } else if faults.iter().all(fault::OpFault::is_conflict) {
+                break;
+            } else {
+                return Err(fault::of_transaction(self.server.http.operation(&doing), &faults, &[key]));
             }
         }
         let holder = self.holder(&doing).await?;
@@ -69,6 +85,10 @@ impl ConsulTarget {
         if lease.is_lost() {
             return Ok(());
         }
+        if self.server.sessions.end_with_its_lease(&self.server.http, &lease.session).await? {
+            return Ok(());
+        }
+        Sessions::leave(&lease.session);
         let doing = format!("give the lease of {} back", self.environment);
         let mut txn = Transaction::new();
         txn.unlock(&self.paths.lease(), b"", lease.session.id());

@@ -14,6 +14,7 @@ mod kv;
 mod session;
 mod paths;
 pub mod acl;
+mod glimpse;
 mod lease;
 mod state;
 mod flights;
@@ -28,10 +29,12 @@ mod lost;
 mod catalog;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use self::catalog::{Catalog, Instance};
+use self::glimpse::Glimpse;
 use self::http::Http;
 pub use self::lease::Lease;
 use self::paths::Paths;
@@ -94,6 +97,10 @@ pub struct ConsulTarget {
     /// What the configuration pins (rule O6), or what this handle has just made itself.
     pinned: OnceLock<TargetId>,
     paths: Paths,
+    /// What was read in the moment in which the lease was taken.
+    glimpse: Glimpse,
+    /// How many answers to requests there were when they were last read; more than any when they were not.
+    answers: AtomicUsize,
 }
 
 impl ConsulTarget {
@@ -108,10 +115,12 @@ impl ConsulTarget {
     ) -> Self {
         let paths = Paths::new(&repository, &environment);
         let pinned = target_id.map(OnceLock::from).unwrap_or_default();
-        Self { server, repository, environment, keys, pinned, paths }
+        let (glimpse, answers) = (Glimpse::default(), AtomicUsize::new(usize::MAX));
+        Self { server, repository, environment, keys, pinned, paths, glimpse, answers }
     }
 
     async fn transact(&self, txn: Transaction, doing: &str) -> Result<Vec<Found>, EdgeError> {
+        self.glimpse.forget();
         self.server.http.transact(&self.server.limits, txn, doing).await
     }
 }
@@ -185,6 +194,10 @@ impl Target for ConsulTarget {
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
         self.read_history(at_most).await
+    }
+
+    fn requests_at_lead(&self) -> Option<Vec<Request>> {
+        self.glimpsed_requests()
     }
 
     async fn requests(&self) -> Result<Vec<Request>, EdgeError> {

@@ -3,6 +3,7 @@
 //! It lives as long as its renewals arrive. What a lost session means is decided by Consul, not by our clock: every
 //! transaction carries `check-session`, so a controller that was paused for an hour writes nothing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) const TTL: Duration = Duration::from_secs(10);
 pub(super) struct Session {
     id: String,
     ended: CancellationToken,
+    /// Leases that it holds, and those that are being taken for it.
+    leases: AtomicUsize,
 }
 
 impl Session {
@@ -70,10 +73,11 @@ impl Sessions {
         self.lost.subscribe()
     }
 
-    /// The session, made when there is none.
+    /// The session for one more lease, made when there is none; each of these is followed by a [`Self::leave`].
     pub(super) async fn current(&self, http: &Arc<Http>) -> Result<Arc<Session>, EdgeError> {
         let mut current = self.current.lock().await;
         if let Some(session) = current.as_ref().filter(|session| !session.has_ended()) {
+            session.leases.fetch_add(1, Ordering::Relaxed);
             return Ok(Arc::clone(session));
         }
         let session = Arc::new(self.create(http).await?);
@@ -83,6 +87,28 @@ impl Sessions {
         tasks.spawn(renewal);
         *current = Some(Arc::clone(&session));
         Ok(session)
+    }
+
+    /// It holds one lease less, or one that was to be taken is another's.
+    pub(super) fn leave(session: &Session) {
+        session.leases.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Gives the only lease of this session back by ending it, which is one request where there would be two in a moment. False
+    /// when it has others.
+    ///
+    /// # Errors
+    /// When Consul could not be told; the session then runs out by itself.
+    pub(super) async fn end_with_its_lease(&self, http: &Http, session: &Session) -> Result<bool, EdgeError> {
+        let mut current = self.current.lock().await;
+        let others = session.leases.load(Ordering::Relaxed) != 1;
+        if others || current.as_ref().is_none_or(|known| known.id != session.id) {
+            return Ok(false);
+        }
+        let ended = current.take();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        destroy(http, ended).await.map(|()| true)
     }
 
     /// Takes note that Consul does not know this session any more.
@@ -108,7 +134,7 @@ impl Sessions {
         }
         let Created { id } =
             serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))?;
-        Ok(Session { id, ended: CancellationToken::new() })
+        Ok(Session { id, ended: CancellationToken::new(), leases: AtomicUsize::new(1) })
     }
 
     /// Ends the session at once, so that another controller can take over at once.
@@ -116,13 +142,17 @@ impl Sessions {
         let taken = self.current.lock().await.take();
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
-        let Some(session) = taken.filter(|session| !session.has_ended()) else { return Ok(()) };
-        session.ended.cancel();
-        let doing = "destroy the session";
-        let url = http.url(&format!("session/destroy/{}", session.id), &[]);
-        let answer = http.beside(Ask::put(url, String::new(), doing).within(TTL / 3)).await?;
-        if answer.status == 200 { Ok(()) } else { Err(http.refusal(doing, &answer)) }
+        destroy(http, taken).await
     }
+}
+
+async fn destroy(http: &Http, session: Option<Arc<Session>>) -> Result<(), EdgeError> {
+    let Some(session) = session.filter(|session| !session.has_ended()) else { return Ok(()) };
+    session.ended.cancel();
+    let doing = "destroy the session";
+    let url = http.url(&format!("session/destroy/{}", session.id), &[]);
+    let answer = http.beside(Ask::put(url, String::new(), doing).within(TTL / 3)).await?;
+    if answer.status == 200 { Ok(()) } else { Err(http.refusal(doing, &answer)) }
 }
 
 fn end(session: &Session, lost: &watch::Sender<u64>) {

@@ -1,6 +1,9 @@
 //! lockstep's own state in Consul: record, lease, `revision` key, history and requests of one environment (rule O5).
 
+use std::sync::atomic::Ordering;
+
 use super::ConsulTarget;
+use super::kv::Read;
 use super::lease::Lease;
 use super::paths::Paths;
 use super::txn::{Found, Transaction};
@@ -43,7 +46,11 @@ impl ConsulTarget {
     pub(super) async fn load_record(&self) -> Result<Option<Stored>, EdgeError> {
         let doing = format!("read the record of {}", self.environment);
         let http = &self.server.http;
-        let Some(read) = http.read_key(&self.paths.record(), &doing).await? else {
+        let read = match self.glimpse.record(&self.paths.record()) {
+            Some(read) => Some(read),
+            None => http.read_key(&self.paths.record(), &doing).await?,
+        };
+        let Some(read) = read else {
             return self.first_use(&doing).await.map(|()| None);
         };
         let record = wire::record_from_json(&read.value).map_err(|cause| {
@@ -148,19 +155,31 @@ impl ConsulTarget {
 
     pub(super) async fn open_requests(&self) -> Result<Vec<Request>, EdgeError> {
         let doing = format!("read the requests to {}", self.environment);
+        let mut below = Vec::new();
+        self.server.http.read_tree(&self.paths.requests(), &doing, &mut |read| below.push(read)).await?;
+        Ok(self.open_among(below))
+    }
+
+    pub(super) fn glimpsed_requests(&self) -> Option<Vec<Request>> {
+        self.glimpse.below(&self.paths.requests()).map(|below| self.open_among(below))
+    }
+
+    /// The open ones of what lies below `requests/`; the others are counted.
+    fn open_among(&self, below: Vec<Read>) -> Vec<Request> {
         let mut open: Vec<(u64, Request)> = Vec::new();
-        self.server
-            .http
-            .read_tree(&self.paths.requests(), &doing, &mut |read| match wire::request_from_json(&read.value) {
+        let mut answers = 0;
+        for read in below {
+            match wire::request_from_json(&read.value) {
                 Ok(request) if read.key == self.paths.request(&request.id) => open.push((read.created, request)),
                 Ok(_) => tracing::warn!(key = read.key, "a request lies under another's id"),
-                Err(_) if wire::answer_from_json(&read.value).is_ok() => {}
+                Err(_) if wire::answer_from_json(&read.value).is_ok() => answers += 1,
                 Err(problem) => tracing::warn!(key = read.key, %problem, "a request cannot be read"),
-            })
-            .await?;
+            }
+        }
+        self.answers.store(answers, Ordering::Relaxed);
         // By the askers' clocks, as on every target; Consul's own order decides between equals.
         open.sort_by_key(|(created, request)| (request.at, *created));
-        Ok(open.into_iter().map(|(_, request)| request).collect())
+        open.into_iter().map(|(_, request)| request).collect()
     }
 
     pub(super) async fn put_request(&self, request: &Request) -> Result<(), EdgeError> {

@@ -122,6 +122,12 @@ impl Transaction {
         self.close();
     }
 
+    /// Reads every key that begins with this; none is fine.
+    pub(super) fn get_tree(&mut self, prefix: &str) {
+        self.open("get-tree", prefix);
+        self.close();
+    }
+
     /// Takes the lock on the key, with this value.
     pub(super) fn lock(&mut self, key: &str, value: &[u8], session: &str) {
         self.open("lock", key);
@@ -227,6 +233,7 @@ pub(super) struct Found {
     /// Only reads return it.
     pub(super) value: Option<Vec<u8>>,
     pub(super) flags: u64,
+    pub(super) created: u64,
     pub(super) index: u64,
 }
 
@@ -294,7 +301,7 @@ impl Http {
         let answer = self.send(Ask::put(url, body, doing).within(DEADLINE)).await?;
         match answer.status {
             200 | 409 => {}
-            413 if limits.learn(&String::from_utf8_lossy(&answer.body)) => {
+            400 | 413 if limits.learn(&String::from_utf8_lossy(&answer.body)) => {
                 // Known now: the next attempt is cut to fit.
                 let mut error = self.refusal(doing, &answer);
                 error.kind = EdgeKind::Transient;
@@ -317,7 +324,13 @@ impl Http {
         let mut found = Vec::with_capacity(keys.len());
         for pair in pairs.into_iter().filter_map(|item| item.kv) {
             let value = pair.value().map_err(|problem| self.error(EdgeKind::Transient, doing).because(problem))?;
-            found.push(Found { key: pair.key.into_owned(), value, flags: pair.flags, index: pair.modified });
+            found.push(Found {
+                key: pair.key.into_owned(),
+                value,
+                flags: pair.flags,
+                created: pair.created,
+                index: pair.modified,
+            });
         }
         Ok(Ok(found))
     }
@@ -328,6 +341,10 @@ impl Http {
         if known > 0 {
             return Ok(known);
         }
+        if self.predates_larger_transactions() {
+            limits.ops.store(SMALLEST_OPS, Ordering::Relaxed);
+            return Ok(SMALLEST_OPS);
+        }
         let mut probe = Transaction::new();
         for _ in 0..PROBE_OPS {
             probe.get(crate::domain::name::STATE_PREFIX);
@@ -336,7 +353,7 @@ impl Http {
         let doing = "find out the size of a transaction";
         let answer = self.send(Ask::put(self.url("txn", &[]), probe.body, doing)).await?;
         match answer.status {
-            413 if limits.learn(&String::from_utf8_lossy(&answer.body)) => {}
+            400 | 413 if limits.learn(&String::from_utf8_lossy(&answer.body)) => {}
             413 => limits.ops.store(SMALLEST_OPS, Ordering::Relaxed),
             // Taken, and only refused for what it asked: it takes at least so many.
             200 | 409 => limits.ops.store(PROBE_OPS - 1, Ordering::Relaxed),
