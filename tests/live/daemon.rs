@@ -2,15 +2,21 @@
 
 mod site;
 mod service;
+mod kept;
 mod killer;
 mod rollouts;
 mod catalog;
 mod plans;
 mod deletes;
 mod faults;
+mod drift;
+mod keys;
+mod answers;
+mod failures;
 mod controllers;
 mod fencing;
 mod restarts;
+mod requests;
 mod pressure;
 mod idle;
 mod rewrites;

@@ -1,7 +1,6 @@
 //! Controllers that are killed, and a Consul that is away.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -105,20 +104,6 @@ fn it_waits_for_a_repository_that_is_not_there_yet_and_a_signal_ends_the_wait() 
     std::fs::rename(&away, &path).unwrap();
     site.until_steady();
     assert!(controller.runs());
-}
-
-#[test]
-fn a_hand_edit_is_put_right_within_two_seconds() {
-    let it = Running::on(Agent::start(), |repo| {
-        repo.commit("Some", &[(MANY, &many(100, "x"))]);
-    });
-    let begin = std::time::Instant::now();
-    it.agent.put("config/app/version", b"by hand");
-    eventually("it is put right", || it.agent.get("config/app/version").unwrap() == b"one");
-    let took = begin.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}");
-    it.site.until("the repair is over", |status| status["phase"] == "steady");
-    eventually("its line is closed", || it.site.outcomes() == ["proven", "repaired"]);
 }
 
 #[test]
