@@ -90,8 +90,10 @@ impl Readings {
             },
             (_, Ok(None)) => Reading::Retired,
             // An empty tree, above all: whoever pushed it wants to know what becomes of the keys.
-            (None, Err(problems)) => Reading::Invalid(format!("{}; nothing is written or deleted", summary(&problems))),
-            (Some(_), Err(problems)) => Reading::Invalid(summary(&problems)),
+            (name, Err(problems)) if name.is_none() || problems.iter().any(|problem| problem.file == "environments") => {
+                Reading::Invalid(format!("{}; nothing is written or deleted", summary(&problems)))
+            }
+            (_, Err(problems)) => Reading::Invalid(summary(&problems)),
         };
         self.kept.insert(revision, reading.clone());
         Ok(reading)

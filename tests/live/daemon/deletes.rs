@@ -39,14 +39,14 @@ fn an_empty_tree_deletes_nothing_and_dropping_every_key_needs_an_allowance() {
     }
     assert_eq!(it.agent.values("config/"), before);
 
-    // Whose it is, and no environment: that one is retired, and keeps its keys.
+    // Whose it is, and not one environment.
     it.site.repo.revert(empty);
     // The mirror of these verbs has to see it, too: where no commit names the repository, they know no environment.
     it.site.run(&["plan", "test"]);
     it.site.until("back", |status| status["head"].is_null());
     let bare = it.site.repo.remove("Only lockstep.yaml", &[ENVIRONMENT.0, CHECK.0, APP, MANY]);
     let status = it.site.until("a word on the bare tree", |status| status["head"]["revision"] == bare.to_string());
-    assert_eq!(status["head"]["verdict"], "retired", "{status:#}");
+    assert_eq!(status["head"]["verdict"], "invalid", "{status:#}");
     assert!(status["head"]["text"].as_str().unwrap().contains("nothing is written or deleted"), "{status:#}");
     assert_eq!(it.agent.values("config/"), before);
     let empty = bare;
