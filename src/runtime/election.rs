@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::failing::Failing;
 use super::keeper::Keeper;
 use super::leading::End;
 use super::memory::Memory;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// What is the same until it changes, and told when it does.
 #[derive(Default)]
 struct Told {
-    failure: String,
+    failure: Failing,
     leader: String,
 }
 
@@ -78,7 +79,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     self.emit(&end.told(released.is_ok()));
                 }
                 Ok(Leading::Theirs(leader)) => {
-                    told.failure.clear();
+                    told.failure.is_over();
                     if told.leader != leader {
                         self.emit(&Event::Following { leader: leader.clone() });
                         told.leader = leader;

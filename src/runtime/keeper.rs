@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::failing::Failing;
 use super::memory::Memory;
 use super::reading::Fit;
 use super::wakes::{Fetches, Wakes};
@@ -52,12 +53,12 @@ impl<S: Source, T: Target, P: Probe, R: Scheduler> Keeper<S, T, P, R> {
         self.telemetry.emit(&subject, &event);
     }
 
-    /// The same failure again and again is one event.
-    pub(super) fn report_once(&self, error: &EdgeError, memory: &Memory, last: &mut String) {
-        let text = error.chain();
-        if *last != text {
+    /// Every failure is counted; one that fails like the one before is no event of its own.
+    pub(super) fn report_once(&self, error: &EdgeError, memory: &Memory, failing: &mut Failing) {
+        if failing.is_news(error) {
             self.report(error, memory);
-            *last = text;
+        } else {
+            self.telemetry.metrics().pass_failed(&self.environment, error.kind);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::events;
+use super::failing::Failing;
 use super::interruption::Interruption;
 use super::keeper::Keeper;
 use super::memory::Memory;
@@ -62,7 +63,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let led_since = clock.now();
         let mut sampling = Sampling::new(Arc::clone(&self.probe), self.scheduler.clone(), clock.clone());
         let mut sweeps = Sweeps::after(led_since, &self.environment);
-        let mut failing = String::new();
+        let mut failing = Failing::default();
         let asked = AtomicBool::new(false);
         let interrupted = || {
             let asked = stop.is_cancelled() || asked.load(Ordering::Acquire);
@@ -140,7 +141,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     }
 
     /// Says what a pass came to.
-    fn tell(&self, outcome: &Result<Passed, EdgeError>, memory: &mut Memory, now: Timestamp, failing: &mut String) {
+    fn tell(&self, outcome: &Result<Passed, EdgeError>, memory: &mut Memory, now: Timestamp, failing: &mut Failing) {
         match outcome {
             Ok(Passed::Moved(done)) => {
                 for (subject, event) in events::of_move(done) {
@@ -149,15 +150,14 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 for closed in done.lines.iter().filter_map(|line| line.closed.as_ref()) {
                     self.telemetry.metrics().attempt_finished(&self.environment, closed.outcome);
                 }
-                failing.clear();
+                failing.is_over();
             }
-            Ok(Passed::Waiting { .. }) => {
+            Ok(Passed::Waiting { waiting, .. }) => {
                 self.telemetry.metrics().pass_succeeded(&self.environment, now);
-                failing.clear();
-                let ailing = memory.ailing.take();
-                if let Some((ailing, stored)) = ailing.zip(memory.stored()) {
+                failing.is_over();
+                if let Some((ailing, stored)) = waiting.ailing.as_ref().zip(memory.stored()) {
                     let subject = events::subject(&stored.record);
-                    for event in events::of_ailing(&mut memory.told, &ailing) {
+                    for event in events::of_ailing(&mut memory.told, ailing) {
                         self.telemetry.emit(&subject, &event);
                     }
                 }

@@ -11,7 +11,7 @@ use crate::domain::health::{Finding, HealthLog, Sample};
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{CheckName, EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{Ailing, HistoryLine, LogSubject, Phase, Reached, Request, Stored, Trouble};
+use crate::domain::rollout::{HistoryLine, LogSubject, Phase, Reached, Request, Stored, Trouble};
 use crate::domain::time::Timestamp;
 
 /// What people were told of what ails an environment: each part once, and again only after it was well.
@@ -48,9 +48,7 @@ pub struct Memory {
     pub(super) restored: bool,
     /// The goal and generation of the record that was seen last, whatever was forgotten since: what failures are about.
     pub(super) about: Option<(Option<Revision>, Generation)>,
-    /// What ailed the environment at the last look.
-    pub(super) ailing: Option<Ailing>,
-    /// Which of that people were told.
+    /// Which of what ails the environment people were told.
     pub(super) told: Told,
     /// The attempt that people were last told of.
     announced: Option<(Generation, Revision)>,
@@ -78,7 +76,6 @@ impl Memory {
             highest: Fence::default(),
             restored: false,
             about: None,
-            ailing: None,
             told: Told::default(),
             announced: None,
         }

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod wakes;
+mod failing;
 pub mod reading;
 mod denial;
 pub mod memory;

@@ -81,8 +81,7 @@ mod tests {
     #[test]
     fn each_outcome_of_a_pass_says_what_comes_next() {
         let at = Timestamp::from_millis(7);
-        let waiting =
-            |until, fetch| Ok(Passed::Waiting { waiting: Waiting { reason: String::new(), until, sampling: false }, fetch });
+        let waiting = |until, fetch| Ok(Passed::Waiting { waiting: Waiting { until, ..Waiting::default() }, fetch });
         check(&waiting(Some(at), true), 0, Next::Wait { until: Some(at), fetch: true });
         check(&waiting(None, false), 0, Next::Wait { until: None, fetch: false });
         check(&Ok(Passed::Stale), 1, Next::Again);

@@ -143,9 +143,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         remembered: memory.remembered,
         restored: memory.restored,
     };
-    let (ailing, step) = (stored.record.ailing(&seen), decide(&stored.record, &seen));
-    memory.ailing = ailing;
-    match step {
+    match decide(&stored.record, &seen) {
         Step::Wait(mut waiting) => {
             forget(world, memory, lease, &stored).await;
             waiting.until = [waiting.until, memory.look_again, memory.denial.ask_again()].into_iter().flatten().min();

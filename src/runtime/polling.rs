@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::failing::Failing;
 use super::wakes::{Fetches, Wakes};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Head, Scheduler, Source};
@@ -52,14 +53,14 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
     async fn polls(&self, news: &Notify, mut jitter: impl FnMut() -> f64) {
         let mut before: Option<Head> = None;
         let mut failures: u32 = 0;
-        let mut failing = String::new();
+        let mut failing = Failing::default();
         let clock = self.scheduler.clock();
         let mut ahead = Gap::default();
         loop {
             let fetched = self.source.fetch().await;
             failures = if fetched.is_ok() { 0 } else { failures.saturating_add(1) };
             match &fetched {
-                Ok(()) => failing.clear(),
+                Ok(()) => failing.is_over(),
                 Err(error) => self.report(error, &mut failing),
             }
             let head = self.source.head().await.ok();
@@ -86,14 +87,12 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
     }
 
     /// Every failed fetch is counted; one that fails like the one before is no event of its own.
-    fn report(&self, error: &EdgeError, last: &mut String) {
-        let because = error.chain();
-        if *last == because {
-            self.telemetry.metrics().fetch_failed(error.kind);
-        } else {
-            last.clone_from(&because);
-            let event = ControllerEvent::FetchFailed { kind: error.kind, because, hint: error.hint.clone() };
+    fn report(&self, error: &EdgeError, failing: &mut Failing) {
+        if failing.is_news(error) {
+            let event = ControllerEvent::FetchFailed { kind: error.kind, because: error.chain(), hint: error.hint.clone() };
             self.telemetry.emit_controller(&event);
+        } else {
+            self.telemetry.metrics().fetch_failed(error.kind);
         }
     }
 }

@@ -172,6 +172,11 @@ impl Metrics {
         self.finished.get_or_create(&ByOutcome { environment: value(environment), outcome: outcome.word() }).inc();
     }
 
+    /// A pass failed. The same failure again and again is one event, and yet each is counted.
+    pub fn pass_failed(&self, environment: &EnvironmentName, kind: EdgeKind) {
+        self.pass_failures.get_or_create(&ByKind { environment: value(environment), kind: kind.word() }).inc();
+    }
+
     /// A fetch failed. The same failure again and again is one event, and yet each is counted.
     pub fn fetch_failed(&self, kind: EdgeKind) {
         self.fetch_failures.get_or_create(&OfKind { kind: kind.word() }).inc();
@@ -229,9 +234,7 @@ impl Metrics {
                 let labels = ByRequest { environment: value(environment), verb: verb_word(verb), answer };
                 self.requests.get_or_create(&labels).inc();
             }
-            Event::PassFailed { kind, because: _, hint: _ } => {
-                self.pass_failures.get_or_create(&ByKind { environment: value(environment), kind: kind.word() }).inc();
-            }
+            Event::PassFailed { kind, because: _, hint: _ } => self.pass_failed(environment, *kind),
         }
     }
 

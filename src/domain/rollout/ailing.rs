@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fights::{Drift, Sides};
 use super::observation::Observation;
-use super::phase::Phase;
 use super::record::Rollout;
 use crate::domain::desired::DesiredState;
 use crate::domain::health::Finding;
@@ -26,23 +25,24 @@ pub struct Ailing {
 }
 
 impl Rollout {
-    /// What ails the environment; none while an attempt is under way, which has its own evidence.
-    #[must_use]
-    pub fn ailing(&self, seen: &Observation<'_>) -> Option<Ailing> {
-        if matches!(self.phase, Phase::Idle | Phase::Applying | Phase::Verifying) {
-            return None;
-        }
-        let desired = seen.books.of(self.goal.as_ref()?)?;
+    /// What ails the environment, which rests on this goal; for the record the same in one line, and the drift that is left.
+    ///
+    /// `repair` is the goal's repair with no key left out, where it was planned already.
+    pub(super) fn ailing(
+        &self,
+        desired: &DesiredState,
+        repair: Option<Plan>,
+        seen: &Observation<'_>,
+    ) -> (Ailing, String, Drift) {
+        let Some(repair) = repair.or_else(|| self.repair_plan(desired, seen)) else { return <_>::default() };
+        let failing = failing(desired, seen);
+        let text = self.ailments(&failing, &repair, seen);
         let last = |name: &CheckName| seen.health.track(name)?.last.as_ref().map(|(_, finding)| finding);
-        let plan = self.repair_plan(desired, seen)?;
-        let mut ailing = Ailing { drifted: self.left_keys(&plan, seen.now).cloned().collect(), ..Ailing::default() };
-        for name in desired.checks().keys() {
-            if last(name) == Some(&Finding::Pass) {
-                ailing.passing.insert(name.clone());
-            }
-        }
+        let passing = desired.checks().keys().filter(|name| last(name) == Some(&Finding::Pass)).cloned().collect();
+        let drifted = self.left_keys(&repair, seen.now).cloned().collect();
+        let mut ailing = Ailing { passing, drifted, ..Ailing::default() };
         if self.failing_on_last_good(seen).is_some() {
-            for name in failing(desired, seen) {
+            for name in failing {
                 let because = match last(&name) {
                     Some(Finding::Fail { because } | Finding::Unknown { because }) => because.clone(),
                     Some(Finding::Pass) | None => String::new(),
@@ -50,7 +50,7 @@ impl Rollout {
                 ailing.late.insert(name, because);
             }
         }
-        Some(ailing)
+        (ailing, text, self.left_by(&repair, desired, seen))
     }
 
     /// What a repair would write now, and drift that it would leave.
@@ -84,25 +84,23 @@ impl Rollout {
         }
     }
 
-    /// What else is to be said of the goal in one line, and the drift that is left; for the record.
-    pub(super) fn ailments(&self, desired: &DesiredState, seen: &Observation<'_>) -> (String, Drift) {
+    fn ailments(&self, failing: &[CheckName], repair: &Plan, seen: &Observation<'_>) -> String {
         let mut texts = Vec::new();
-        let failing: Vec<String> = failing(desired, seen).iter().map(ToString::to_string).collect();
         if !failing.is_empty() {
+            let failing: Vec<String> = failing.iter().map(ToString::to_string).collect();
             texts.push(format!("failing now: {}", failing.join(", ")));
         }
-        let Some(plan) = self.repair_plan(desired, seen) else { return (texts.join("; "), Drift::default()) };
-        let held = super::applying::except(&plan);
+        let held = super::applying::except(repair);
         if !held.is_empty() {
             texts.push(format!("left as it is: {}", listed(held.into_iter())));
         }
         let waiting: BTreeSet<KeyPath> = self.repairs.waiting(seen.now).collect();
-        let contested = plan.changes.iter().map(|change| &change.key).filter(|key| waiting.contains(*key));
+        let contested = repair.changes.iter().map(|change| &change.key).filter(|key| waiting.contains(*key));
         let contested: Vec<String> = contested.map(ToString::to_string).collect();
         if !contested.is_empty() && !self.is_suspended(seen.now) {
             texts.push(format!("contested, the next repair waits: {}", listed(contested.into_iter())));
         }
-        (texts.join("; "), self.left_by(&plan, desired, seen))
+        texts.join("; ")
     }
 }
 

@@ -7,6 +7,7 @@ use super::observation::Observation;
 use super::phase::Phase;
 use super::reached::Reached;
 use super::record::Rollout;
+use super::repairing::Care;
 use super::{Step, Waiting};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::CheckName;
@@ -46,10 +47,12 @@ impl Rollout {
             return None;
         }
         // Meanwhile the environment is looked after as ever.
-        Some(self.look_after(desired, seen).unwrap_or_else(|| {
+        Some(if let Care::Step(step) = self.look_after(desired, seen) {
+            step
+        } else {
             let reason = "sampling the checks of last good, so that what fails already does not count against the commit";
-            Step::Wait(Waiting { reason: reason.to_owned(), until: Some(end), sampling: true })
-        }))
+            Step::Wait(Waiting { reason: reason.to_owned(), until: Some(end), sampling: true, ailing: None })
+        })
     }
 
     /// The goal's checks that failed before and don't count. One that is new or changed since last good counts fully (rule H5).

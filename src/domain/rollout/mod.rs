@@ -65,6 +65,8 @@ pub struct Waiting {
     pub until: Option<super::time::Timestamp>,
     /// Samples will end it: to stop here would be to stop half-way.
     pub sampling: bool,
+    /// What is not as it should be meanwhile, of an environment that rests.
+    pub ailing: Option<Ailing>,
 }
 
 /// A move of the record, with the history lines and answers that belong in the same transaction.
@@ -170,7 +172,7 @@ impl Step {
     }
 
     fn wait(reason: impl Into<String>, until: Option<super::time::Timestamp>) -> Self {
-        Self::Wait(Waiting { reason: reason.into(), until, sampling: false })
+        Self::Wait(Waiting { reason: reason.into(), until, ..Waiting::default() })
     }
 }
 

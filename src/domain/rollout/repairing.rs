@@ -22,16 +22,24 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 /// Keys whose repairs are logged at most: a bulk change by hand is no fight over one key.
 const LOGGED: usize = 256;
 
+/// What looking after a goal came to.
+pub(super) enum Care {
+    /// It needs this.
+    Step(Step),
+    /// Nothing is to be done now. The repair of all its keys, which is not to be planned again, if it was planned.
+    Nothing(Option<Plan>),
+}
+
 impl Rollout {
     /// The step that puts drift right, if there is drift and now is the time.
-    pub(super) fn repair(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
-        let goal = self.goal.clone()?;
+    pub(super) fn repair(&self, desired: &DesiredState, seen: &Observation<'_>) -> Care {
+        let Some(goal) = self.goal.clone() else { return Care::Nothing(None) };
         let open = self.repair.as_ref();
         let generation = open.map_or_else(|| self.next_generation(seen), |line| line.generation);
         let mut leave: BTreeSet<KeyPath> = self.repairs.waiting(seen.now).collect();
         if let Some(denied) = seen.denied(Intent::Repair, goal.revision) {
             if denied.keys.is_empty() {
-                return None;
+                return Care::Nothing(None);
             }
             leave.extend(denied.keys.iter().cloned());
         }
@@ -42,10 +50,11 @@ impl Rollout {
             plan = self.plan_leaving(&leave, Intent::Repair, goal.revision, desired, generation, seen);
         }
         if plan.is_empty() {
-            return self.finish_repair(&plan, seen);
+            let whole = leave.is_empty();
+            return self.finish_repair(&plan, seen).map_or_else(|| Care::Nothing(whole.then_some(plan)), Care::Step);
         }
         if let Some(wait) = seen.backing_off() {
-            return Some(wait);
+            return Care::Step(wait);
         }
         let opening = if open.is_some() { None } else { Some(self.begin_repair(&plan, desired, generation, seen)) };
         let mut record = opening.as_ref().map_or_else(|| self.clone(), |opening| opening.record.clone());
@@ -53,7 +62,7 @@ impl Rollout {
         let line = record.close_repair(Outcome::Repaired, &text, seen.now);
         let record = Self { overwrite_drift: false, ..record.whole_after(&plan) };
         let closing = Save { history: line.into_iter().collect(), ..Save::of(record) };
-        Some(Step::Apply(Box::new(Apply { opening, plan, closing })))
+        Care::Step(Step::Apply(Box::new(Apply { opening, plan, closing })))
     }
 
     /// Keys without our mark that a repair would make ours again, and that the head drops which goes live as soon as it may: what

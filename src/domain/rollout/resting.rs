@@ -1,12 +1,15 @@
 //! While nothing is under way: follow the head, put drift right, and say why not (rules R3, R4, R6, R8, G3).
 
-use super::Step;
+use super::ailing::Ailing;
+use super::fights::Drift;
 use super::head::{Hindrance, Judgement};
 use super::note::{HeadNote, HeadVerdict};
 use super::observation::{HeadView, Observation, TroubleKind};
 use super::people::Suspension;
 use super::phase::{Phase, Unproven};
 use super::record::Rollout;
+use super::repairing::Care;
+use super::{Step, Waiting};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::plan::Intent;
@@ -39,12 +42,14 @@ impl Rollout {
             },
         };
         let goal = self.goal.as_ref().and_then(|goal| seen.books.of(goal));
-        if let Some(desired) = goal
-            && let Some(step) = self.look_after(desired, seen)
-        {
-            return step;
+        let Some(desired) = goal else { return self.rest(note, None, <_>::default(), seen) };
+        match self.look_after(desired, seen) {
+            Care::Step(step) => step,
+            Care::Nothing(repair) => {
+                let (ailing, text, drift) = self.ailing(desired, repair, seen);
+                self.rest(note, Some((desired, ailing)), (text, drift), seen)
+            }
         }
-        self.rest(note, goal, seen)
     }
 
     /// The record under the rules of a head that says the same as the goal and differs only in what no digest covers: such a
@@ -63,19 +68,21 @@ impl Rollout {
     }
 
     /// What the goal needs while it is the goal: its unfinished attempt, repairs, its proof.
-    pub(super) fn look_after(&self, desired: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
+    pub(super) fn look_after(&self, desired: &DesiredState, seen: &Observation<'_>) -> Care {
         // A retired environment is left as it is (rule O9); only a repair that has begun is finished.
         let retired = matches!(seen.head, HeadView::Retired(_)) && self.repair.is_none();
         if self.is_suspended(seen.now) || retired {
-            return None;
+            return Care::Nothing(None);
         }
         if self.phase == Phase::HeldRefused && self.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none()) {
-            return self.resume_attempt(desired, seen);
+            return self.resume_attempt(desired, seen).map_or(Care::Nothing(None), Care::Step);
         }
-        if let Some(step) = self.repair(desired, seen) {
-            return Some(step);
+        match self.repair(desired, seen) {
+            Care::Nothing(repair) if self.phase == Phase::HeldUnproven => {
+                self.judge_held(desired, seen).map_or(Care::Nothing(repair), Care::Step)
+            }
+            care => care,
         }
-        if self.phase == Phase::HeldUnproven { self.judge_held(desired, seen) } else { None }
     }
 
     /// An attempt that was held half-way goes on when nothing stands in its way any more.
@@ -121,16 +128,22 @@ impl Rollout {
     }
 
     /// Settles phase, note and reason; writes only when one of them differs from the record.
-    fn rest(&self, note: Option<HeadNote>, goal: Option<&DesiredState>, seen: &Observation<'_>) -> Step {
+    fn rest(
+        &self,
+        note: Option<HeadNote>,
+        goal: Option<(&DesiredState, Ailing)>,
+        (ailments, drift): (String, Drift),
+        seen: &Observation<'_>,
+    ) -> Step {
         let phase = self.resting_phase(note.as_ref());
         let held = matches!(phase, Phase::HeldUnproven | Phase::Frozen) || (phase == Phase::HeldRefused && self.phase == phase);
-        let (ailments, drift) = goal.map_or_else(Default::default, |goal| self.ailments(goal, seen));
         let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { ailments };
         if (phase, &note, &reason, &drift) != (self.phase, &self.note, &self.reason, &self.drift) {
             return Step::record(Self { phase, reason, note, drift, ..self.clone() });
         }
-        let until = [self.next_repair(seen.now), self.suspended_until(), self.due(goal, seen)].into_iter().flatten().min();
-        Step::wait(note.map_or_else(String::new, |note| note.text), until)
+        let (desired, ailing) = goal.unzip();
+        let until = [self.next_repair(seen.now), self.suspended_until(), self.due(desired, seen)].into_iter().flatten().min();
+        Step::Wait(Waiting { reason: note.map_or_else(String::new, |note| note.text), until, ailing, ..Waiting::default() })
     }
 
     fn resting_phase(&self, note: Option<&HeadNote>) -> Phase {

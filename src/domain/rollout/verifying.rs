@@ -6,6 +6,7 @@ use super::observation::Observation;
 use super::phase::Unproven;
 use super::reached::Reached;
 use super::record::Rollout;
+use super::repairing::Care;
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::name::KeyPath;
@@ -47,7 +48,7 @@ impl Rollout {
             {
                 return step;
             }
-            if !unhealthy && let Some(step) = self.repair(desired, seen) {
+            if !unhealthy && let Care::Step(step) = self.repair(desired, seen) {
                 return step;
             }
         }
