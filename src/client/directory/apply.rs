@@ -14,7 +14,7 @@
 
 use tracing::warn;
 
-use super::build::{Contents, build, misfits, remove, switch};
+use super::build::{Contents, build, misfits, remove, switch, unused};
 use super::disk::{Disk, Live};
 use super::fault::{During, fault};
 use super::files::Dir;
@@ -84,9 +84,7 @@ impl Disk {
         let record = match written {
             Ok(record) => record,
             Err(error) => {
-                if let Some(built) = new
-                    && self.current(&root, &operation).is_ok_and(|current| current != Some(built.version))
-                {
+                if let Some(built) = new {
                     self.drop_build(&root, built.version);
                 }
                 return Err(error);
@@ -136,10 +134,8 @@ impl Disk {
             .map_err(|because| fault(EdgeKind::Transient, format!("{operation} {}", self.path.display()), because))
             .map_err(|error| error.hint("free some space on that file system; `current` was not touched"))?;
 
-        let mut version = Version::first(plan.generation);
-        while before.is_some_and(|live| live.version.generation == version.generation && live.version >= version) {
-            version = version.rebuilt();
-        }
+        let live = before.map(|live| live.version);
+        let version = unused(root, plan.generation, live).during("find a name for the version in", &self.path)?;
         let path = self.path.join(VERSIONS).join(version.to_string());
         let new_manifest = contents.manifest(plan);
         let whole = build(root, version, &contents, &new_manifest, before.map(|live| &live.dir), go_on);
@@ -194,7 +190,11 @@ impl Disk {
         Err(fault(EdgeKind::Conflict, format!("{operation} {}", self.path.display()), because).about(moved))
     }
 
+    /// Removes what was built in vain; not what `current` shows, by our switch or by a person's.
     fn drop_build(&self, root: &Dir, version: Version) {
+        if !self.current(root, "look at what is live").is_ok_and(|current| current != Some(version)) {
+            return;
+        }
         let removed = root.sub(VERSIONS).and_then(|versions| remove(&versions, version));
         if let Err(error) = removed {
             warn!(path = %self.path.display(), %version, %error, "an unused version can't be removed; the next apply will try again");

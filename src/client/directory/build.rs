@@ -15,7 +15,7 @@ use crate::domain::desired::DesiredState;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::{Action, Obstacle, Plan};
 use crate::domain::resource::Flags;
-use crate::domain::revision::ValueDigest;
+use crate::domain::revision::{Generation, ValueDigest};
 
 /// Everybody may read a managed value, nobody may write it: an editor then warns before it changes a file that lockstep
 /// would put back.
@@ -225,7 +225,20 @@ impl Place<'_> {
     }
 }
 
-/// Builds a version with its list; false when `go_on` said stop. Then, and after an error, nothing of it is left.
+/// The next build of this attempt. Never the name of a version that is there: a person may turn `current` to it at any moment,
+/// and readers may have it open.
+pub(super) fn unused(root: &Dir, attempt: Generation, live: Option<Version>) -> io::Result<Version> {
+    let versions = root.make_sub(VERSIONS, FOLDER)?;
+    let mut version = Version::first(attempt);
+    while live.is_some_and(|live| live.generation == attempt && live >= version)
+        || versions.stat(version.to_string())?.is_some()
+    {
+        version = version.rebuilt();
+    }
+    Ok(version)
+}
+
+/// Builds an unused version with its list; false when `go_on` said stop. Then, and after an error, nothing of it is left.
 pub(super) fn build(
     root: &Dir,
     version: Version,
@@ -235,10 +248,8 @@ pub(super) fn build(
     go_on: &dyn Fn() -> bool,
 ) -> io::Result<bool> {
     let versions = root.make_sub(VERSIONS, FOLDER)?;
-    let name = version.to_string();
-    remove(&versions, version)?;
+    let dir = versions.make_new_sub(&version.to_string(), FOLDER)?;
     let written = (|| {
-        let dir = versions.make_new_sub(&name, FOLDER)?;
         if !contents.write(&dir, before, go_on)? {
             return Ok(false);
         }

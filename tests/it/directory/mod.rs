@@ -19,7 +19,7 @@ use lockstep::domain::rollout::{Phase, Reached, Rollout, Save};
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{Clock, EdgeKind, Target};
 
-use crate::suite::{Led, Place, desired, is, line, only};
+use crate::suite::{Led, Place, around, desired, difference, is, line, only};
 
 /// The wall clock, which the ages of versions are compared with.
 struct Wall;
@@ -239,6 +239,26 @@ async fn versions_that_were_live_stay_when_a_person_turns_current_back() {
     led.apply(&state(4), 4).await;
     let versions: Vec<_> = names(path.join("versions")).into_iter().filter(|name| !name.contains('.')).collect();
     assert_eq!(versions, ["1", "2", "3", "4"]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_builds_again_after_a_person_turned_current_back_leaves_what_it_built_before() {
+    let led = led().await;
+    for n in 1..=3 {
+        led.apply(&desired([("config/a", format!("{n}"))]), n).await;
+    }
+    let path = led.place.path();
+    let reader = path.join("versions/3").canonicalize().unwrap();
+    std::fs::remove_file(path.join("current")).unwrap();
+    symlink("versions/2", path.join("current")).unwrap();
+    // The attempt goes on: its line of history is open already.
+    let (wanted, stored) = (desired([("config/a", "three")]), led.stored().await);
+    let plan = difference(&led.live().await, &wanted, led.owner, 3);
+    let apply = around(&stored.record, &wanted, plan, false);
+    led.target.apply(&led.lease, stored.fence, &apply, &wanted, &|| true).await.unwrap();
+    assert_eq!(std::fs::read_to_string(reader.join("config/a")).unwrap(), "3");
+    assert_eq!(std::fs::read_link(path.join("current")).unwrap(), PathBuf::from("versions/3-2"));
+    assert_eq!(std::fs::read_to_string(path.join("current/config/a")).unwrap(), "three");
 }
 
 #[tokio::test]
