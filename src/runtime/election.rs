@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failing::Failing;
 use super::keeper::Keeper;
+use super::lack::Lack;
 use super::leading::End;
 use super::memory::Memory;
 use super::observe::{equipped, keep, no_record};
@@ -64,6 +65,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let mut memory = Memory::new(self.environment.clone(), self.repository.clone(), self.fit.clone());
         let mut patience = Patience { clock: self.scheduler.clock(), since: None };
         let mut told = Told::default();
+        let mut lack = Lack::default();
         while !stop.is_cancelled() {
             let mut end = End::Lost;
             match self.try_to_lead(&mut memory, &mut patience).await {
@@ -71,7 +73,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     patience.since = None;
                     told = Told::default();
                     self.emit(&Event::LeaseGained);
-                    end = self.lead(&mut memory, &lease, stop, decide).await;
+                    end = self.lead(&mut memory, &lease, &mut lack, stop, decide).await;
                     let released = self.target.release(lease).await;
                     if let Err(error) = &released {
                         self.report(error, &memory);

@@ -11,6 +11,7 @@ use super::events;
 use super::failing::Failing;
 use super::interruption::Interruption;
 use super::keeper::Keeper;
+use super::lack::Lack;
 use super::memory::Memory;
 use super::next::{Next, after};
 use super::pass::{Decide, Passed, World, notice, pass_with};
@@ -21,6 +22,9 @@ use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
 
+/// A pass is made this often at least, out of what is known already: that a watchdog sees the loop alive.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
 /// Why a term ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -30,6 +34,8 @@ pub(super) enum End {
     Lost,
     /// The environment is retired: nothing to lead until the head moves (rule O9).
     Retired,
+    /// The mirror lacks the commit that the environment is on: another controller may have it (rule S2).
+    Lacking,
 }
 
 impl End {
@@ -39,11 +45,12 @@ impl End {
             Self::Stopped => "this controller stops",
             Self::Lost => "somebody else may hold it now",
             Self::Retired => "the environment is retired",
+            Self::Lacking => "this controller's mirror lacks the commit that the environment is on; another may have it",
         }
         .to_owned();
         match self {
-            Self::Stopped | Self::Retired if released => Event::LeaseReleased { because },
-            Self::Stopped | Self::Retired | Self::Lost => Event::LeaseLost { because },
+            Self::Stopped | Self::Retired | Self::Lacking if released => Event::LeaseReleased { because },
+            Self::Stopped | Self::Retired | Self::Lacking | Self::Lost => Event::LeaseLost { because },
         }
     }
 }
@@ -54,11 +61,13 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         &self,
         memory: &mut Memory,
         lease: &T::Lease,
+        lack: &mut Lack,
         stop: &CancellationToken,
         decide: &Decide<'_>,
     ) -> End {
         memory.led_anew();
         memory.begin_with(self.target.requests_at_lead());
+        lack.begins_a_term();
         let clock = self.scheduler.clock();
         let led_since = clock.now();
         let mut sampling = Sampling::new(Arc::clone(&self.probe), self.scheduler.clone(), clock.clone());
@@ -111,8 +120,11 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     if fetch {
                         self.fetches.ask();
                     }
-                    let until = until.map_or_else(|| sweeps.next(), |until| until.min(sweeps.next()));
-                    until.since(clock.now()).max(Duration::from_millis(1))
+                    if lack.is_too_long(fetch && lacks_its_goal(memory), clock.now()) {
+                        return End::Lacking;
+                    }
+                    let until = until.into_iter().chain(lack.until()).fold(sweeps.next(), Timestamp::min);
+                    until.since(clock.now()).clamp(Duration::from_millis(1), HEARTBEAT)
                 }
                 Next::BackOff(wait) => wait,
             };
@@ -193,6 +205,12 @@ fn is_retired(memory: &Memory) -> bool {
     note.is_some_and(|note| note.verdict == HeadVerdict::Retired)
 }
 
+/// Whether what the environment is on is in no commit that the mirror has.
+fn lacks_its_goal(memory: &Memory) -> bool {
+    let goal = memory.stored().and_then(|stored| stored.record.goal.as_ref());
+    goal.is_some_and(|goal| memory.desired(goal).is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +220,7 @@ mod tests {
         for (end, released, expected) in [
             (End::Stopped, true, "lease-released"),
             (End::Retired, true, "lease-released"),
+            (End::Lacking, true, "lease-released"),
             (End::Stopped, false, "lease-lost"),
             (End::Retired, false, "lease-lost"),
             (End::Lost, true, "lease-lost"),

@@ -17,6 +17,7 @@ mod events;
 pub mod sampling;
 pub mod keeper;
 mod sweeps;
+mod lack;
 mod leading;
 mod election;
 pub mod polling;

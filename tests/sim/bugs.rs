@@ -107,10 +107,34 @@ pub(crate) enum Bug {
     TakesBackWhatIsHeldForAnother,
     /// R8: what could not be told stays, even when it turns out to fail.
     StaysOnWhatTurnsOutBad,
+    /// G3: a head that can't be read interrupts what is being judged.
+    InterruptsForAnInvalidHead,
+    /// G3: what was refused once stays refused.
+    RemembersARefusal,
+    /// O9: an environment that the head does not have is kept as before.
+    WritesWhatIsRetired,
+    /// R3: a commit that changes nothing here is an attempt.
+    CountsAReadme,
+    /// R12: a wake brings the commit that it was about, and one after the other is worked off.
+    CarriesTheHeadInAWake,
+    /// R12: nobody is woken by a new head.
+    SleepsThroughANewHead,
+    /// W2: nobody is woken by a changed key.
+    SleepsThroughChangedKeys,
+    /// W2: what was read once is never read again.
+    LooksOnlyOnce,
+    /// W2: a watch goes on with its index on a Consul that began anew.
+    WatchesOnAtAnOldIndex,
+    /// H1: a rollback is judged by the checks of what it leaves.
+    JudgesARollbackByTheBadCommit,
+    /// H1: an advance is judged by the checks of last good.
+    JudgesAnAdvanceByTheChecksBefore,
+    /// E1: what happens is told before it is written, and so again when the write is tried again.
+    TellsBeforeItIsWritten,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 52] = [
+    pub(crate) const ALL: [Self; 64] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -163,5 +187,17 @@ impl Bug {
         Self::StopsCheckingWhatIsHeld,
         Self::TakesBackWhatIsHeldForAnother,
         Self::StaysOnWhatTurnsOutBad,
+        Self::InterruptsForAnInvalidHead,
+        Self::RemembersARefusal,
+        Self::WritesWhatIsRetired,
+        Self::CountsAReadme,
+        Self::CarriesTheHeadInAWake,
+        Self::SleepsThroughANewHead,
+        Self::SleepsThroughChangedKeys,
+        Self::LooksOnlyOnce,
+        Self::WatchesOnAtAnOldIndex,
+        Self::JudgesARollbackByTheBadCommit,
+        Self::JudgesAnAdvanceByTheChecksBefore,
+        Self::TellsBeforeItIsWritten,
     ];
 }

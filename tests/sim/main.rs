@@ -14,6 +14,7 @@ mod world;
 mod invariants;
 mod bugs;
 mod edges;
+mod ears;
 mod replica;
 mod scenario;
 mod planted;

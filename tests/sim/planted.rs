@@ -1,12 +1,14 @@
 //! The real decision with a planted bug around it: what it is shown, or what it says, is not as it should be.
 
+use lockstep::domain::desired::read_environment;
 use lockstep::domain::health::{Finding, HealthLog, Sample};
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::{Flags, KeyMark, Ownership};
-use lockstep::domain::revision::Generation;
+use lockstep::domain::revision::{Generation, RevisionDigest};
 use lockstep::domain::rollout::{
-    HeadView, Observation, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind, Unproven, Verb,
+    Books, HeadVerdict, HeadView, Observation, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind, Unproven, Verb,
+    Waiting,
 };
 use lockstep::domain::time::Timestamp;
 
@@ -21,7 +23,7 @@ pub(crate) struct Planted<'a> {
 impl Planted<'_> {
     pub(crate) fn decide(&self, record: &Rollout, seen: &Observation<'_>) -> Step {
         let Some(bug) = self.edge.bug else { return record.decide(seen) };
-        let stored = record;
+        let (stored, true_to_life) = (record, seen);
         let mut record = record.clone();
         let mut seen = seen.clone();
         self.mislead(bug, &mut record, &mut seen);
@@ -36,10 +38,30 @@ impl Planted<'_> {
         if let Some(live) = &looked_past {
             seen.live = live;
         }
+        let misjudged = self.by_other_checks(bug, &record, &seen);
+        if let Some(books) = &misjudged {
+            seen.books = books;
+        }
         let health = self.health(bug, &record, &seen);
         seen.health = &health;
         let step = record.decide(&seen);
+        if bug == Bug::WritesWhatIsRetired && !matches!(step, Step::Apply(_)) {
+            return stored.decide(true_to_life);
+        }
+        let step = if bug == Bug::RemembersARefusal { self.unless_refused(step, &record) } else { step };
         hide(bug, spoil(bug, step, &record, &seen), stored)
+    }
+
+    /// The step, unless it goes to what was refused before.
+    fn unless_refused(&self, step: Step, record: &Rollout) -> Step {
+        let mut refused = self.edge.refused.lock().unwrap();
+        let note = record.note.as_ref().filter(|note| note.verdict == HeadVerdict::Refused);
+        refused.extend(note.and_then(|note| note.revision));
+        let goes = match &step {
+            Step::Apply(apply) => apply.plan.intent == Intent::Advance && refused.contains(&apply.plan.revision),
+            Step::Record(_) | Step::Wait(_) => false,
+        };
+        if goes { Step::Wait(Waiting::default()) } else { step }
     }
 
     /// What the decision takes the record and the branch for.
@@ -107,11 +129,44 @@ impl Planted<'_> {
                 }
             }
             Bug::TakesBackWhatIsHeldForAnother if record.unproven.is_some() => record.unproven = Some(Unproven::Unknown),
+            Bug::WritesWhatIsRetired => {
+                if let HeadView::Retired(_) = seen.head {
+                    seen.head = HeadView::None("looked away".to_owned());
+                }
+            }
+            Bug::CountsAReadme => {
+                if let (HeadView::At(tip), Some(goal)) = (&seen.head, &mut record.goal)
+                    && *tip != goal.revision
+                    && record.phase == Phase::Steady
+                    && seen.books.desired.get(tip).is_some_and(|state| state.revision_digest() == goal.digest)
+                {
+                    goal.digest = RevisionDigest::of([b"another".as_slice()]);
+                }
+            }
             Bug::StaysOnWhatTurnsOutBad if record.unproven == Some(Unproven::Unknown) => {
                 record.unproven = Some(Unproven::AutoRevertOff);
             }
             _ => {}
         }
+    }
+
+    /// Books in which the goal has the checks of another revision.
+    fn by_other_checks(&self, bug: Bug, record: &Rollout, seen: &Observation<'_>) -> Option<Books> {
+        let goal = record.goal.as_ref().filter(|_| record.phase == Phase::Verifying)?;
+        let intent = record.attempt.as_ref()?.line.intent;
+        let other = match (bug, intent) {
+            (Bug::JudgesARollbackByTheBadCommit, Intent::RollBack) => record.rejected.last()?.revision,
+            (Bug::JudgesAnAdvanceByTheChecksBefore, Intent::Advance) => record.last_good.as_ref()?.revision,
+            _ => return None,
+        };
+        let mut content = self.edge.world().origin.content(goal.revision).clone();
+        let with = self.edge.world().origin.content(other).clone();
+        (content.checked, content.follows) = (with.checked, with.follows);
+        let hybrid = read_environment(&content.tree(), &record.identity.environment).ok().flatten()?;
+        let mut books = seen.books.clone();
+        books.desired.remove(&goal.rules);
+        books.desired.insert(goal.revision, hybrid.into());
+        Some(books)
     }
 
     /// What the decision takes the samples for.
@@ -244,6 +299,12 @@ fn spoil(bug: Bug, mut step: Step, record: &Rollout, seen: &Observation<'_>) -> 
             if seen.requests.first().is_some_and(|request| request.verb == Verb::Resume) && !save.answers.is_empty() =>
         {
             save.record.rejected.clear();
+        }
+        (step, Bug::InterruptsForAnInvalidHead)
+            if record.phase == Phase::Verifying && matches!(seen.head, HeadView::Invalid(..)) =>
+        {
+            let reason = "the head can't be read".to_owned();
+            *step = Step::Record(Box::new(Save::of(Rollout { phase: Phase::HeldRefused, reason, ..record.clone() })));
         }
         (Step::Record(save), Bug::NeverClosesTheLine) => save.history.retain(|line| line.closed.is_none()),
         (Step::Apply(apply), Bug::NeverClosesTheLine) => {

@@ -1,6 +1,7 @@
 //! One controller of the simulation: the real keeper and the real polls of the repository, on a world of virtual time.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use lockstep::domain::name::{KeyRoots, RepositoryName};
@@ -11,7 +12,10 @@ use lockstep::runtime::reading::Fit;
 use lockstep::runtime::wakes::{Fetches, Wakes};
 use lockstep::telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
+use tracing::Dispatch;
 
+use crate::bugs::Bug;
+use crate::ears::Ears;
 use crate::edges::Edge;
 use crate::executor::{Process, Task};
 use crate::invariants::environment;
@@ -23,14 +27,17 @@ pub(crate) struct Replica {
     pub(crate) process: Arc<Process>,
     task: Task,
     stop: CancellationToken,
+    ears: Dispatch,
 }
 
 impl Replica {
     pub(crate) fn start(edge: impl FnOnce(Arc<Process>) -> Edge) -> Self {
         let process = Arc::new(Process::default());
         let stop = CancellationToken::new();
-        let task = Box::pin(run(edge(Arc::clone(&process)), stop.clone()));
-        Self { process, task, stop }
+        let edge = edge(Arc::clone(&process));
+        let ears = Ears { world: Arc::clone(&edge.world), bug: edge.bug, spans: AtomicU64::new(0) };
+        let task = Box::pin(run(edge, stop.clone()));
+        Self { process, task, stop, ears: Dispatch::new(ears) }
     }
 
     /// Asks it to end in good order, as SIGTERM does.
@@ -40,7 +47,8 @@ impl Replica {
 
     /// Lets it cross one border; true when it has ended.
     pub(crate) fn go_on(&mut self) -> bool {
-        self.process.go_on(&mut self.task)
+        let Self { process, task, ears, .. } = self;
+        tracing::dispatcher::with_default(ears, || process.go_on(task))
     }
 }
 
@@ -67,13 +75,15 @@ async fn run(edge: Edge, stop: CancellationToken) {
         interval: Duration::from_millis(POLL.unsigned_abs()),
         scheduler: edge.clone(),
         telemetry,
-        wakes: vec![wakes],
+        wakes: if edge.bug == Some(Bug::SleepsThroughANewHead) { Vec::new() } else { vec![wakes] },
         fetches,
     };
     let decide = |record: &Rollout, seen: &Observation<'_>| {
         let decided = Planted { edge: &edge }.decide(record, seen);
-        if let Step::Wait(waiting) = &decided {
-            edge.waits(&waiting.reason);
+        match &decided {
+            Step::Wait(waiting) => edge.waits(&waiting.reason),
+            Step::Record(save) => edge.tells(&save.history),
+            Step::Apply(apply) => edge.tells(&apply.at_once().history),
         }
         decided
     };

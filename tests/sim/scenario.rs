@@ -44,7 +44,8 @@ pub(crate) fn happen(world: &mut World) -> Event {
         53..=56 => outage(world),
         57..=61 => return crash(world),
         62..=63 => return Event::Stop(world.random.below(crate::world::REPLICAS)),
-        64..=68 => pause(world),
+        64..=67 => pause(world),
+        68 => sleep(world),
         69..=71 => jump(world),
         72..=86 => ask(world),
         87..=89 => snapshot(world),
@@ -187,7 +188,7 @@ fn rewind(world: &mut World) {
 
 fn by_hand(world: &mut World) {
     let key = *world.random.pick(&KEYS);
-    match world.random.below(7) {
+    match world.random.below(8) {
         0 => world.edit(key, None),
         6 => world.fight = Some((key, world.now, world.now + 25_000)),
         1 | 2 => {
@@ -195,7 +196,7 @@ fn by_hand(world: &mut World) {
             world.edit(key, Some((value, 0)));
             world.reached("a hand edit");
         }
-        3 => {
+        3 | 7 => {
             for key in KEYS {
                 world.edit(key, Some((b"all of them".to_vec(), 0)));
             }
@@ -266,6 +267,22 @@ fn pause(world: &mut World) {
     world.paused_until[replica] = world.now + lasts;
     world.reached("a paused process");
     world.note(format!("replica {replica} is paused for {lasts} ms"));
+}
+
+/// The machines sleep for two hours; monotonic clocks go on meanwhile or stand still, as the kernel has it.
+fn sleep(world: &mut World) {
+    const LASTS: i64 = 7_200_000;
+    let still = world.random.percent(50);
+    world.now += LASTS;
+    world.slept += LASTS;
+    // Nobody renewed the session.
+    world.lease = None;
+    for replica in (0..crate::world::REPLICAS).filter(|_| still) {
+        world.stood_still[replica] += LASTS;
+        world.term_skew[replica] -= LASTS;
+    }
+    world.reached("a machine that slept for two hours");
+    world.note(format!("two hours later; clocks stood still: {still}"));
 }
 
 fn jump(world: &mut World) {

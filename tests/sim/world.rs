@@ -84,6 +84,10 @@ pub(crate) struct World {
     pub(crate) skew: Vec<i64>,
     /// The same when each replica's term began: its clock goes by that.
     pub(crate) term_skew: Vec<i64>,
+    /// How long each replica's monotonic clock stood still while its machine slept.
+    pub(crate) stood_still: Vec<i64>,
+    /// How long the machines slept: the storm lasts so much longer.
+    pub(crate) slept: i64,
     /// How often each replica was started.
     pub(crate) starts: Vec<u64>,
     /// A replica that died comes back then.
@@ -157,6 +161,8 @@ impl World {
             mirrors: vec![Mirror::default(); REPLICAS],
             skew: vec![0; REPLICAS],
             term_skew: vec![0; REPLICAS],
+            stood_still: vec![0; REPLICAS],
+            slept: 0,
             starts: vec![0; REPLICAS],
             dead_until: vec![0; REPLICAS],
             paused_until: vec![0; REPLICAS],

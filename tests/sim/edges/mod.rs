@@ -5,6 +5,7 @@
 mod source;
 mod target;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 use lockstep::domain::check::{Check, CheckKind};
 use lockstep::domain::health::Finding;
+use lockstep::domain::live::LiveState;
+use lockstep::domain::revision::Revision;
+use lockstep::domain::rollout::HistoryLine;
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler};
 
@@ -31,6 +35,12 @@ pub(crate) struct Edge {
     pub(crate) bug: Option<Bug>,
     pub(crate) process: Arc<Process>,
     said: Arc<Mutex<String>>,
+    /// Heads that wakes were about, oldest first: a planted bug works them off.
+    told: Arc<Mutex<Vec<Revision>>>,
+    /// What was refused: a planted bug never judges it again.
+    pub(crate) refused: Arc<Mutex<BTreeSet<Revision>>>,
+    /// What was read first: a planted bug never reads again.
+    first_look: Arc<Mutex<Option<LiveState>>>,
 }
 
 impl Edge {
@@ -40,7 +50,17 @@ impl Edge {
             world.starts[replica] += 1;
             world.starts[replica]
         };
-        Self { world, replica, start, bug, process, said: Arc::default() }
+        Self {
+            world,
+            replica,
+            start,
+            bug,
+            process,
+            said: Arc::default(),
+            told: Arc::default(),
+            refused: Arc::default(),
+            first_look: Arc::default(),
+        }
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
@@ -53,6 +73,14 @@ impl Edge {
         if *said != reason {
             reason.clone_into(&mut said);
             self.world().note(format!("replica {} waits: {reason}", self.replica));
+        }
+    }
+
+    /// With the bug: tells the end of these lines before it is written.
+    pub(crate) fn tells(&self, lines: &[HistoryLine]) {
+        if self.has(Bug::TellsBeforeItIsWritten) {
+            let closed = lines.iter().filter(|line| line.closed.is_some());
+            closed.for_each(|line| self.world().told("proven", line.generation.number().into()));
         }
     }
 
@@ -105,16 +133,19 @@ impl Edge {
     }
 }
 
-/// A replica's clock: the world's time, and how far its wall clock was off when the term began.
+/// A replica's clock: the world's time, how far its wall clock was off when the term began, and how long it stood still since.
 #[derive(Clone)]
 pub(crate) struct SimClock {
     world: Shared,
+    replica: usize,
     skew: i64,
+    stood_still: i64,
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.world.lock().unwrap().now + self.skew)
+        let world = self.world.lock().unwrap();
+        Timestamp::from_millis(world.now + self.skew - (world.stood_still[self.replica] - self.stood_still))
     }
 }
 
@@ -123,20 +154,24 @@ impl Scheduler for Edge {
     type Work = Work;
 
     fn clock(&self) -> SimClock {
-        let skew = self.world().skew[self.replica];
-        SimClock { world: Arc::clone(&self.world), skew }
+        let world = self.world();
+        let (skew, stood_still) = (world.skew[self.replica], world.stood_still[self.replica]);
+        SimClock { world: Arc::clone(&self.world), replica: self.replica, skew, stood_still }
     }
 
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
         let lasts = i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
         let mut until = None;
         std::future::poll_fn(move |_| {
-            let now = self.world().now;
+            let (now, stood_still) = {
+                let world = self.world();
+                (world.now - world.stood_still[self.replica], world.stood_still[self.replica])
+            };
             let until = *until.get_or_insert(now.saturating_add(lasts));
             if until <= now {
                 return Poll::Ready(());
             }
-            self.process.timer(until);
+            self.process.timer(until.saturating_add(stood_still));
             Poll::Pending
         })
     }

@@ -8,7 +8,22 @@ use lockstep::port::{EdgeError, EdgeKind, Head, Source, Tip};
 
 use super::Edge;
 use crate::bugs::Bug;
-use crate::world::POLL;
+use crate::world::{POLL, World};
+
+impl Edge {
+    /// The head that a pass sees; with the bug the oldest one that a wake was about and that was not gone to yet.
+    fn worked_off(&self, world: &World, tip: Revision) -> Revision {
+        if !self.has(Bug::CarriesTheHeadInAWake) {
+            return tip;
+        }
+        let mut told = self.told.lock().unwrap();
+        let goal = world.record().and_then(|record| record.goal.as_ref()).map(|goal| goal.tip);
+        if told.len() > 1 && (told.first().copied() == goal || !world.mirrors[self.replica].known.contains(&told[0])) {
+            told.remove(0);
+        }
+        told.first().copied().unwrap_or(tip)
+    }
+}
 
 impl Source for Edge {
     async fn head(&self) -> Result<Head, EdgeError> {
@@ -18,7 +33,7 @@ impl Source for Edge {
         let tip = match (mirror.fetched, mirror.tip) {
             (false, _) => Tip::Unfetched,
             (true, None) => Tip::Gone("main".to_owned()),
-            (true, Some(tip)) => Tip::At(tip),
+            (true, Some(tip)) => Tip::At(self.worked_off(&world, tip)),
         };
         Ok(Head { tip, confirmed: mirror.confirmed || self.has(Bug::BelievesEveryHead), trouble: None })
     }
@@ -63,6 +78,11 @@ impl Source for Edge {
         // What nothing names any more is gone with the next fetch.
         mirror.known = known.into_iter().chain(kept).collect();
         world.fetched(self.replica, tip);
+        drop(world);
+        let mut told = self.told.lock().unwrap();
+        if let Some(tip) = tip.filter(|tip| told.last() != Some(tip)) {
+            told.push(tip);
+        }
         Ok(())
     }
 

@@ -140,6 +140,9 @@ impl Target for Edge {
             live.entries = some;
         }
         self.border().await;
+        if self.has(Bug::LooksOnlyOnce) {
+            return Ok(self.first_look.lock().unwrap().get_or_insert(live).clone());
+        }
         Ok(live)
     }
 
@@ -315,10 +318,13 @@ impl Target for Edge {
             let mut world = self.world();
             // News comes late at times: what was read before is stale then, and the fences must hold.
             let late = world.stormy && world.random.percent(40);
-            if world.store.index != seen && !late {
+            let old = self.has(Bug::WatchesOnAtAnOldIndex) && world.store.index < seen;
+            if world.store.index != seen && !late && !old {
                 seen = world.store.index;
                 drop(world);
-                wake.live();
+                if !self.has(Bug::SleepsThroughChangedKeys) {
+                    wake.live();
+                }
                 wake.state();
             }
         }

@@ -6,6 +6,9 @@ mod past;
 mod guard;
 mod newest;
 mod moves;
+mod news;
+mod judged;
+mod told;
 mod reached;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +67,8 @@ pub(crate) struct Truth {
     pub(crate) rewound_at: i64,
     /// Marked keys whose commit is in no mirror any more.
     strays: BTreeSet<String>,
+    /// What people were told of which generation, since the last restore.
+    told: BTreeSet<(String, u64)>,
     /// Where the branch stood when it was deleted.
     pub(crate) deleted: Option<Revision>,
 }
@@ -119,6 +124,7 @@ impl Truth {
         self.overriding = store.record.as_ref().is_some_and(|(record, _)| record.overridden.is_some());
         self.allowance = guard::Allowance::default();
         self.carried_out = None;
+        self.told.clear();
         // Indexes of before say nothing any more.
         self.eyes.iter_mut().for_each(|eyes| eyes.looked = 0);
         self.may_try_again();
@@ -175,6 +181,7 @@ pub(crate) fn before_write(
     keys::is_carried_out_once(world, expected, save.is_some(), &planned);
     keys::advances_wholly_or_not(world, replica, &record, after);
     newest::stops_at_the_next_border(world, replica, &record, after, !planned.is_empty());
+    news::what_is_retired_is_left(world, replica, &record, after, !planned.is_empty());
     guard::deletes_keep_to_the_limits(world, &record, after, &planned);
     keys::are_ours_and_as_read(world, &record, after, changes);
 }
@@ -203,6 +210,9 @@ pub(crate) fn after_write(world: &mut World, replica: usize, moved: bool) {
     keys::commits_are_kept(world, replica, &record);
     guard::refusals_are_right(world, &before, &record);
     moves::attempts_are_allowed(world, replica, &before, &record);
+    news::advances_go_to_the_head_as_it_is(world, replica, &before, &record);
+    news::nothing_refused_interrupts(world, &before, &record);
+    judged::by_its_own_checks(world, replica, &before, &record);
     moves::deadlines_are_kept(world, replica, &before, &record);
     moves::verdicts_are_honest(world, &before, &record);
     keys::a_rollback_is_proven_whole(world, replica, &before, &record);
