@@ -16,5 +16,6 @@ mod source;
 mod config;
 mod probe;
 mod telemetry;
+mod controller;
 mod cli;
 mod format;

@@ -128,3 +128,36 @@ fn root(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_address_that_the_guard_saw_is_connected_to_whatever_the_name_resolves_to_by_then() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let seen = listener.local_addr().unwrap();
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 512];
+            let length = stream.read(&mut request).await.unwrap();
+            let answer =
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        };
+        // The name is now that of a metadata service; it was checked as another address, and is only said to the service.
+        let peer = Peer { name: "169.254.169.254:80".to_owned(), addresses: vec![seen] };
+        let question = Arc::new(Question { path: "/health".to_owned(), status: 200, body: None });
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (request, finding) = tokio::join!(served, ask(client().unwrap(), peer, question, deadline));
+        assert!(request.contains("host: 169.254.169.254:80") || request.contains("Host: 169.254.169.254:80"), "{request}");
+        assert_eq!(finding, fail("got 307 from 169.254.169.254:80/health, expected 200"));
+        assert!(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_err(), "it asked again");
+    }
+}
