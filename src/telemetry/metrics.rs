@@ -139,7 +139,7 @@ impl Metrics {
         registry.register("env_phase", "1 for the phase that an environment is in", self.phase.clone());
         registry.register(
             "env_last_success_timestamp_seconds",
-            "When a pass over an environment last ended without an error",
+            "When a pass over an environment that this controller leads last ended without an error; at least every 30 s",
             self.last_success.clone(),
         );
         self

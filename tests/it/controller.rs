@@ -27,7 +27,7 @@ use lockstep::telemetry::Telemetry;
 
 const INTERVAL: Duration = Duration::from_millis(2);
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const ENVIRONMENTS: [&str; 3] = ["one", "two", "three"];
 
 /// A repository of commits that differ in one value, and who looks at it.

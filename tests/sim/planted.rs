@@ -165,7 +165,7 @@ impl Planted<'_> {
         let hybrid = read_environment(&content.tree(), &record.identity.environment).ok().flatten()?;
         let mut books = seen.books.clone();
         books.desired.remove(&goal.rules);
-        books.desired.insert(goal.revision, hybrid.into());
+        books.desired.insert(goal.revision, hybrid);
         Some(books)
     }
 

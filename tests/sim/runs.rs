@@ -349,6 +349,14 @@ fn the_same_seed_is_the_same_history() {
     assert_eq!(report.log, history(seed.unwrap_or(3), None).log);
 }
 
+#[test]
+fn the_rules_page_says_how_many_bugs_are_planted_and_situations_reached() {
+    let page = include_str!("../../docs/rules.md").replace('\n', " ");
+    for figure in [format!("plants {} bugs", Bug::ALL.len()), format!("must reach {} situations", SITUATIONS.len())] {
+        assert!(page.contains(&figure), "docs/rules.md does not say: {figure}");
+    }
+}
+
 /// `LOCKSTEP_SIM_BUG=ForgetsThePin cargo test --test sim planted -- --nocapture` plants one only.
 #[test]
 fn every_planted_bug_is_noticed() {

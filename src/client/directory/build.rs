@@ -248,7 +248,7 @@ pub(super) fn build(
     go_on: &dyn Fn() -> bool,
 ) -> io::Result<bool> {
     let versions = root.make_sub(VERSIONS, FOLDER)?;
-    let dir = versions.make_new_sub(&version.to_string(), FOLDER)?;
+    let dir = versions.make_new_sub(version.to_string(), FOLDER)?;
     let written = (|| {
         if !contents.write(&dir, before, go_on)? {
             return Ok(false);

@@ -7,8 +7,7 @@ use super::observation::Observation;
 use super::phase::Phase;
 use super::reached::Reached;
 use super::record::Rollout;
-use super::repairing::Care;
-use super::{Step, Waiting};
+use super::{Care, Step, Waiting};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::CheckName;
 

@@ -56,6 +56,14 @@ pub enum Step {
     Apply(Box<Apply>),
 }
 
+/// What looking after a goal came to.
+enum Care {
+    /// It needs this.
+    Step(Step),
+    /// Nothing is to be done now. The repair of all its keys, which is not to be planned again, if it was planned.
+    Nothing(Option<Plan>),
+}
+
 /// Why nothing is done now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Waiting {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::fights::{Contested, RepairLog};
 use super::head::Judgement;
 use super::line::{HistoryLine, Outcome};
-use super::observation::Observation;
+use super::observation::{HeadView, Observation};
 use super::record::Rollout;
-use super::{Apply, Save, Step};
+use super::{Apply, Care, Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::{Intent, Plan};
@@ -22,19 +22,15 @@ const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 /// Keys whose repairs are logged at most: a bulk change by hand is no fight over one key.
 const LOGGED: usize = 256;
 
-/// What looking after a goal came to.
-pub(super) enum Care {
-    /// It needs this.
-    Step(Step),
-    /// Nothing is to be done now. The repair of all its keys, which is not to be planned again, if it was planned.
-    Nothing(Option<Plan>),
-}
-
 impl Rollout {
     /// The step that puts drift right, if there is drift and now is the time.
     pub(super) fn repair(&self, desired: &DesiredState, seen: &Observation<'_>) -> Care {
         let Some(goal) = self.goal.clone() else { return Care::Nothing(None) };
         let open = self.repair.as_ref();
+        // What the head no longer has is left as it is, whatever is being judged (rule O9).
+        if open.is_none() && matches!(seen.head, HeadView::Retired(_)) {
+            return Care::Nothing(None);
+        }
         let generation = open.map_or_else(|| self.next_generation(seen), |line| line.generation);
         let mut leave: BTreeSet<KeyPath> = self.repairs.waiting(seen.now).collect();
         if let Some(denied) = seen.denied(Intent::Repair, goal.revision) {

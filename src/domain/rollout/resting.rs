@@ -8,8 +8,7 @@ use super::observation::{HeadView, Observation, TroubleKind};
 use super::people::Suspension;
 use super::phase::{Phase, Unproven};
 use super::record::Rollout;
-use super::repairing::Care;
-use super::{Step, Waiting};
+use super::{Care, Step, Waiting};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::plan::Intent;
@@ -81,7 +80,7 @@ impl Rollout {
             Care::Nothing(repair) if self.phase == Phase::HeldUnproven => {
                 self.judge_held(desired, seen).map_or(Care::Nothing(repair), Care::Step)
             }
-            care => care,
+            care @ (Care::Step(_) | Care::Nothing(_)) => care,
         }
     }
 

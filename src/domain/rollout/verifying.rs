@@ -1,12 +1,11 @@
 //! While samples are being judged: proven, taken back, held, or superseded (rules H1 to H6, R1, R5, R7, R8).
 
-use super::Step;
 use super::line::{Attempt, Outcome};
-use super::observation::Observation;
+use super::observation::{HeadView, Observation};
 use super::phase::Unproven;
 use super::reached::Reached;
 use super::record::Rollout;
-use super::repairing::Care;
+use super::{Care, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::name::KeyPath;
@@ -101,6 +100,12 @@ impl Rollout {
             let what = if rolling_back { "rolled back" } else { "applied" };
             let text = format!("{what} except {}", kept.join(", "));
             return Some(Obstacle { except: kept, ..Obstacle::new(Unproven::Except, text) });
+        }
+        // Of an environment that the head no longer has, drift is not put right (rule O9).
+        if !plan.is_empty() && matches!(seen.head, HeadView::Retired(_)) {
+            let changed: Vec<&str> = plan.changes.iter().map(|change| change.key.as_str()).take(5).collect();
+            let text = format!("healthy, but changed by hand meanwhile: {}", changed.join(", "));
+            return Some(Obstacle::new(Unproven::Drifted, text));
         }
         let fresh: Vec<&str> =
             plan.drifted.iter().filter(|key| !attempt.drifted_before.contains(*key)).map(KeyPath::as_str).take(5).collect();

@@ -351,6 +351,19 @@ fn a_retired_environment_is_left_as_it_is() {
 }
 
 #[test]
+fn what_is_judged_when_the_environment_is_retired_is_left_too_and_not_proven_with_keys_of_others() {
+    check(
+        "commit good, wait 3, commit retired, wait 1, by hand a=9, settle",
+        expect![[r#"
+        held-unproven r1, good none, unproven drifted
+        because: healthy, but changed by hand meanwhile: a
+        head retired: r2 has no environment test; nothing is written or deleted
+        live: a=9(unmarked) health=good
+        1. advance r1 by Ada: unproven: healthy, but changed by hand meanwhile: a"#]],
+    );
+}
+
+#[test]
 fn a_rewind_is_believed_only_when_two_fetches_agree() {
     check(
         "commit good, settle, commit a=2, settle, rewind r1, settle, show, believe, settle",
