@@ -42,7 +42,12 @@ pub(super) fn what_is_retired_is_left(world: &mut World, replica: usize, before:
     let known = world.truth.eyes[replica].knows_tip_since(world.now - LOOKED);
     let retired = known.is_some_and(|tip| {
         let content = world.origin.content(tip);
-        content.retired && !content.broken
+        // A forced push is not believed at once, and until then drift is drift (rule S1).
+        let believed = before
+            .goal
+            .as_ref()
+            .is_none_or(|goal| world.mirrors[replica].known.contains(&goal.tip) && world.origin.descends(tip, goal.tip));
+        content.retired && !content.broken && believed
     });
     let begins = after.generation > before.generation && after.repair.is_some() && before.repair.is_none();
     if writes && retired && begins {
