@@ -87,17 +87,18 @@ fn a_key_changed_by_hand_while_a_plan_is_written_is_not_written_over_unseen() {
     let armed = Arc::new(AtomicBool::new(false));
     let refused = Arc::new(AtomicBool::new(false));
     let (edit, is_armed, was_refused) = (Arc::clone(&edited), Arc::clone(&armed), Arc::clone(&refused));
-    // By the plan's second write a key of its last one is somebody else's, which the look before the plan did not see.
+    // While the plan's first keys are written one of its last becomes somebody else's, which the look before did not see.
     let last = format!("config/many/k{:05}", KEYS - 1);
     let victim = last.clone();
     let proxy = Fake::start(move |asked| {
-        let of_the_last = asked.writes() && String::from_utf8_lossy(&asked.body).contains(&victim);
-        if asked.writes() && is_armed.load(Ordering::SeqCst) && !edit.swap(true, Ordering::SeqCst) {
+        let body = String::from_utf8_lossy(&asked.body);
+        let (of_the_first, of_the_last) = (body.contains("config/many/k00000"), body.contains(&victim));
+        if asked.writes() && of_the_first && is_armed.load(Ordering::SeqCst) && !edit.swap(true, Ordering::SeqCst) {
             let put = crate::support::request(port, "PUT", &format!("/v1/kv/{victim}"), b"by hand").unwrap();
             assert_eq!(put.0, 200);
         }
         let answer = asked.forward(port);
-        if of_the_last && answer.status() == Some(409) {
+        if asked.writes() && of_the_last && answer.status() == Some(409) {
             was_refused.store(true, Ordering::SeqCst);
         }
         answer
