@@ -91,7 +91,7 @@ impl Readings {
             (_, Ok(None)) => Reading::Retired,
             // An empty tree, above all: whoever pushed it wants to know what becomes of the keys.
             (name, Err(problems)) if name.is_none() || problems.iter().any(|problem| problem.file == "environments") => {
-                Reading::Invalid(format!("{}; nothing is written or deleted", summary(&problems)))
+                Reading::Invalid(format!("{}; nothing of it is applied, and nothing is deleted", summary(&problems)))
             }
             (_, Err(problems)) => Reading::Invalid(summary(&problems)),
         };

@@ -32,6 +32,8 @@ pub(super) enum Freshness {
     AsItIs,
 }
 
+/// So many commits of the branch before a head that can't be read are asked for the repository's name.
+const LOOK_BACK: usize = 20;
 /// How long a controller waits for the repository before its second look.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
@@ -302,41 +304,39 @@ pub(super) fn fit(target: &TargetConfig) -> Fit {
 }
 
 /// The name that the branch head gives the repository. While the head can't be read, a commit that the mirror keeps for an
-/// environment says it: a broken commit must not take `status` and `rollback` away.
+/// environment says it, or an earlier one of the branch: a broken commit must not take `status` and `rollback` away.
 async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Result<RepositoryName, Failure> {
     let Some(any) = config.environments.keys().next() else {
         return Err(Failure::new("the configuration has no environment"));
     };
-    let mut candidates = Vec::new();
+    let mut failure = Failure::new(no_head(tip));
     if let Tip::At(tip) = tip {
-        candidates.push(*tip);
+        let read = read_for(&source.tree(*tip).await?, any);
+        if let Some(name) = read.name() {
+            return Ok(name.clone());
+        }
+        let problems = read.problems().iter().filter(|problem| problem.file == "lockstep.yaml" || problem.file == ".");
+        let message = format!(
+            "lockstep.yaml at {} does not name the repository; nothing of it is applied, and nothing is deleted",
+            tip.short()
+        );
+        failure = Failure { problems: problems.cloned().collect(), ..Failure::new(message) };
     }
-    let mut problems = Vec::new();
-    let mut kept = config.environments.keys();
-    loop {
-        for revision in std::mem::take(&mut candidates) {
-            let tree = source.tree(revision).await?;
-            let read = read_for(&tree, any);
-            if let Some(name) = read.name() {
+    for environment in config.environments.keys() {
+        for revision in source.kept(environment).await.unwrap_or_default() {
+            if let Some(name) = read_for(&source.tree(revision).await?, any).name() {
                 return Ok(name.clone());
             }
-            if problems.is_empty() {
-                problems = read
-                    .problems()
-                    .iter()
-                    .filter(|problem| problem.file == "lockstep.yaml" || problem.file == ".")
-                    .cloned()
-                    .collect();
+        }
+    }
+    // A mirror that no controller works with keeps no commit.
+    if let Tip::At(tip) = tip {
+        for back in 1..=LOOK_BACK {
+            let Ok(earlier) = source.resolve(&format!("{tip}~{back}")).await else { break };
+            if let Some(name) = read_for(&source.tree(earlier).await?, any).name() {
+                return Ok(name.clone());
             }
         }
-        let Some(environment) = kept.next() else { break };
-        candidates = source.kept(environment).await.unwrap_or_default();
     }
-    let message = if let Tip::At(tip) = tip {
-        format!("lockstep.yaml at {} does not name the repository; nothing is written or deleted", tip.short())
-    } else {
-        no_head(tip)
-    };
-    let hint = "commit a lockstep.yaml with `name: …`; `lockstep validate` shows what else is missing";
-    Err(Failure { problems, ..Failure::new(message).hint(hint) })
+    Err(failure.hint("commit a lockstep.yaml with `name: …`; `lockstep validate` shows what else is missing"))
 }

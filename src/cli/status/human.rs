@@ -149,7 +149,7 @@ impl Environment {
             };
             page.field("", format_args!("repaired {} in the last 10 minutes{last}; {again}", count(*repairs, "time")));
         }
-        if let Some(DriftView { keys, text, named }) = &self.drift {
+        if let Some(DriftView { keys, text, named, at: _ }) = &self.drift {
             page.field("drift", text);
             for DriftedView { key, text, .. } in named {
                 page.field("", format_args!("{key}: {text}"));

@@ -186,6 +186,8 @@ pub(super) struct DriftView {
     pub(super) text: String,
     /// The first of them.
     pub(super) named: Vec<DriftedView>,
+    /// When they were found so. A value that changes again and again is told anew after a minute.
+    pub(super) at: String,
 }
 
 #[derive(Serialize)]
@@ -205,7 +207,7 @@ pub(super) struct DriftedView {
 impl DriftView {
     fn of(record: &Rollout) -> Option<Self> {
         let text = report::drifted(record)?;
-        let Drift { keys, named } = &record.drift;
+        let Drift { keys, named, at } = &record.drift;
         let named = named.iter().map(|(key, sides)| DriftedView {
             key: key.to_string(),
             how: sides.how.word(),
@@ -213,7 +215,7 @@ impl DriftView {
             live: sides.live.map(|digest| digest.to_string()),
             text: sides.said(),
         });
-        Some(Self { keys: *keys, text, named: named.collect() })
+        Some(Self { keys: *keys, text, named: named.collect(), at: moment(*at) })
     }
 }
 
@@ -251,8 +253,10 @@ impl HeadView {
             Some(goal) => (IN_STEP, format!("in step with {}, unchanged since {}", head.short(), goal.short()), None),
             None => (
                 NOT_JUDGED,
-                "no controller has looked at it yet".to_owned(),
-                Some(format!("`lockstep plan {environment}` shows what it would change")),
+                "nothing of it is written yet".to_owned(),
+                Some(format!(
+                    "`lockstep plan {environment}` shows what it would change, the controller's log what it waits for"
+                )),
             ),
         };
         let subject = subject.map(|subject| clean(&subject));

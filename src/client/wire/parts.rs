@@ -131,6 +131,7 @@ pub(super) struct ContestedWire {
 pub(super) struct DriftWire {
     keys: u32,
     named: BTreeMap<Text<KeyPath>, SidesWire>,
+    at: Text<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -308,6 +309,7 @@ both_ways! {
             named.iter().take(Drift::NAMED).map(|(key, sides)| (Text(key.clone()), sides.into())).collect()
         },
             |named: BTreeMap<Text<KeyPath>, SidesWire>| named.into_iter().map(|(key, sides)| (key.0, sides.into())).collect();
+        at: as_text, of_text;
     }
     Sides <=> SidesWire {
         how: as_text, of_text;

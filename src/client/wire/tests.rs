@@ -101,10 +101,11 @@ prop_compose! {
 
 prop_compose! {
     fn drift()(
-        named in btree_map(key(), (of(value_digest()), of(value_digest()), select(Drifted::ALL.to_vec())), 0..4), more in 0..9_u32,
+        named in btree_map(key(), (of(value_digest()), of(value_digest()), select(Drifted::ALL.to_vec())), 0..4), more in 0..9_u32, at in moment(),
     ) -> Drift {
         let named: BTreeMap<_, _> = named.into_iter().map(|(key, (wanted, live, how))| (key, Sides { how, wanted, live })).collect();
-        Drift { keys: u32::try_from(named.len()).unwrap() + if named.is_empty() { 0 } else { more }, named }
+        let keys = u32::try_from(named.len()).unwrap() + if named.is_empty() { 0 } else { more };
+        if keys == 0 { Drift::default() } else { Drift { keys, named, at } }
     }
 }
 
@@ -318,6 +319,7 @@ fn overgrown() -> Rollout {
         drift: Drift {
             keys: u32::MAX,
             named: keys.clone().map(|key| (key, Sides { how: Drifted::MarkLost, wanted: None, live: None })).collect(),
+            at,
         },
         repairs: RepairLog {
             recent: keys.clone().map(|key| (key, vec![at; 3])).collect(),

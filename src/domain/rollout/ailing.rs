@@ -78,10 +78,12 @@ impl Rollout {
             let (wanted, live) = (desired.entries().get(key), seen.live.entries.get(key));
             Sides::of(wanted.map(|entry| entry.digest), live.map(|entry| entry.digest), seen.books.hides(key))
         };
-        Drift {
+        let drift = Drift {
             keys: u32::try_from(keys.len()).unwrap_or(u32::MAX),
             named: keys.into_iter().take(Drift::NAMED).map(|key| (key.clone(), sides(key))).collect(),
-        }
+            at: seen.now,
+        };
+        drift.unless_known(&self.drift)
     }
 
     fn ailments(&self, failing: &[CheckName], repair: &Plan, seen: &Observation<'_>) -> String {

@@ -29,11 +29,32 @@ pub struct Drift {
     pub keys: u32,
     /// The first [`Self::NAMED`] of them.
     pub named: BTreeMap<KeyPath, Sides>,
+    /// When it was found so.
+    pub at: Timestamp,
 }
 
 impl Drift {
     /// How many keys are named.
     pub const NAMED: usize = 5;
+    /// A key that somebody changes again and again is told anew after this: its record must not be written at their pace.
+    const ANEW: Duration = Duration::from_mins(1);
+
+    /// This, unless what was found before says the same, or the same but for values that have changed again since.
+    pub(super) fn unless_known(self, before: &Self) -> Self {
+        let told = |drift: &Self| {
+            let named = drift.named.iter().map(|(key, sides)| (key.clone(), sides.how, sides.wanted));
+            (drift.keys, named.collect::<Vec<_>>())
+        };
+        if self.keys == 0 {
+            return Self::default();
+        }
+        let recent = self.at.since(before.at) < Self::ANEW;
+        if self.named == before.named && self.keys == before.keys || recent && told(&self) == told(before) {
+            before.clone()
+        } else {
+            self
+        }
+    }
 }
 
 /// Both states of a key that drifted. Of a sensitive key neither digest is kept, since a short value can be guessed from its
@@ -125,5 +146,36 @@ impl RepairLog {
     pub fn lately(&self, key: &KeyPath, now: Timestamp) -> impl DoubleEndedIterator<Item = Timestamp> {
         let times = self.recent.get(key).map_or(&[][..], Vec::as_slice);
         times.iter().copied().filter(move |at| now.since(*at) <= Self::WINDOW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drift(second: i64, keys: &[(&str, Option<&[u8]>)]) -> Drift {
+        let named = keys.iter().map(|(key, live)| {
+            let sides = Sides::of(Some(ValueDigest::of(b"wanted")), live.map(ValueDigest::of), false);
+            (KeyPath::parse(key).unwrap(), sides)
+        });
+        Drift { keys: u32::try_from(keys.len()).unwrap(), named: named.collect(), at: Timestamp::from_millis(second * 1000) }
+    }
+
+    #[test]
+    fn a_value_that_changes_again_and_again_is_told_anew_once_a_minute() {
+        let told = drift(0, &[("a", Some(b"1"))]);
+        assert_eq!(drift(59, &[("a", Some(b"2"))]).unless_known(&told), told);
+        let anew = drift(60, &[("a", Some(b"2"))]);
+        assert_eq!(anew.clone().unless_known(&told), anew);
+        assert_eq!(drift(99, &[("a", Some(b"1"))]).unless_known(&told), told, "nothing is written while nothing changes");
+    }
+
+    #[test]
+    fn another_key_another_fate_and_the_end_are_told_at_once() {
+        let told = drift(0, &[("a", Some(b"1"))]);
+        for news in [drift(1, &[("a", None)]), drift(1, &[("b", Some(b"1"))]), drift(1, &[("a", Some(b"1")), ("b", None)])] {
+            assert_eq!(news.clone().unless_known(&told), news);
+        }
+        assert_eq!(drift(1, &[]).unless_known(&told), Drift::default());
     }
 }

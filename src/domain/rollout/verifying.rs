@@ -1,7 +1,7 @@
 //! While samples are being judged: proven, taken back, held, or superseded (rules H1 to H6, R1, R5, R7, R8).
 
 use super::line::{Attempt, Outcome};
-use super::observation::{HeadView, Observation};
+use super::observation::Observation;
 use super::phase::Unproven;
 use super::reached::Reached;
 use super::record::Rollout;
@@ -101,8 +101,9 @@ impl Rollout {
             let text = format!("{what} except {}", kept.join(", "));
             return Some(Obstacle { except: kept, ..Obstacle::new(Unproven::Except, text) });
         }
-        // Of an environment that the head no longer has, drift is not put right (rule O9).
-        if !plan.is_empty() && matches!(seen.head, HeadView::Retired(_)) {
+        // Drift that is not put right at once: the environment is retired or suspended, the key contested, or given up for the
+        // head (rules O9, R11, R9, O2). A proof would be one of values that are not the revision's.
+        if !plan.is_empty() {
             let changed: Vec<&str> = plan.changes.iter().map(|change| change.key.as_str()).take(5).collect();
             let text = format!("healthy, but changed by hand meanwhile: {}", changed.join(", "));
             return Some(Obstacle::new(Unproven::Drifted, text));

@@ -154,3 +154,18 @@ fn once_a_revert_is_in_step_the_old_rollback_is_no_reason_any_more() {
     assert!(said.contains("unchanged since"), "{said}");
     assert!(stage.run(&["history", "test"]).exits(0).out.contains("web failed"));
 }
+
+#[test]
+fn a_head_that_no_longer_names_the_repository_takes_status_and_history_away_from_nobody() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let good = stage.repo.tip();
+    stage.repo.remove("Lose the manifest", &[MANIFEST.0]);
+    stage.repo.commit("And go on", &[("README.md", "Still lost.\n")]);
+    // Another machine's mirror keeps no commit of any environment.
+    std::fs::remove_dir_all(stage.home.path().join("data")).unwrap();
+    assert_eq!(status(&stage)["goal"]["revision"], good.to_string());
+    assert!(stage.run(&["history", "test"]).exits(0).out.contains(&good.short()));
+    stage.run(&["suspend", "test", "--reason", "to look at it"]).exits(0);
+    assert!(stage.run(&["plan"]).exits(1).out.contains("lockstep.yaml"));
+}

@@ -69,6 +69,28 @@ fn a_numbered_decision_in_the_middle_of_an_attempt_leaves_its_marks_true() {
 }
 
 #[test]
+fn what_drifted_while_suspended_is_proven_only_once_it_is_put_right() {
+    check(
+        "commit good, settle, commit a=2, wait 4, ask suspend, wait 1, by hand a=9, settle, show, ask resume, settle",
+        expect![[r#"
+            held-unproven r2, good r1, unproven drifted, suspended by Grace
+            because: healthy, but changed by hand meanwhile: a
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 d4735e3a…)
+            live: a=9(unmarked) health=good
+            --
+            steady r2
+            live: a=2 health=good
+            done: suspended until `lockstep resume test`
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: unproven: healthy, but changed by hand meanwhile: a
+            3. suspend r2 by Grace: done: suspended until `lockstep resume test`
+            4. resume r2 by Grace: done: resumed
+            5. repair r2 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
 fn drift_while_suspended_is_said_with_both_sides_in_every_phase_and_forgotten_when_it_is_put_right() {
     check(
         "commit good b=1!sensitive c=1, settle, ask suspend, wait 1, by hand a=9 b=9 -c, wait 1, show, ask resume, settle",

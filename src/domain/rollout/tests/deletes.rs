@@ -60,7 +60,7 @@ fn a_key_that_the_commit_about_to_go_live_drops_gets_no_mark_back_meanwhile() {
             steady r3
             live: a=2 b=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy
-            2. advance r2 by Ada: proven: healthy
+            2. advance r2 by Ada: unproven: healthy, but changed by hand meanwhile: b
             3. advance r3 by Ada: proven: healthy"#]],
     );
 }
