@@ -88,7 +88,12 @@ async fn asked(
     let Question { environment, verb, reason } = question;
     let target = edges.target(environment)?;
     if target.load().await?.is_none() {
-        return Err(no_record(&target).into());
+        let failure = Failure::from(no_record(&target));
+        if target.makes_its_record() {
+            let hint = format!("nothing was applied to {environment} yet; the first deploy makes its record");
+            return Err(Failure { hint: Some(hint), ..failure });
+        }
+        return Err(failure);
     }
     let id = submit(edges, &target, verb.clone(), reason, &asking.by()).await?;
     let waiting = wait(edges, environment, &target, &id, verb, output);

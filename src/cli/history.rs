@@ -11,7 +11,7 @@ use super::text::{clean, moment, when};
 use crate::domain::plan::Counts;
 use crate::domain::rollout::HistoryLine;
 use crate::domain::time::Timestamp;
-use crate::port::{EdgeError, EdgeKind, Target as _};
+use crate::port::{EdgeError, Target as _};
 
 /// Show every attempt and every decision of a person, with its cause and its end
 #[derive(Debug, clap::Args)]
@@ -37,14 +37,11 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     Ok(Exit::Ok)
 }
 
-/// The newest lines. A place without history is one where nothing was done only if it can say so of its record.
+/// The newest lines, if the record is this environment's.
 async fn lines(target: &AnyTarget, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
-    match target.history(at_most).await {
-        Err(error) if error.kind == EdgeKind::NotFound => match target.load().await? {
-            None => Ok(Vec::new()),
-            Some(_) => Err(error),
-        },
-        other => other,
+    match target.load().await? {
+        None => Ok(Vec::new()),
+        Some(_) => target.history(at_most).await,
     }
 }
 

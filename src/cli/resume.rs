@@ -9,7 +9,8 @@ use crate::domain::rollout::Verb;
 
 /// Follow the branch again: undo a suspension or a rollback
 ///
-/// What `rollback` rejected may be tried again; what failing checks rejected stays rejected, until `release`.
+/// A suspension first: writing goes on, a rollback that was asked for meanwhile is carried out, and a pin stays. Where nothing is
+/// suspended, a pin: what `rollback` rejected may be tried again; what failing checks rejected stays rejected, until `release`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   lockstep resume production

@@ -3,7 +3,8 @@
 use super::commit::Commit;
 use super::desired::DesiredState;
 use super::environment::DeleteLimits;
-use super::plan::{Action, Intent, Obstacle, Plan};
+use super::plan::{Action, Intent, Plan};
+use super::words::by_reason;
 
 /// Why a plan may not be carried out, with numbers and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,23 +53,7 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     if plan.obstacles.is_empty() {
         return Ok(());
     }
-    // Keys that are held for the same reason are named together.
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for Obstacle { key, why, .. } in plan.obstacles.iter().take(SHOWN) {
-        match reasons.iter_mut().find(|(known, _)| known == why) {
-            Some((_, keys)) => keys.push(key.as_str()),
-            None => reasons.push((why, vec![key.as_str()])),
-        }
-    }
-    let more = plan.obstacles.len().saturating_sub(SHOWN);
-    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let held = match reasons.as_slice() {
-        [(why, keys)] => format!("{}{and_more}: {why}", keys.join(", ")),
-        several => {
-            let texts: Vec<String> = several.iter().map(|(why, keys)| format!("{}: {why}", keys.join(", "))).collect();
-            format!("{}{and_more}", texts.join("; "))
-        }
-    };
+    let held = by_reason(plan.obstacles.iter().map(|obstacle| (obstacle.key.as_str(), obstacle.why.as_str())), SHOWN);
     let name = &around.desired.environment().name;
     let mut ways_out = Vec::new();
     if plan.obstacles.iter().any(|obstacle| obstacle.hidden) {
@@ -96,7 +81,6 @@ fn deletes(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     let limits = stricter(around);
     let counted = lost.saturating_sub(allowance);
     let keys = base.map_or(lost, |base| u32::try_from(base.entries().len()).unwrap_or(u32::MAX));
-    let percent = (u64::from(counted) * 100).div_ceil(u64::from(keys.max(1)));
     let how = format!(
         "to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: {lost}`, or run `lockstep release {} \
          --allow-deletes {lost}`",
@@ -109,8 +93,15 @@ fn deletes(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
         )));
     }
     if counted > DeleteLimits::FREE && u64::from(counted) * 100 > u64::from(limits.at_most_percent) * u64::from(keys) {
+        let tenths = (u64::from(counted) * 1000 + u64::from(keys) / 2) / u64::from(keys.max(1));
+        let share = format!("{}.{} %", tenths / 10, tenths % 10);
+        let share = if allowance == 0 {
+            format!(" ({share})")
+        } else {
+            format!("; {allowance} are allowed, and the other {counted} are {share}")
+        };
         return Err(Refusal(format!(
-            "it would delete {lost} of {keys} keys ({percent} %); deletes.at_most_percent is {} and {allowance} are allowed; {how}",
+            "it would delete {lost} of {keys} keys{share}; deletes.at_most_percent is {}; {how}",
             limits.at_most_percent
         )));
     }

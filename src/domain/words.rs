@@ -18,6 +18,27 @@ pub(in crate::domain) fn listed(names: impl ExactSizeIterator<Item = String>) ->
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
+/// The first `shown` of some names with why, those of the same reason together, and how many more there are:
+/// `a, b: deleted by hand; c: written over and 2 more`.
+pub(in crate::domain) fn by_reason<'t>(all: impl ExactSizeIterator<Item = (&'t str, &'t str)>, shown: usize) -> String {
+    let more = all.len().saturating_sub(shown);
+    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, why) in all.take(shown) {
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((why, vec![name])),
+        }
+    }
+    match reasons.as_slice() {
+        [(why, names)] => format!("{}{and_more}: {why}", names.join(", ")),
+        several => {
+            let texts: Vec<String> = several.iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
+            format!("{}{and_more}", texts.join("; "))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +46,13 @@ mod tests {
     #[test]
     fn one_is_singular_and_everything_else_plural() {
         assert_eq!([0, 1, 2].map(|number| count(number, "key")), ["0 keys", "1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn names_of_one_reason_stand_together() {
+        let told = |names: &[(&'static str, &'static str)]| by_reason(names.to_vec().into_iter(), 3);
+        assert_eq!(told(&[("a", "gone"), ("b", "gone")]), "a, b: gone");
+        assert_eq!(told(&[("a", "gone"), ("b", "changed"), ("c", "gone"), ("d", "new")]), "a, c: gone; b: changed and 1 more");
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Rollout {
                 self.asked_release(*revision, *allow_deletes, *overriding, request, seen)
             }
             Verb::Suspend { until } => Ok(self.asked_suspend(*until, request, seen)),
-            Verb::Resume => Ok(self.asked_resume()),
+            Verb::Resume => Ok(self.asked_resume(seen)),
             Verb::OverwriteDrift => {
                 Ok((Save::of(Self { overwrite_drift: true, ..self.clone() }), "drift is put right once".to_owned()))
             }
@@ -283,10 +283,24 @@ impl Rollout {
         (Save::of(Self { suspension: Some(suspension), ..self.clone() }), text)
     }
 
+    /// Lets writing go on, or follows the branch again: one thing at a time, so that what somebody stopped for an hour does not
+    /// end what another went back for.
+    fn asked_resume(&self, seen: &Observation<'_>) -> (Save, String) {
+        if !self.is_suspended(seen.now) {
+            return self.asked_unpin();
+        }
+        let still = self.pin.as_ref().map_or_else(String::new, |pin| format!("; still pinned by a rollback of {}", pin.by));
+        let record = Self { suspension: None, drift: Drift::default(), ..self.clone() };
+        (Save::of(record), format!("resumed{still}"))
+    }
+
     /// Follows the branch again: what a rollback rejected is no more rejected, since that was to stay away from it.
-    fn asked_resume(&self) -> (Save, String) {
-        let mut record = Self { suspension: None, pin: None, drift: Drift::default(), ..self.clone() };
-        let taken_back = |rejection: &Rejection| self.pin.as_ref().is_some_and(|pin| pin.rejected.contains(&rejection.digest));
+    fn asked_unpin(&self) -> (Save, String) {
+        let Some(pin) = &self.pin else {
+            return (Save::of(self.clone()), format!("{}: it is neither suspended nor pinned", Answer::NOTHING));
+        };
+        let mut record = Self { pin: None, drift: Drift::default(), ..self.clone() };
+        let taken_back = |rejection: &Rejection| pin.rejected.contains(&rejection.digest);
         record.rejected.retain(|rejection| !taken_back(rejection));
         let again: Vec<String> = self
             .rejected
@@ -294,12 +308,7 @@ impl Rollout {
             .filter(|rejection| taken_back(rejection))
             .map(|rejection| rejection.revision.short())
             .collect();
-        let text = match (&self.suspension, &self.pin) {
-            (None, None) => format!("{}: it is neither suspended nor pinned", Answer::NOTHING),
-            (Some(_), None) => "resumed".to_owned(),
-            (None, Some(_)) => "unpinned".to_owned(),
-            (Some(_), Some(_)) => "resumed and unpinned".to_owned(),
-        };
+        let text = "unpinned".to_owned();
         let text = if again.is_empty() { text } else { format!("{text}; {} may be tried again", listed(again.into_iter())) };
         (Save::of(record), text)
     }

@@ -14,6 +14,7 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::{Intent, Plan};
 use crate::domain::revision::Generation;
 use crate::domain::time::Timestamp;
+use crate::domain::words::by_reason;
 
 /// The third repair within the window makes a key contested.
 const CONTESTED_AFTER: usize = 3;
@@ -124,14 +125,10 @@ impl Rollout {
     }
 }
 
-/// Names some of the keys and what happened to the first.
+/// Names some of the keys and what happened to them.
 fn summary(plan: &Plan) -> String {
     const SHOWN: usize = 3;
-    let names: Vec<&str> = plan.changes.iter().take(SHOWN).map(|change| change.key.as_str()).collect();
-    let more = plan.changes.len().saturating_sub(SHOWN);
-    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let why = plan.changes.first().map_or("", |change| change.why.as_str());
-    format!("{}{and_more}: {why}", names.join(", "))
+    by_reason(plan.changes.iter().map(|change| (change.key.as_str(), change.why.as_str())), SHOWN)
 }
 
 impl Contested {

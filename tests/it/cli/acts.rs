@@ -198,7 +198,9 @@ fn a_lost_record_of_a_directory_is_told_in_the_same_words_by_every_verb_and_by_t
         "it has a live version and no record: the record was lost",
         "restore `.lockstep` from a backup; or move `current` and `versions` away to begin anew",
     ];
-    for arguments in [&["status"][..], &["plan"], &["apply", "--once"], &["init", "test"], &["resume", "test"]] {
+    for arguments in
+        [&["status"][..], &["history", "test"], &["plan"], &["apply", "--once"], &["init", "test"], &["resume", "test"]]
+    {
         let said = stage.run(arguments).exits(1);
         let text = format!("{}{}", said.out, said.err);
         assert!(expected.iter().all(|part| text.contains(part)), "{arguments:?}: {text}");
@@ -219,7 +221,9 @@ fn a_directory_whose_parent_is_missing_is_told_with_what_to_do_by_every_verb_and
     stage.configure("  test: {directory: {path: ./missing/test}}\n");
     let home = std::fs::canonicalize(stage.home.path()).unwrap();
     let hint = format!("make the parent directory {}/missing first, or correct `path` of test", home.display());
-    for arguments in [&["status"][..], &["plan"], &["apply", "--once"], &["init", "test"], &["resume", "test"]] {
+    for arguments in
+        [&["status"][..], &["history", "test"], &["plan"], &["apply", "--once"], &["init", "test"], &["resume", "test"]]
+    {
         let said = stage.run(arguments).exits(4);
         let text = format!("{}{}", said.out, said.err);
         assert!(text.contains("find the directory that shall hold") && text.contains(&hint), "{arguments:?}: {text}");

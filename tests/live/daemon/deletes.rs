@@ -173,9 +173,13 @@ fn a_lost_record_is_told_by_every_verb_and_a_second_init_with_the_pin_repeats_it
     drop(it.controller);
     assert_eq!(it.agent.curl("DELETE", "/v1/kv/lockstep/?recurse", b"").0, 200);
     let before = dump(&it.agent, "");
-    for verb in
-        [&["init", "test"][..], &["status", "test"], &["apply", "--once", "test"], &["release", "test", "--reason", "x"]]
-    {
+    for verb in [
+        &["init", "test"][..],
+        &["status", "test"],
+        &["history", "test"],
+        &["apply", "--once", "test"],
+        &["release", "test", "--reason", "x"],
+    ] {
         let said = it.site.run(verb);
         let text = format!("{}{}", said.out, said.err);
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -106,7 +106,7 @@ fn drift_while_suspended_is_said_with_both_sides_in_every_phase_and_forgotten_wh
             1. advance r1 by Ada: proven: healthy
             2. suspend r1 by Grace: done: suspended until `lockstep resume test`
             3. resume r1 by Grace: done: resumed
-            4. repair r1 by lockstep: repaired: a, b, c: written by somebody else (mark lost)"#]],
+            4. repair r1 by lockstep: repaired: a, b: written by somebody else (mark lost); c: deleted by hand"#]],
     );
     check(
         "commit bad, settle, ask suspend, wait 1, by hand a=9, settle, show, ask resume, settle",

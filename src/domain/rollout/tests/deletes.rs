@@ -367,7 +367,7 @@ fn deletes_are_limited_although_what_last_good_says_is_lost() {
         "commit good k*30, settle, batch 1, commit a=2 b=2, pass, lose r1, commit -k*, settle, show, commit k*30, settle",
         expect![[r#"
             held-refused r2
-            head refused: it would delete 30 of 33 keys (91 %); deletes.at_most_percent is 20 and 0 are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
+            head refused: it would delete 30 of 33 keys (90.9 %); deletes.at_most_percent is 20; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
             live: a=2 b=2 health=good k/…×30
             --
             steady r2

@@ -17,10 +17,10 @@ fn drift_is_put_right_and_the_mark_with_it() {
     check(
         "commit good b=1, settle, by hand -a b=1, wait 1",
         expect![[r#"
-        steady r1
-        live: a=1 b=1 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. repair r1 by lockstep: repaired: a, b: deleted by hand"#]],
+            steady r1
+            live: a=1 b=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. repair r1 by lockstep: repaired: a: deleted by hand; b: written by somebody else (mark lost)"#]],
     );
 }
 

@@ -439,17 +439,17 @@ fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and
             waits: suspended while applying
             live: a=2 b=1 c=1 health=good
             --
-            steady r2
-            live: a=2 b=2 c=2 health=good
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 b=1 c=1 health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed and unpinned; r2 may be tried again
+            done: resumed; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
-            4. rollback r1 by Grace: superseded: superseded by r2
-            5. resume r1 by Grace: done: resumed and unpinned; r2 may be tried again
-            6. advance r2 by Ada: proven: healthy"#]],
+            4. rollback r1 by Grace: proven: healthy
+            5. resume r1 by Grace: done: resumed; still pinned by a rollback of Grace"#]],
     );
     check(
         "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend 60, wait 50, show, settle",
@@ -531,17 +531,17 @@ fn a_person_who_goes_back_while_suspended_is_told_that_nothing_is_written() {
             waits: suspended while applying
             live: a=2 health=good
             --
-            steady r2
-            live: a=2 health=good
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed and unpinned; r2 may be tried again
+            done: resumed; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
-            4. rollback r1 by Grace: superseded: superseded by r2
-            5. resume r1 by Grace: done: resumed and unpinned; r2 may be tried again
-            6. advance r2 by Ada: proven: healthy"#]],
+            4. rollback r1 by Grace: proven: healthy
+            5. resume r1 by Grace: done: resumed; still pinned by a rollback of Grace"#]],
     );
 }
 
@@ -586,7 +586,7 @@ fn a_person_goes_back_only_to_what_was_proven() {
         "commit good, settle, commit k*30, settle, commit -k* a=2, settle, ask rollback r3, settle",
         expect![[r#"
             held-refused r2
-            head refused: it would delete 30 of 32 keys (94 %); deletes.at_most_percent is 20 and 0 are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
+            head refused: it would delete 30 of 32 keys (93.8 %); deletes.at_most_percent is 20; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
             live: a=1 health=good k/…×30
             refused: r3 was never proven here; proven last: r2, r1
             1. advance r1 by Ada: proven: healthy
