@@ -66,7 +66,8 @@ pub(crate) fn calm(world: &mut World) {
     world.fight = None;
     world.paused_until.fill(0);
     world.note("calm from here on");
-    for verb in [Verb::Resume, Verb::Release { revision: None, allow_deletes: None, overriding: false }] {
+    // The first ends a suspension, the second a pin.
+    for verb in [Verb::Resume, Verb::Resume, Verb::Release { revision: None, allow_deletes: None, overriding: false }] {
         submit(world, verb);
         world.now += 1;
     }
