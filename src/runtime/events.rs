@@ -64,6 +64,16 @@ pub(super) fn of_move(step: &Move) -> Vec<(Subject, Event)> {
     events
 }
 
+/// How the attempts of one move ended. What a person decided, and that the target was restored, is a line of history and no
+/// attempt: it never began.
+pub(super) fn outcomes(step: &Move) -> impl Iterator<Item = Outcome> {
+    let attempts = step.lines.iter().filter(|line| match line.intent {
+        Intent::Advance | Intent::Repair | Intent::RollBack => true,
+        Intent::Restored | Intent::Act(_) => false,
+    });
+    attempts.filter_map(|line| line.closed.as_ref()).map(|closed| closed.outcome)
+}
+
 fn of_ending(line: &HistoryLine, from: &Rollout, to: &Rollout) -> Option<Event> {
     let closed = line.closed.as_ref()?;
     let because = || closed.text.clone();
@@ -297,6 +307,20 @@ mod tests {
         );
         let sick = "commit good, settle, build sick, wait 1, commit a=2, wait 22";
         check(sick, "settle", &["frozen", "head: waiting-frozen"]);
+    }
+
+    #[track_caller]
+    fn check_outcomes(before: &str, last: &str, expected: &[Outcome]) {
+        assert_eq!(outcomes(&step(before, last)).collect::<Vec<_>>(), expected, "{before}, {last}");
+    }
+
+    #[test]
+    fn only_what_began_counts_as_an_attempt_that_ended() {
+        check_outcomes("commit good, wait 6", "settle", &[Outcome::Proven]);
+        check_outcomes("commit good, settle, by hand a=9", "settle", &[Outcome::Repaired]);
+        check_outcomes("commit good, settle, commit a=2 bad, wait 22", "settle", &[Outcome::Proven]);
+        check_outcomes("commit good, settle", "ask suspend, settle", &[]);
+        check_outcomes("commit good, settle, snapshot, commit a=2, settle", "restore, wait 1", &[]);
     }
 
     #[test]

@@ -159,8 +159,8 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 for (subject, event) in events::of_move(done) {
                     self.telemetry.emit(&subject, &event);
                 }
-                for closed in done.lines.iter().filter_map(|line| line.closed.as_ref()) {
-                    self.telemetry.metrics().attempt_finished(&self.environment, closed.outcome);
+                for outcome in events::outcomes(done) {
+                    self.telemetry.metrics().attempt_finished(&self.environment, outcome);
                 }
                 failing.is_over();
             }
