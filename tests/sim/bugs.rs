@@ -131,10 +131,12 @@ pub(crate) enum Bug {
     JudgesAnAdvanceByTheChecksBefore,
     /// E1: what happens is told before it is written, and so again when the write is tried again.
     TellsBeforeItIsWritten,
+    /// E2: a leader that has nothing to do sleeps until there is something.
+    SleepsWithoutAHeartbeat,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 64] = [
+    pub(crate) const ALL: [Self; 65] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -199,5 +201,6 @@ impl Bug {
         Self::JudgesARollbackByTheBadCommit,
         Self::JudgesAnAdvanceByTheChecksBefore,
         Self::TellsBeforeItIsWritten,
+        Self::SleepsWithoutAHeartbeat,
     ];
 }

@@ -81,7 +81,10 @@ async fn run(edge: Edge, stop: CancellationToken) {
     let decide = |record: &Rollout, seen: &Observation<'_>| {
         let decided = Planted { edge: &edge }.decide(record, seen);
         match &decided {
-            Step::Wait(waiting) => edge.waits(&waiting.reason),
+            Step::Wait(waiting) => {
+                edge.waits(&waiting.reason);
+                edge.world().passed(edge.replica);
+            }
             Step::Record(save) => edge.tells(&save.history),
             Step::Apply(apply) => edge.tells(&apply.at_once().history),
         }

@@ -169,6 +169,7 @@ fn step(world: &Shared, replicas: &mut [Replica], start: &impl Fn(usize) -> Repl
         let mut world = world.lock().unwrap();
         let now = world.now;
         world.renew_the_session();
+        world.watchdog();
         let free = |replica: usize, due: i64| due.max(world.paused_until[replica]).max(world.dead_until[replica]);
         let due: Vec<i64> = replicas.iter().enumerate().map(|(number, replica)| free(number, replica.process.due())).collect();
         let ready: Vec<usize> = (0..replicas.len()).filter(|replica| due[*replica] <= now).collect();

@@ -65,6 +65,7 @@ pub(crate) fn calm(world: &mut World) {
     world.denies(None);
     world.fight = None;
     world.paused_until.fill(0);
+    world.truth.calm_at = Some(world.now);
     world.note("calm from here on");
     // The first ends a suspension, the second a pin.
     for verb in [Verb::Resume, Verb::Resume, Verb::Release { revision: None, allow_deletes: None, overriding: false }] {

@@ -25,6 +25,9 @@ use crate::world::World;
 
 pub(crate) type Shared = Arc<Mutex<World>>;
 
+/// How long whoever has nothing to do sleeps at most.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
 /// One replica's view of the world.
 #[derive(Clone)]
 pub(crate) struct Edge {
@@ -160,7 +163,9 @@ impl Scheduler for Edge {
     }
 
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send {
-        let lasts = i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4);
+        // With the bug, only news ends the sleep of whoever has nothing to do.
+        let for_ever = self.has(Bug::SleepsWithoutAHeartbeat) && time == HEARTBEAT;
+        let lasts = i64::try_from(time.as_millis()).ok().filter(|_| !for_ever).unwrap_or(i64::MAX / 4);
         let mut until = None;
         std::future::poll_fn(move |_| {
             let (now, stood_still) = {

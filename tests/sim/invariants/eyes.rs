@@ -26,6 +26,8 @@ pub(crate) struct Eyes {
     pub(crate) permitted: bool,
     /// The last write did not go well.
     pub(super) troubled: bool,
+    /// When a pass of it ended well last.
+    pub(super) passed_at: i64,
     /// When each check passed since it last did not.
     passes: BTreeMap<&'static str, Vec<i64>>,
 }

@@ -9,6 +9,7 @@ mod moves;
 mod news;
 mod judged;
 mod told;
+mod alive;
 mod reached;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,8 @@ pub(crate) struct Truth {
     strays: BTreeSet<String>,
     /// What people were told of which generation, since the last restore.
     told: BTreeSet<(String, u64)>,
+    /// Since when nothing disturbs anybody any more.
+    pub(crate) calm_at: Option<i64>,
     /// Where the branch stood when it was deleted.
     pub(crate) deleted: Option<Revision>,
 }
