@@ -261,15 +261,16 @@ async fn the_size_of_a_transaction_is_found_out_once_and_used() {
     assert_eq!(agent.tree("config/").len(), 1000);
 }
 
-/// How often a Consul that takes 64 operations is sent more, and that it is sent no fewer.
-async fn check_sixty_four(header: Option<&'static str>, asked_too_much: usize) {
+/// How often a Consul that takes 64 operations, and says so with this status, is sent more; and that it is sent no fewer.
+async fn check_sixty_four(header: Option<&'static str>, status: u16, asked_too_much: usize) {
     let agent = Agent::start();
     let (port, refused, largest) = (agent.port(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (too_large, sizes) = (refused.clone(), largest.clone());
     let proxy = Fake::start(move |asked| {
-        let reply = asked.forward(port);
-        if reply.status() == Some(413) {
+        let mut reply = asked.forward(port);
+        if let Reply::Answer { status: said @ 413, .. } = &mut reply {
             too_large.fetch_add(1, Ordering::Relaxed);
+            *said = status;
         } else if asked.writes() {
             let ops: Vec<serde_json::Value> = serde_json::from_slice(&asked.body).unwrap();
             sizes.fetch_max(ops.len(), Ordering::Relaxed);
@@ -290,12 +291,37 @@ async fn check_sixty_four(header: Option<&'static str>, asked_too_much: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consul_that_takes_sixty_four_operations_is_found_out_once_and_given_no_more() {
-    check_sixty_four(Some(crate::larger::NAMES_BACKEND), 1).await;
+    check_sixty_four(Some(crate::larger::NAMES_BACKEND), 413, 1).await;
+    check_sixty_four(Some(crate::larger::NAMES_BACKEND), 400, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consul_that_is_too_old_to_take_more_than_sixty_four_operations_is_not_even_asked() {
-    check_sixty_four(None, 0).await;
+    check_sixty_four(None, 413, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_too_large_for_consul_is_refused_and_says_nothing_about_how_many_keys_fit() {
+    let limits = r#""limits": {"kv_max_value_size": 1000, "txn_max_req_len": 524288}"#;
+    let agent = Agent::with(&Options { config: limits, ..Options::default() });
+    let port = agent.port();
+    let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&sizes);
+    let proxy = Fake::start(move |asked| {
+        if asked.writes() {
+            let ops: Vec<serde_json::Value> = serde_json::from_slice(&asked.body).unwrap();
+            seen.lock().unwrap().push(ops.len());
+        }
+        asked.forward(port)
+    });
+    let identity = controller(&proxy.address(), None).initialise().await.unwrap();
+    let mut stage = Stage::join(&proxy.address(), identity.target).await;
+    let refused = stage.go(&desired([("config/a > 3", "x".repeat(2000))]), 1).await.unwrap_err();
+    assert_eq!(refused.kind, EdgeKind::Refused, "{}", refused.chain());
+    assert!(refused.chain().contains("too large"), "{}", refused.chain());
+    sizes.lock().unwrap().clear();
+    assert!(stage.go(&many(1000, "v"), 2).await.unwrap().complete);
+    assert_eq!(sizes.lock().unwrap().iter().max(), Some(&64));
 }
 
 /// A token with these rules, in a file as an operator would leave it.

@@ -147,7 +147,7 @@ fn some_of(keys: &[String]) -> String {
 }
 
 /// A text without what stands in double quotes.
-fn unquoted(text: &str) -> String {
+pub(super) fn unquoted(text: &str) -> String {
     let mut outside = String::with_capacity(text.len());
     let (mut quoted, mut escaped) = (false, false);
     for c in text.chars() {

@@ -204,13 +204,16 @@ impl Limits {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Learns from the text of a 413; false when it says nothing useful.
+    /// Learns from the text of a refusal; false when it is about something else. A value that is too large is told with its key
+    /// and two numbers of bytes.
     fn learn(&self, text: &str) -> bool {
-        if let Some(ops) = number_after(text, " > ").filter(|ops| (2..=4096).contains(ops)) {
+        let text = fault::unquoted(text);
+        let counts = text.find("too many operations").map_or("", |at| &text[at..]);
+        if let Some(ops) = number_after(counts, " > ").filter(|ops| (2..=4096).contains(ops)) {
             self.ops.store(ops, Ordering::Relaxed);
             return true;
         }
-        match number_after(text, "max size: ") {
+        match number_after(&text, "max size: ") {
             Some(bytes) if (SMALLEST_BODY..BODY).contains(&bytes) => {
                 self.bytes.store(bytes, Ordering::Relaxed);
                 true
@@ -403,6 +406,15 @@ mod tests {
         assert_eq!(limits.bytes(), 262_144);
         assert!(!limits.learn("Request body(999999 bytes) too large, max size: 1 bytes."));
         assert!(!limits.learn("nothing"));
+        for other in [
+            r#"Value for key "a > 3" is too large (600000 > 524288 bytes)"#,
+            r#"Value for key "too many operations (9 > 3)" is too large (2000 > 1000 bytes)"#,
+            r#"Value for key "max size: 20000 bytes" is too large (600000 > 524288 bytes)"#,
+            r#"Value for key "b\" > 3" is too large (2000 > 1000 bytes)"#,
+        ] {
+            assert!(!limits.learn(other), "{other}");
+        }
+        assert_eq!(limits.ops.load(Ordering::Relaxed), 128);
         assert_eq!(limits.bytes(), 262_144);
     }
 }
