@@ -211,6 +211,9 @@ pub struct Character {
     pub rights: u64,
     /// Whether what [`Target::apply`] wrote before it was stopped stays, so that the next one goes on from there.
     pub resumes: bool,
+    /// How long the lease of a leader that died lasts at most, until another controller can take it; zero: it ends with its
+    /// holder (rule L1).
+    pub outlived: Duration,
 }
 
 /// How a watch tells the loop that a look is worth it. It may be called too often, never too seldom (rule R12).

@@ -13,7 +13,7 @@ use super::observe::{equipped, keep, no_record};
 use super::pass::Decide;
 use super::wakes::News;
 use crate::domain::rollout::Rollout;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, written};
 use crate::port::{Clock, EdgeError, Leading, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
 
@@ -21,6 +21,31 @@ use crate::telemetry::Event;
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// So long a controller whose mirror lacks commits leaves a lease that nobody holds to others (rule S2).
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What came of an attempt to lead.
+enum Chance<L> {
+    Ours(L),
+    /// Somebody else leads, or should; and when this controller will, if nobody does.
+    Theirs {
+        leader: String,
+        hint: String,
+    },
+}
+
+/// When this controller leads if a leader is gone whose lease lasts this long after it.
+fn once_gone(outlived: Duration) -> String {
+    if outlived.is_zero() {
+        format!("if that one is gone, its lease went with it and this controller leads within {}", written(ASK_AGAIN))
+    } else {
+        let within = written(outlived);
+        format!("if that one is gone, its lease ends by itself and this controller leads within {within}")
+    }
+}
+
+/// When this controller leads if nobody takes a lease that it leaves to others.
+fn once_patience_ends() -> String {
+    format!("nobody leads now; this controller does within {} unless another takes the lease", written(PATIENCE + ASK_AGAIN))
+}
 
 /// What is the same until it changes, and told when it does.
 #[derive(Default)]
@@ -69,7 +94,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         while !stop.is_cancelled() {
             let mut end = End::Lost;
             match self.try_to_lead(&mut memory, &mut patience).await {
-                Ok(Leading::Ours(lease)) => {
+                Ok(Chance::Ours(lease)) => {
                     patience.since = None;
                     told = Told::default();
                     self.emit(&Event::LeaseGained);
@@ -80,10 +105,10 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     }
                     self.emit(&end.told(released.is_ok()));
                 }
-                Ok(Leading::Theirs(leader)) => {
+                Ok(Chance::Theirs { leader, hint }) => {
                     told.failure.is_over();
                     if told.leader != leader {
-                        self.emit(&Event::Following { leader: leader.clone() });
+                        self.emit(&Event::Following { leader: leader.clone(), hint });
                         told.leader = leader;
                     }
                 }
@@ -94,11 +119,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     }
 
     /// Takes the lease, unless the mirror lacks what leading needs and another controller may have it.
-    async fn try_to_lead(
-        &self,
-        memory: &mut Memory,
-        patience: &mut Patience<R::Clock>,
-    ) -> Result<Leading<T::Lease>, EdgeError> {
+    async fn try_to_lead(&self, memory: &mut Memory, patience: &mut Patience<R::Clock>) -> Result<Chance<T::Lease>, EdgeError> {
         // Before anything is written there, the lease included: it may be the wrong place.
         match self.target.load().await? {
             None if self.initialises_itself => drop(self.target.initialise().await?),
@@ -110,15 +131,23 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     // Patience is with a lease that nobody takes; whoever leads will not be driven out by it.
                     if let Some(leader) = self.target.leader().await? {
                         patience.since = None;
-                        return Ok(Leading::Theirs(leader));
+                        return Ok(self.theirs(leader));
                     }
                     if !patience.has_run_out() {
-                        return Ok(Leading::Theirs("whoever has the commits that this mirror lacks".to_owned()));
+                        let leader = "whoever has the commits that this mirror lacks".to_owned();
+                        return Ok(Chance::Theirs { leader, hint: once_patience_ends() });
                     }
                 }
             }
         }
-        self.target.lead().await
+        Ok(match self.target.lead().await? {
+            Leading::Ours(lease) => Chance::Ours(lease),
+            Leading::Theirs(leader) => self.theirs(leader),
+        })
+    }
+
+    fn theirs(&self, leader: String) -> Chance<T::Lease> {
+        Chance::Theirs { leader, hint: once_gone(self.target.character().outlived) }
     }
 
     async fn wait_for_a_chance(&self, end: End, stop: &CancellationToken) {
@@ -149,5 +178,20 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
             }
             news = self.wakes.take();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stands_by_says_when_it_leads_if_nobody_else_does() {
+        let consul = once_gone(Duration::from_secs(22));
+        assert_eq!(consul, "if that one is gone, its lease ends by itself and this controller leads within 22s");
+        let directory = once_gone(Duration::ZERO);
+        assert_eq!(directory, "if that one is gone, its lease went with it and this controller leads within 5s");
+        let nobody = once_patience_ends();
+        assert_eq!(nobody, "nobody leads now; this controller does within 20s unless another takes the lease");
     }
 }

@@ -128,6 +128,8 @@ pub enum Event {
     Following {
         /// Who leads.
         leader: String,
+        /// When this one will lead, if that one is gone: a crash looks like somebody who leads, for a while (rule L1).
+        hint: String,
     },
     /// A person's request was carried out or refused.
     RequestAnswered {
@@ -152,9 +154,6 @@ pub enum Event {
         hint: Option<String>,
     },
 }
-
-/// What becomes of a lease whose holder died: a crash looks like somebody who leads, until then (rule L1).
-const TAKEOVER: &str = "if that one is gone, its lease ends by itself and this controller leads within 22 s";
 
 /// Something notable that is not about one environment.
 #[derive(Debug, Clone, PartialEq)]
@@ -299,9 +298,9 @@ impl Event {
                 Line::new(Info, "lease-released", "this controller gave the lease back").because(because)
             }
             Self::LeaseLost { because } => Line::new(Warning, "lease-lost", "this controller leads no longer").because(because),
-            Self::Following { leader } => Line {
+            Self::Following { leader, hint } => Line {
                 by: Some(leader),
-                hint: Some(TAKEOVER),
+                hint: Some(hint),
                 ..Line::new(Info, "following", "another controller leads; standing by")
             },
             Self::RequestAnswered { verb, by, accepted, because } => {

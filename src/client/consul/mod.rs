@@ -134,6 +134,7 @@ impl Target for ConsulTarget {
             settle: SETTLE,
             rights: self.server.http.rights(),
             resumes: true,
+            outlived: session::OUTLIVED,
         }
     }
 

@@ -19,6 +19,8 @@ use crate::port::{EdgeError, EdgeKind};
 
 /// After this long without a renewal Consul may end the session; it takes up to twice as long.
 pub(super) const TTL: Duration = Duration::from_secs(10);
+/// How long the session of a process that died lasts at most, and a moment for Consul to end it.
+pub(super) const OUTLIVED: Duration = Duration::from_secs(2 * TTL.as_secs() + 2);
 
 /// A session that this process made.
 #[derive(Debug)]

@@ -149,6 +149,8 @@ impl Target for DirectoryTarget {
             rights: self.disk.rights(),
             // Half a version is no version.
             resumes: false,
+            // The kernel drops a lock with the process that holds it.
+            outlived: Duration::ZERO,
         }
     }
 

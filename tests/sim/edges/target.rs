@@ -114,7 +114,7 @@ impl Target for Edge {
 
     fn character(&self) -> Character {
         let rights = self.world().rights;
-        Character { name: "the simulation".to_owned(), settle: Duration::ZERO, rights, resumes: true }
+        Character { name: "the simulation".to_owned(), settle: Duration::ZERO, rights, resumes: true, outlived: Duration::ZERO }
     }
 
     async fn load(&self) -> Result<Option<Stored>, EdgeError> {
