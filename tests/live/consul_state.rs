@@ -1,5 +1,7 @@
 //! The record, the lease, history and requests in a real Consul.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lockstep::client::consul::ConsulTarget;
@@ -11,6 +13,7 @@ use lockstep::domain::rollout::{Answer, Request, RequestId, Save, TargetId, Verb
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{EdgeError, EdgeKind, Leading, Target as _};
 
+use crate::fake::{Fake, Reply};
 use crate::stage::{Stage, closed, line};
 use crate::support::{Agent, config, controller, request, roots, target};
 
@@ -118,6 +121,55 @@ async fn one_controller_leads_and_a_graceful_stop_hands_over_at_once() {
     server.close().await.unwrap();
     let Leading::Ours(_) = stage.target.lead().await.unwrap() else { panic!("the session was not ended") };
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+/// A Consul that answers so when it is first asked to end a session.
+async fn check_handover(first: fn() -> Reply) {
+    let agent = Agent::start();
+    let (port, asked_to_end) = (agent.port(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&asked_to_end);
+    let proxy = Fake::start(move |asked| {
+        let ends = asked.path.starts_with("/v1/session/destroy/");
+        if ends && count.fetch_add(1, Ordering::Relaxed) == 0 { first() } else { asked.forward(port) }
+    });
+    let identity = controller(&agent.address(), None).initialise().await.unwrap();
+    let stage = Stage::join(&proxy.address(), identity.target.clone()).await;
+    let second = controller(&agent.address(), Some(identity.target));
+    let begin = Instant::now();
+    stage.target.release(stage.lease).await.unwrap();
+    let Leading::Ours(_) = second.lead().await.unwrap() else { panic!("the lease was not given back") };
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert_eq!(asked_to_end.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_stop_hands_over_at_once_even_if_consul_is_busy_just_then() {
+    check_handover(|| Reply::refuse(429, "slow down")).await;
+    check_handover(|| Reply::refuse(503, "busy")).await;
+    check_handover(|| Reply::refuse(500, "No cluster leader")).await;
+    check_handover(|| Reply::Lost).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_to_lead_that_is_given_up_holds_nothing_back() {
+    let agent = Agent::start();
+    let (port, held, ended) = (agent.port(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (hold, count) = (Arc::clone(&held), Arc::clone(&ended));
+    let proxy = Fake::start(move |asked| {
+        // No answer within this test's time to an attempt to take the lease.
+        if hold.load(Ordering::Relaxed) && asked.count("lock") > 0 {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        count.fetch_add(usize::from(asked.path.starts_with("/v1/session/destroy/")), Ordering::Relaxed);
+        asked.forward(port)
+    });
+    let identity = controller(&agent.address(), None).initialise().await.unwrap();
+    let stage = Stage::join(&proxy.address(), identity.target).await;
+    held.store(true, Ordering::Relaxed);
+    let attempt = tokio::time::timeout(Duration::from_millis(100), stage.target.lead()).await;
+    assert!(attempt.is_err(), "it was not given up");
+    stage.target.release(stage.lease).await.unwrap();
+    assert_eq!(ended.load(Ordering::Relaxed), 1, "the only lease was given back otherwise than by ending the session");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -255,6 +255,16 @@ impl Http {
         Ok(answer)
     }
 
+    /// The same, and waits for a Consul that says that it is busy.
+    pub(super) async fn patiently_beside(&self, ask: Ask) -> Result<Answer, EdgeError> {
+        let mut body = Vec::new();
+        let mut answer = self.patiently(&self.watches, &ask, &mut |piece| collect(&mut body, piece, ask.longest)).await?;
+        if !body.is_empty() {
+            answer.body = body;
+        }
+        Ok(answer)
+    }
+
     /// Waits and asks again when Consul says that it is busy: it says so before it does anything.
     async fn patiently(&self, client: &Client, ask: &Ask, sink: &mut Sink<'_>) -> Result<Answer, EdgeError> {
         let until = Instant::now() + ask.deadline;

@@ -1,35 +1,33 @@
 //! The lease: a lock of our session on the environment's `lease` key. Locks only advise in Consul, so what makes the lease
 //! binding is `check-session` on this key in every transaction.
 
-use std::sync::Arc;
-
 use super::ConsulTarget;
 use super::fault;
 use super::paths::Paths;
-use super::session::{Session, Sessions};
+use super::session::Hold;
 use super::txn::Transaction;
 use crate::port::{EdgeError, Leading};
 
 /// Proof that this process leads the environment, as far as it knows.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Lease {
-    session: Arc<Session>,
+    hold: Hold,
 }
 
 impl Lease {
     /// The session that holds it.
     pub fn session(&self) -> &str {
-        self.session.id()
+        self.hold.session().id()
     }
 
     /// Whether Consul has said that it is gone.
     pub fn is_lost(&self) -> bool {
-        self.session.has_ended()
+        self.hold.session().has_ended()
     }
 
     /// Makes a transaction fail unless the lease is still held.
     pub(super) fn check(&self, paths: &Paths, txn: &mut Transaction) {
-        txn.check_session(&paths.lease(), self.session.id());
+        txn.check_session(&paths.lease(), self.session());
     }
 }
 
@@ -40,26 +38,21 @@ impl ConsulTarget {
         let holder = self.server.sessions.name().to_owned();
         // Twice: the session may have ended since it was last renewed.
         for _ in 0..2 {
-            let session = self.server.sessions.current(&self.server.http).await?;
+            let hold = self.server.sessions.current(&self.server.http).await?;
             let mut txn = Transaction::new();
-            txn.lock(&key, holder.as_bytes(), session.id());
+            txn.lock(&key, holder.as_bytes(), hold.session().id());
             // Whoever leads reads these next.
             txn.get_tree(&self.paths.record());
             txn.get_tree(&self.paths.requests());
-            let faults = match self.server.http.try_transaction(&self.server.limits, txn, &doing).await {
-                Ok(Ok(found)) => {
+            let faults = match self.server.http.try_transaction(&self.server.limits, txn, &doing).await? {
+                Ok(found) => {
                     self.glimpse.keep(found);
-                    return Ok(Leading::Ours(Lease { session }));
+                    return Ok(Leading::Ours(Lease { hold }));
                 }
-                Ok(Err(faults)) => faults,
-                Err(error) => {
-                    Sessions::leave(&session);
-                    return Err(error);
-                }
+                Err(faults) => faults,
             };
-            Sessions::leave(&session);
             if faults.iter().any(fault::OpFault::is_lost_session) {
-                self.server.sessions.forget(&session);
+                self.server.sessions.forget(hold.session());
             } else if faults.iter().all(fault::OpFault::is_conflict) {
                 break;
             } else {
@@ -85,13 +78,15 @@ impl ConsulTarget {
         if lease.is_lost() {
             return Ok(());
         }
-        if self.server.sessions.end_with_its_lease(&self.server.http, &lease.session).await? {
+        if self.server.sessions.end_with_its_lease(&self.server.http, &lease.hold).await? {
             return Ok(());
         }
-        Sessions::leave(&lease.session);
+        let session = lease.session().to_owned();
+        // Whoever gives the last one back meanwhile ends the session, and this lease with it.
+        drop(lease);
         let doing = format!("give the lease of {} back", self.environment);
         let mut txn = Transaction::new();
-        txn.unlock(&self.paths.lease(), b"", lease.session.id());
+        txn.unlock(&self.paths.lease(), b"", &session);
         match self.server.http.try_transaction(&self.server.limits, txn, &doing).await? {
             Ok(_) => Ok(()),
             // It was lost already, which is just as well.

@@ -10,17 +10,19 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::fault;
-use super::http::{Ask, Http};
+use super::http::{Ask, DEADLINE, Http};
 use crate::port::{EdgeError, EdgeKind};
 
 /// After this long without a renewal Consul may end the session; it takes up to twice as long.
 pub(super) const TTL: Duration = Duration::from_secs(10);
 /// How long the session of a process that died lasts at most, and a moment for Consul to end it.
 pub(super) const OUTLIVED: Duration = Duration::from_secs(2 * TTL.as_secs() + 2);
+/// How soon the end of a session is asked for again after a failure that may pass, at first.
+const SOON: Duration = Duration::from_millis(100);
 
 /// A session that this process made.
 #[derive(Debug)]
@@ -39,6 +41,27 @@ impl Session {
     /// Consul said that it is gone.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
+    }
+}
+
+/// One lease that a session holds, or one that is being taken for it. It counts until it is dropped.
+#[derive(Debug)]
+pub(super) struct Hold(Arc<Session>);
+
+impl Hold {
+    fn on(session: &Arc<Session>) -> Self {
+        session.leases.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(session))
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.leases.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -75,25 +98,20 @@ impl Sessions {
         self.lost.subscribe()
     }
 
-    /// The session for one more lease, made when there is none; each of these is followed by a [`Self::leave`].
-    pub(super) async fn current(&self, http: &Arc<Http>) -> Result<Arc<Session>, EdgeError> {
+    /// The session for one more lease, made when there is none.
+    pub(super) async fn current(&self, http: &Arc<Http>) -> Result<Hold, EdgeError> {
         let mut current = self.current.lock().await;
         if let Some(session) = current.as_ref().filter(|session| !session.has_ended()) {
-            session.leases.fetch_add(1, Ordering::Relaxed);
-            return Ok(Arc::clone(session));
+            return Ok(Hold::on(session));
         }
         let session = Arc::new(self.create(http).await?);
         let renewal = renew(Arc::clone(http), Arc::clone(&session), self.lost.clone());
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(renewal);
-        *current = Some(Arc::clone(&session));
-        Ok(session)
-    }
-
-    /// It holds one lease less, or one that was to be taken is another's.
-    pub(super) fn leave(session: &Session) {
-        session.leases.fetch_sub(1, Ordering::Relaxed);
+        let hold = Hold::on(&session);
+        *current = Some(session);
+        Ok(hold)
     }
 
     /// Gives the only lease of this session back by ending it, which is one request where there would be two in a moment. False
@@ -101,16 +119,24 @@ impl Sessions {
     ///
     /// # Errors
     /// When Consul could not be told; the session then runs out by itself.
-    pub(super) async fn end_with_its_lease(&self, http: &Http, session: &Session) -> Result<bool, EdgeError> {
-        let mut current = self.current.lock().await;
-        let others = session.leases.load(Ordering::Relaxed) != 1;
-        if others || current.as_ref().is_none_or(|known| known.id != session.id) {
-            return Ok(false);
-        }
-        let ended = current.take();
+    pub(super) async fn end_with_its_lease(&self, http: &Http, hold: &Hold) -> Result<bool, EdgeError> {
+        let ended = {
+            let mut current = self.current.lock().await;
+            let others = hold.0.leases.load(Ordering::Relaxed) != 1;
+            let ended = current.take_if(|known| !others && known.id == hold.0.id);
+            if ended.is_none() {
+                return Ok(false);
+            }
+            self.stop_renewing().await;
+            ended
+        };
+        // Nobody waits for that: whoever wants a lease meanwhile makes a session of its own.
+        destroy(http, ended).await.map(|()| true)
+    }
+
+    async fn stop_renewing(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
-        destroy(http, ended).await.map(|()| true)
     }
 
     /// Takes note that Consul does not know this session any more.
@@ -136,25 +162,38 @@ impl Sessions {
         }
         let Created { id } =
             serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))?;
-        Ok(Session { id, ended: CancellationToken::new(), leases: AtomicUsize::new(1) })
+        Ok(Session { id, ended: CancellationToken::new(), leases: AtomicUsize::new(0) })
     }
 
     /// Ends the session at once, so that another controller can take over at once.
     pub(super) async fn close(&self, http: &Http) -> Result<(), EdgeError> {
         let taken = self.current.lock().await.take();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.shutdown().await;
+        self.stop_renewing().await;
         destroy(http, taken).await
     }
 }
 
+/// Asks for the end of a session, for as long as an ordinary request may take, until Consul carries it out: others wait for
+/// it (rule L1), and what is asked for twice happens once.
 async fn destroy(http: &Http, session: Option<Arc<Session>>) -> Result<(), EdgeError> {
     let Some(session) = session.filter(|session| !session.has_ended()) else { return Ok(()) };
     session.ended.cancel();
     let doing = "destroy the session";
     let url = http.url(&format!("session/destroy/{}", session.id), &[]);
-    let answer = http.beside(Ask::put(url, String::new(), doing).within(TTL / 3)).await?;
-    if answer.status == 200 { Ok(()) } else { Err(http.refusal(doing, &answer)) }
+    let (until, mut pause) = (Instant::now() + DEADLINE, SOON);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let ask = Ask::put(url.clone(), String::new(), doing).within(left.min(TTL / 3));
+        let outcome = http.patiently_beside(ask).await.and_then(|answer| match answer.status {
+            200 => Ok(()),
+            _ => Err(http.refusal(doing, &answer)),
+        });
+        match outcome {
+            Err(error) if error.kind == EdgeKind::Transient && Instant::now() + pause < until => sleep(pause).await,
+            outcome => return outcome,
+        }
+        pause = (pause * 2).min(TTL / 10);
+    }
 }
 
 fn end(session: &Session, lost: &watch::Sender<u64>) {
