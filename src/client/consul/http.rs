@@ -322,7 +322,15 @@ impl Http {
                 None => error.because(cause.without_url()),
             }
         };
-        let mut response = request.send().await.map_err(unreachable)?;
+        let mut response = request.send().await.map_err(|cause| {
+            let handshaken = self.address.starts_with("https://") && !cause.is_connect();
+            if !handshaken || !tls::ended(&cause) || tls::advice(&cause, &self.files).is_some() {
+                return unreachable(cause);
+            }
+            let closed = format!("the server closed the connection after the TLS handshake ({})", deepest(&cause));
+            let hint = format!("{}; or has Consul just ended?", tls::about_ours(&self.files));
+            self.error(EdgeKind::Transient, &ask.doing).because(closed).hint(hint)
+        })?;
         let wait = retry_after(&response);
         let mut answer = Answer { status: response.status().as_u16(), index: index(&response), body: Vec::new() };
         if answer.index.is_some() {

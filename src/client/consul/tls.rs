@@ -214,16 +214,40 @@ pub(super) fn advice(error: &(dyn Error + 'static), files: &Files) -> Option<Str
         return Some(about_theirs(bad, files));
     }
     if matches!(found, rustls::Error::AlertReceived(_)) {
-        return Some(match &files.client_certificate {
-            Some((certificate, _)) => format!(
-                "Consul may refuse the client certificate {}: has it expired, and does Consul know the CA that signed it?",
-                certificate.display()
-            ),
-            None => "Consul may ask for a client certificate: client_certificate: {cert: …, key: …}".to_owned(),
-        });
+        return Some(about_ours(files));
     }
     let no_tls = matches!(found, rustls::Error::InvalidMessage(_));
     no_tls.then(|| "that port may not speak TLS: write http://, or name the port of Consul's HTTPS listener".to_owned())
+}
+
+/// Whether the connection ended in place of an answer. An alert is at times lost with the connection that it came on: the
+/// server closes it at once.
+pub(super) fn ended(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let ending = |kind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+        // Canceled: it was closed before the request was sent.
+        let unheard = |error: &hyper::Error| error.is_canceled() || error.is_closed() || error.is_incomplete_message();
+        if error.downcast_ref::<io::Error>().is_some_and(|error| ending(error.kind()))
+            || error.downcast_ref::<hyper::Error>().is_some_and(unheard)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// What to do about our certificate, or the lack of one.
+pub(super) fn about_ours(files: &Files) -> String {
+    match &files.client_certificate {
+        Some((certificate, _)) => format!(
+            "Consul may refuse the client certificate {}: has it expired, and does Consul know the CA that signed it?",
+            certificate.display()
+        ),
+        None => "Consul may ask for a client certificate: client_certificate: {cert: …, key: …}".to_owned(),
+    }
 }
 
 /// What to do about a server's certificate.
