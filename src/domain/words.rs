@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn names_of_one_reason_stand_together() {
-        let told = |names: &[(&'static str, &'static str)]| by_reason(names.to_vec().into_iter(), 3);
+        let told = |names: &[(&'static str, &'static str)]| by_reason(names.iter().copied(), 3);
         assert_eq!(told(&[("a", "gone"), ("b", "gone")]), "a, b: gone");
         assert_eq!(told(&[("a", "gone"), ("b", "changed"), ("c", "gone"), ("d", "new")]), "a, c: gone; b: changed and 1 more");
     }

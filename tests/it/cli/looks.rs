@@ -430,11 +430,11 @@ fn bad_input_is_told_with_its_cause_and_what_to_do() {
         |_| {},
         &["rollback", "test", "--reason", "x"],
         1,
-        &expect![[r#"
+        &expect![[r"
             error: lockstep: read the record of this environment at directory HOME/test
               because: there is none: this target was never initialised for it, its record was lost, or the address is wrong
               hint: nothing was applied to test yet; the first deploy makes its record
-        "#]],
+        "]],
     );
     check_failure(|stage| stage.configure("  test: {directory: {path: ./missing/test}}\n"), &["status"], 4, &expect![[r""]]);
 }
