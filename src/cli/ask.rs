@@ -71,7 +71,7 @@ pub(super) async fn ask(edges: &Edges, question: Question, asking: &Asking, outp
         environment: question.environment.to_string(),
         request: answer.id.to_string(),
         accepted: answer.accepted,
-        changed: answer.changed(),
+        changed: answer.changed,
         text: clean(&answer.text),
         phase: after.as_ref().map(|record| record.phase.word()),
         reason: after.map(|record| clean(&record.reason)).filter(|reason| !reason.is_empty()),
@@ -199,7 +199,7 @@ impl<'a> Foreground<'a> {
     ) -> Result<(Answer, Option<Rollout>), EdgeError> {
         let (once, mut memory) = (self.once(), self.memory());
         let answer = once.until_answered(&mut memory, lease, id).await?;
-        if !answer.changed() {
+        if !answer.changed {
             return Ok((answer, None));
         }
         if !matches!(verb, Verb::RollBack { .. }) {

@@ -1,7 +1,7 @@
 //! Station 8: a rollout as people read it: one headline, and what they need to know and could do next.
 
 use super::plan::Intent;
-use super::rollout::{Attempt, HeadVerdict, Phase, Reached, Rollout, Suspension, Unproven};
+use super::rollout::{Allowance, Attempt, HeadVerdict, Permit, Phase, Reached, Rollout, Suspension, Unproven};
 use super::words::{count, listed};
 
 /// The longest headline in characters: one line of a terminal's title, a chat or a commit status.
@@ -74,15 +74,15 @@ pub fn drifted(rollout: &Rollout) -> Option<String> {
     Some(format!("{} {are} left {why}", count(keys, "key")))
 }
 
-/// What a person let the head do, as long as it did not do it.
+/// What people let the head do, as long as it did not do it: each with who and why.
 #[must_use]
-pub fn permitted(rollout: &Rollout) -> Option<String> {
-    let permit = rollout.permit.as_ref()?;
-    let deletes = Some(rollout.allowed_deletes).filter(|deletes| *deletes > 0);
-    let deletes = deletes.map(|deletes| format!("may delete {} beyond the limits", count(deletes, "key")));
-    let every = rollout.overridden.as_ref().map(|_| "passes every gate".to_owned());
-    let what: Vec<String> = deletes.into_iter().chain(every).collect();
-    Some(format!("{} {}, by {}", permit.revision.short(), what.join(" and "), permit.who()))
+pub fn permitted(rollout: &Rollout) -> Vec<String> {
+    let Some(Permit { revision, deletes, every_gate, digest: _ }) = &rollout.permit else { return Vec::new() };
+    let deletes = deletes.as_ref().map(|Allowance { count: more, grant }| {
+        format!("{} may delete {} beyond the limits, by {}", revision.short(), count(more.get(), "key"), grant.who())
+    });
+    let every = every_gate.as_ref().map(|grant| format!("{} passes every gate, by {}", revision.short(), grant.who()));
+    deletes.into_iter().chain(every).collect()
 }
 
 /// What the phase asks of people, or what would end it.
@@ -404,7 +404,8 @@ mod tests {
                 - `lockstep resume test` goes on
                 - a000002 waits: suspended by Grace: to see
                 - suspended by Grace: to see
-                - a000002 may delete 9 keys beyond the limits and passes every gate, by Grace: to see"#]],
+                - a000002 may delete 9 keys beyond the limits, by Grace: to see
+                - a000002 passes every gate, by Grace: to see"#]],
         );
     }
 

@@ -227,7 +227,7 @@ mod tests {
         if let Some(verb) = last.strip_prefix("ask resume").map(|_| Verb::Resume) {
             let (id, at) = (RequestId::parse("0123456789abcdef").unwrap(), Timestamp::from_millis(0));
             let request = Request { id: id.clone(), by: "Grace".to_owned(), at, reason: String::new(), verb };
-            step.answered.push((request, Answer { id, at, accepted: true, text: String::new() }));
+            step.answered.push((request, Answer { id, at, accepted: true, changed: true, text: String::new() }));
         }
         let beginnings = step.lines.iter().filter(|line| line.closed.is_none());
         let mut told: Vec<_> = beginnings.map(|line| (about(line, &step.to), of_beginning(line))).collect();

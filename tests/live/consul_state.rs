@@ -359,7 +359,8 @@ async fn a_request_is_put_down_once_and_answered_with_the_record() {
     agent.put(&format!("{STATE}requests/junk"), b"not a request");
     assert_eq!(stage.target.requests().await.unwrap(), vec![first.clone(), second.clone()]);
 
-    let answer = Answer { id: first.id.clone(), at: Timestamp::from_millis(6), accepted: true, text: "resumed".into() };
+    let answer =
+        Answer { id: first.id.clone(), at: Timestamp::from_millis(6), accepted: true, changed: true, text: "resumed".into() };
     let mut record = stage.record.clone();
     record.reason = "resumed".into();
     let saved = Save { answers: vec![answer.clone()], ..Save::of(record) };

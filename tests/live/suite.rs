@@ -346,7 +346,7 @@ pub async fn a_request_is_listed_until_its_answer_is_there(place: impl Place) {
     assert_eq!(led.target.requests().await.unwrap(), [old.clone(), new.clone()], "oldest first");
     assert_eq!(cli.answer(&old.id).await.unwrap(), None);
 
-    let answer = Answer { id: old.id.clone(), at: old.at, accepted: true, text: "rolled back".into() };
+    let answer = Answer { id: old.id.clone(), at: old.at, accepted: true, changed: true, text: "rolled back".into() };
     let Stored { record, fence } = led.stored().await;
     let save = Save { answers: vec![answer.clone()], ..only(record) };
     is(led.target.save(&led.lease, Fence(fence.0 + 1_000), &save).await, EdgeKind::Conflict);

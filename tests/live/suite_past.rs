@@ -56,7 +56,7 @@ pub async fn the_newest_answers_stay_and_no_open_request_goes(place: impl Place)
     for id in 1..=6 {
         let asked = request(id, 1);
         cli.submit(&asked).await.unwrap();
-        let answer = Answer { id: asked.id, at: asked.at, accepted: true, text: "done".into() };
+        let answer = Answer { id: asked.id, at: asked.at, accepted: true, changed: true, text: "done".into() };
         let save = Save { answers: vec![answer], ..only(Rollout { reason: format!("answer {id}"), ..record.clone() }) };
         fence = led.target.save(&led.lease, fence, &save).await.unwrap();
     }

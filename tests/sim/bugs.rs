@@ -75,6 +75,8 @@ pub(crate) enum Bug {
     SkipsTheGuard,
     /// G1: what a person allowed once is allowed for ever.
     SpendsAnAllowanceTwice,
+    /// G1, G4: what a person lets pass is whatever head is there when they are answered.
+    LetsAnotherHeadPass,
     /// G2: what was proven is as suspect as anything.
     RefusesARevert,
     /// H6: drift while verifying starts the deadline of health again.
@@ -173,6 +175,7 @@ impl Bug {
         Self::ProvesARollbackThatLeftKeys,
         Self::SkipsTheGuard,
         Self::SpendsAnAllowanceTwice,
+        Self::LetsAnotherHeadPass,
         Self::RefusesARevert,
         Self::RestartsTheDeadlineAtDrift,
         Self::CountsTheDeadlineFromTheStart,

@@ -5,10 +5,10 @@ use lockstep::domain::health::{Finding, HealthLog, Sample};
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::{Flags, KeyMark, Ownership};
-use lockstep::domain::revision::{Generation, RevisionDigest};
+use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{
-    Books, HeadVerdict, HeadView, Observation, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind, Unproven, Verb,
-    Waiting,
+    Books, Grant, HeadVerdict, HeadView, Observation, Permit, Phase, RepairLog, Request, Rollout, Save, Step, Trouble,
+    TroubleKind, Unproven, Verb, Waiting,
 };
 use lockstep::domain::time::Timestamp;
 
@@ -27,6 +27,8 @@ impl Planted<'_> {
         let mut record = record.clone();
         let mut seen = seen.clone();
         self.mislead(bug, &mut record, &mut seen);
+        let requests = asked_of_any_head(bug, &seen);
+        seen.requests = &requests;
         let trouble = seen.trouble.cloned().map(|trouble| match (bug, record.phase, trouble.kind) {
             (Bug::TakesUnreachableForDenied, Phase::Applying, TroubleKind::Transient) => {
                 Trouble { kind: TroubleKind::Denied, retry: seen.now + std::time::Duration::from_mins(1), ..trouble }
@@ -105,7 +107,20 @@ impl Planted<'_> {
             Bug::TakesAPermissionForEveryKey if seen.permitted => {
                 seen.trouble = seen.trouble.filter(|trouble| trouble.kind != TroubleKind::Denied);
             }
-            Bug::SkipsTheGuard => record.overridden = Some("nobody".to_owned()),
+            Bug::SkipsTheGuard => {
+                let nobody = Grant { by: NOBODY.to_owned(), reason: String::new(), at: seen.now };
+                if let Some((revision, digest)) = new_head(record, seen) {
+                    record.permit = Some(Permit { revision, digest, deletes: None, every_gate: Some(nobody) });
+                }
+            }
+            Bug::SpendsAnAllowanceTwice => {
+                let mut known = self.edge.permitted.lock().unwrap();
+                if record.permit.is_some() {
+                    known.clone_from(&record.permit);
+                } else if let (Some(permit), Some((revision, digest))) = (known.clone(), new_head(record, seen)) {
+                    record.permit = Some(Permit { revision, digest, ..permit });
+                }
+            }
             Bug::RefusesARevert => record.proven.clear(),
             Bug::CountsTheDeadlineFromTheStart if record.phase == Phase::Verifying => {
                 if let Some(attempt) = &mut record.attempt {
@@ -220,6 +235,31 @@ impl Planted<'_> {
     }
 }
 
+/// Who overrides the guard where the bug does.
+const NOBODY: &str = "nobody";
+
+fn is_nobodys(record: &Rollout) -> bool {
+    record.permit.as_ref().and_then(|permit| permit.every_gate.as_ref()).is_some_and(|grant| grant.by == NOBODY)
+}
+
+/// The head, and what it says, where that is something else than the goal.
+fn new_head(record: &Rollout, seen: &Observation<'_>) -> Option<(Revision, RevisionDigest)> {
+    let HeadView::At(tip) = seen.head else { return None };
+    let digest = seen.books.desired.get(&tip)?.revision_digest();
+    (!record.is_in_step_with(digest)).then_some((tip, digest))
+}
+
+/// The requests, as if nobody had said which head they mean.
+fn asked_of_any_head(bug: Bug, seen: &Observation<'_>) -> Vec<Request> {
+    let mut requests = seen.requests.to_vec();
+    for request in requests.iter_mut().filter(|_| bug == Bug::LetsAnotherHeadPass) {
+        if let Verb::Release { head, .. } = &mut request.verb {
+            *head = None;
+        }
+    }
+    requests
+}
+
 /// What the bug only looked at is not saved with it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most bugs look at what they save")]
 fn hide(bug: Bug, mut step: Step, stored: &Rollout) -> Step {
@@ -242,7 +282,7 @@ fn hide(bug: Bug, mut step: Step, stored: &Rollout) -> Step {
                     is.applied = was.applied;
                 }
             }
-            Bug::SkipsTheGuard => record.overridden.clone_from(&stored.overridden),
+            Bug::SkipsTheGuard if is_nobodys(record) => record.permit.clone_from(&stored.permit),
             Bug::TakesBackWhatIsHeldForAnother | Bug::StaysOnWhatTurnsOutBad if record.phase == Phase::HeldUnproven => {
                 record.unproven = stored.unproven.or(record.unproven);
             }
@@ -288,11 +328,6 @@ fn spoil(bug: Bug, mut step: Step, record: &Rollout, seen: &Observation<'_>) -> 
                 if let Some(attempt) = &mut save.record.attempt {
                     attempt.applied = attempt.applied.map(|_| seen.now);
                 }
-            }
-        }
-        (Step::Apply(apply), Bug::SpendsAnAllowanceTwice) => {
-            for save in apply.opening.iter_mut().chain([&mut apply.closing]) {
-                save.record.allowed_deletes = record.allowed_deletes;
             }
         }
         (Step::Record(save), Bug::ResumeEndsEveryRejection)

@@ -68,7 +68,7 @@ pub(crate) fn calm(world: &mut World) {
     world.truth.calm_at = Some(world.now);
     world.note("calm from here on");
     // The first ends a suspension, the second a pin.
-    for verb in [Verb::Resume, Verb::Resume, Verb::Release { revision: None, allow_deletes: None, overriding: false }] {
+    for verb in [Verb::Resume, Verb::Resume, release(None, None, false)] {
         submit(world, verb);
         world.now += 1;
     }
@@ -295,21 +295,30 @@ fn jump(world: &mut World) {
     world.note(format!("clock of replica {replica} is off by {by} ms"));
 }
 
-/// How many deletes a person is asked to allow, while a commit is refused for them.
-fn deletes_refused(world: &World) -> Option<u32> {
+/// How many deletes a person is asked to allow, and of which commit, while it is refused for them.
+fn deletes_refused(world: &World) -> Option<(u32, Option<Revision>)> {
     let note = world.record()?.note.as_ref()?;
-    note.text.rsplit_once("--allow-deletes ")?.1.split('`').next()?.parse().ok()
+    let deletes = note.text.rsplit_once("--allow-deletes ")?.1.split('`').next()?.parse().ok()?;
+    Some((deletes, note.revision))
+}
+
+/// To release everything, and to let this head pass if anything is said of it.
+fn release(head: Option<Revision>, allow_deletes: Option<u32>, overriding: bool) -> Verb {
+    let head = head.filter(|_| allow_deletes.is_some() || overriding);
+    Verb::Release { revision: None, allow_deletes, overriding, head }
 }
 
 fn ask(world: &mut World) {
-    if let Some(named) = deletes_refused(world)
+    if let Some((named, seen)) = deletes_refused(world)
         && world.random.percent(75)
     {
         // Whoever reads a refusal answers it more often than not, and mostly with what it says.
         let overriding = world.random.percent(30);
         let enough = if world.random.percent(80) { named } else { named / 2 };
         let allow_deletes = (!overriding).then_some(enough);
-        return submit(world, Verb::Release { revision: None, allow_deletes, overriding });
+        // They mean what they have read about, and more seldom whatever the branch is at.
+        let head = if world.random.percent(70) { seen } else { world.origin.tip };
+        return submit(world, release(head, allow_deletes, overriding));
     }
     let verb = match world.random.below(10) {
         0..=1 => {
@@ -319,11 +328,13 @@ fn ask(world: &mut World) {
             if world.random.percent(50) {
                 return;
             }
-            Verb::Release { revision: None, allow_deletes: None, overriding: false }
+            release(None, None, false)
         }
         2..=3 => {
             let allow_deletes = if world.random.percent(40) { u32::try_from(5 + world.random.below(10)).ok() } else { None };
-            Verb::Release { revision: None, allow_deletes, overriding: world.random.percent(15) }
+            let overriding = world.random.percent(15);
+            let Some(tip) = world.origin.tip else { return };
+            release(Some(tip), allow_deletes, overriding)
         }
         4 => return,
         5..=6 => {

@@ -8,7 +8,7 @@ use lockstep::domain::name::KeyPath;
 use lockstep::domain::plan::{Action, Change};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::{Generation, Revision, ValueDigest};
-use lockstep::domain::rollout::{Answer, HistoryLine, Kept, Phase, Request, RequestId, Retention, Rollout, Save, Verb};
+use lockstep::domain::rollout::{Answer, HistoryLine, Kept, Phase, Request, RequestId, Retention, Rollout, Save};
 
 use crate::invariants;
 use crate::random::Random;
@@ -394,10 +394,7 @@ impl World {
                 if self.store.requests.get(&answer.id).is_none_or(|(_, known)| known.is_some()) {
                     self.violated(format!("L2: the request {} was answered again", answer.id));
                 }
-                let request = self.store.requests.get(&answer.id).map(|(request, _)| request);
-                // One that ended a suspension leaves the pin.
-                let request = request.filter(|request| request.verb != Verb::Resume || save.record.pin.is_none());
-                self.truth.answered(self.now, request, answer.accepted);
+                invariants::answered(self, answer, &save.record);
                 if let Some((_, slot)) = self.store.requests.get_mut(&answer.id) {
                     *slot = Some(answer.clone());
                 }

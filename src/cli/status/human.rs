@@ -3,7 +3,7 @@
 use owo_colors::{OwoColorize as _, Style};
 
 use super::view::{
-    AttemptView, ContestedView, DriftView, DriftedView, Environment, HeadView, IN_STEP, NOT_JUDGED, RejectionView,
+    AttemptView, ContestedView, DriftView, DriftedView, Environment, HeadView, IN_STEP, NOT_JUDGED, PermitView, RejectionView,
     RevisionView, Statuses, StopView,
 };
 use crate::cli::output::{Page, View};
@@ -128,8 +128,11 @@ impl Environment {
                 page.field(word, format_args!("by {by} at {}{until}{}", when(at.0, now), said.because(reason)));
             }
         }
-        if let Some(permit) = &self.permit {
-            page.field("allowed", format_args!("{} at {}", permit.text, when(permit.at.0, now)));
+        if let Some(PermitView { deletes, every_gate, texts, .. }) = &self.permit {
+            let times = deletes.iter().map(|deletes| deletes.at).chain(every_gate.iter().map(|grant| grant.at));
+            for (text, at) in texts.iter().zip(times) {
+                page.field("allowed", format_args!("{text} at {}", when(at.0, now)));
+            }
         }
         self.rejections(now, &mut said, page);
         for ContestedView { key, ours, theirs, repairs, last_repair, next_repair } in &self.contested {

@@ -9,7 +9,7 @@ use crate::cli::text::{clean, moment};
 use crate::domain::name::EnvironmentName;
 use crate::domain::report;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Drift, Phase, Reached, RepairLog, Rollout};
+use crate::domain::rollout::{Allowance, Drift, Grant, Permit, Phase, Reached, RepairLog, Rollout};
 use crate::domain::time::Timestamp;
 
 /// First lines of commit messages, as far as the mirror has them.
@@ -69,7 +69,7 @@ pub(super) struct Environment {
     pub(super) pin: Option<StopView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) suspension: Option<StopView>,
-    /// What a person let the head do, until it does it or another head comes.
+    /// What people let the head do, until it does it or another head comes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) permit: Option<PermitView>,
     pub(super) rejected: Vec<RejectionView>,
@@ -145,14 +145,51 @@ pub(super) struct StopView {
 #[derive(Serialize)]
 pub(super) struct PermitView {
     pub(super) revision: String,
-    pub(super) allow_deletes: u32,
-    #[serde(rename = "override")]
-    pub(super) overriding: bool,
+    /// It may delete more than the limits allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deletes: Option<AllowanceView>,
+    /// It passes every gate.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    pub(super) every_gate: Option<GrantView>,
+    /// Both in words.
+    #[serde(skip)]
+    pub(super) texts: Vec<String>,
+}
+
+impl PermitView {
+    fn of(record: &Rollout) -> Option<Self> {
+        let Permit { revision, deletes, every_gate, digest: _ } = record.permit.as_ref()?;
+        Some(Self {
+            revision: revision.to_string(),
+            deletes: deletes.as_ref().map(|Allowance { count, grant }| {
+                let GrantView { by, reason, at } = grant.into();
+                AllowanceView { count: count.get(), by, reason, at }
+            }),
+            every_gate: every_gate.as_ref().map(GrantView::from),
+            texts: report::permitted(record).iter().map(|text| clean(text)).collect(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct AllowanceView {
+    pub(super) count: u32,
     pub(super) by: String,
     pub(super) reason: String,
     pub(super) at: At,
-    #[serde(skip)]
-    pub(super) text: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct GrantView {
+    pub(super) by: String,
+    pub(super) reason: String,
+    pub(super) at: At,
+}
+
+impl From<&Grant> for GrantView {
+    fn from(grant: &Grant) -> Self {
+        Self { by: clean(&grant.by), reason: clean(&grant.reason), at: At(grant.at) }
+    }
 }
 
 #[derive(Serialize)]
@@ -337,15 +374,7 @@ impl Environment {
                 at: At(stop.at),
                 until: stop.until.map(At),
             }),
-            permit: record.permit.as_ref().map(|permit| PermitView {
-                revision: permit.revision.to_string(),
-                allow_deletes: record.allowed_deletes,
-                overriding: record.overridden.is_some(),
-                by: clean(&permit.by),
-                reason: clean(&permit.reason),
-                at: At(permit.at),
-                text: clean(&report::permitted(record).unwrap_or_default()),
-            }),
+            permit: PermitView::of(record),
             rejected: record
                 .rejected
                 .iter()

@@ -112,6 +112,9 @@ enum VerbWire {
         allow_deletes: Option<u32>,
         #[serde(default, skip_serializing_if = "is_false")]
         overriding: bool,
+        /// None in requests of before it was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<Text<Revision>>,
     },
     Suspend {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,9 +134,12 @@ impl From<&Request> for RequestWire {
             reason: cut(reason, LONGEST_TEXT),
             verb: match verb {
                 Verb::RollBack { to } => VerbWire::RollBack { to: to.map(Text) },
-                Verb::Release { revision, allow_deletes, overriding } => {
-                    VerbWire::Release { revision: revision.map(Text), allow_deletes: *allow_deletes, overriding: *overriding }
-                }
+                Verb::Release { revision, allow_deletes, overriding, head } => VerbWire::Release {
+                    revision: revision.map(Text),
+                    allow_deletes: *allow_deletes,
+                    overriding: *overriding,
+                    head: head.map(Text),
+                },
                 Verb::Suspend { until } => VerbWire::Suspend { until: until.map(Text) },
                 Verb::Resume => VerbWire::Resume {},
                 Verb::OverwriteDrift => VerbWire::OverwriteDrift {},
@@ -152,9 +158,12 @@ impl From<RequestWire> for Request {
             reason,
             verb: match verb {
                 VerbWire::RollBack { to } => Verb::RollBack { to: to.map(|to| to.0) },
-                VerbWire::Release { revision, allow_deletes, overriding } => {
-                    Verb::Release { revision: revision.map(|revision| revision.0), allow_deletes, overriding }
-                }
+                VerbWire::Release { revision, allow_deletes, overriding, head } => Verb::Release {
+                    revision: revision.map(|revision| revision.0),
+                    allow_deletes,
+                    overriding,
+                    head: head.map(|head| head.0),
+                },
                 VerbWire::Suspend { until } => Verb::Suspend { until: until.map(|until| until.0) },
                 VerbWire::Resume {} => Verb::Resume,
                 VerbWire::OverwriteDrift {} => Verb::OverwriteDrift,
@@ -169,19 +178,23 @@ pub(super) struct AnswerWire {
     id: Text<RequestId>,
     at: Text<Timestamp>,
     accepted: bool,
+    /// None: as `accepted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed: Option<bool>,
     text: String,
 }
 
 impl From<&Answer> for AnswerWire {
     fn from(answer: &Answer) -> Self {
-        let Answer { id, at, accepted, text } = answer;
-        Self { id: Text(id.clone()), at: Text(*at), accepted: *accepted, text: cut(text, LONGEST_TEXT) }
+        let Answer { id, at, accepted, changed, text } = answer;
+        let (id, at, changed) = (Text(id.clone()), Text(*at), Some(*changed).filter(|changed| changed != accepted));
+        Self { id, at, accepted: *accepted, changed, text: cut(text, LONGEST_TEXT) }
     }
 }
 
 impl From<AnswerWire> for Answer {
     fn from(wire: AnswerWire) -> Self {
-        let AnswerWire { id, at, accepted, text } = wire;
-        Self { id: id.0, at: at.0, accepted, text }
+        let AnswerWire { id, at, accepted, changed, text } = wire;
+        Self { id: id.0, at: at.0, accepted, changed: changed.unwrap_or(accepted), text }
     }
 }

@@ -8,6 +8,7 @@ mod bound;
 mod scalar;
 mod history;
 mod parts;
+mod permit;
 mod record;
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,8 @@ use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Attempt, Contested, Drift, Drifted, HeadNote, HeadVerdict, Identity, Permit, Pin, Proof, Reached, RefusedAttempt,
-    Rejection, Sides, Suspension, TargetId,
+    Attempt, Contested, Drift, Drifted, HeadNote, HeadVerdict, Identity, Pin, Proof, Reached, RefusedAttempt, Rejection, Sides,
+    Suspension, TargetId,
 };
 use crate::domain::time::Timestamp;
 
@@ -96,16 +96,6 @@ pub(super) struct PinWire {
     seen: BTreeSet<Text<RevisionDigest>>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     rejected: BTreeSet<Text<RevisionDigest>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PermitWire {
-    revision: Text<Revision>,
-    digest: Text<RevisionDigest>,
-    by: String,
-    reason: String,
-    at: Text<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -289,13 +279,6 @@ both_ways! {
         at: as_text, of_text;
         seen: as_texts, of_texts;
         rejected: as_texts, of_texts;
-    }
-    Permit <=> PermitWire {
-        revision: as_text, of_text;
-        digest: as_text, of_text;
-        by: as_name, kept;
-        reason: as_reason, kept;
-        at: as_text, of_text;
     }
     Suspension <=> SuspensionWire {
         until: as_maybe, of_maybe;

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::bound::{LONGEST_TEXT, cut, due_first, most_repaired, newest};
 use super::history::{LineWire, is_false};
 use super::parts::{
-    AttemptWire, ContestedWire, DriftWire, IdentityWire, NoteWire, PermitWire, PinWire, ProofWire, ReachedWire, RefusedWire,
-    RejectionWire, SuspensionWire,
+    AttemptWire, ContestedWire, DriftWire, IdentityWire, NoteWire, PinWire, ProofWire, ReachedWire, RefusedWire, RejectionWire,
+    SuspensionWire,
 };
+use super::permit::PermitWire;
 use super::scalar::{Number, Text};
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{
-    Attempt, Drift, HeadNote, Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension,
-    Unproven,
+    Attempt, Drift, HeadNote, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, Unproven,
 };
 use crate::domain::time::Timestamp;
 
@@ -44,12 +44,13 @@ pub(super) struct RecordWire {
     unproven: Option<Text<Unproven>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<RefusedWire>,
-    /// None beside an allowance of an older release, which held for whatever head came next: that one is forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     permit: Option<PermitWire>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// This and the next were beside the permit once: read with one, and never written. Without one they held for whatever
+    /// head came next, and are forgotten.
+    #[serde(default, skip_serializing)]
     allowed_deletes: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing)]
     overridden: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     overwrite_drift: bool,
@@ -69,11 +70,6 @@ pub(super) struct RecordWire {
     contested: BTreeMap<Text<KeyPath>, ContestedWire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drift: Option<DriftWire>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl From<&Rollout> for RecordWire {
@@ -100,8 +96,6 @@ impl From<&Rollout> for RecordWire {
             unproven,
             refused,
             permit,
-            allowed_deletes,
-            overridden,
             overwrite_drift,
             frozen_tip,
         } = record;
@@ -122,8 +116,8 @@ impl From<&Rollout> for RecordWire {
             unproven: unproven.map(Text),
             refused: refused.as_ref().map(RefusedWire::from),
             permit: permit.as_ref().map(PermitWire::from),
-            allowed_deletes: *allowed_deletes,
-            overridden: overridden.as_ref().map(|text| cut(text, LONGEST_TEXT)),
+            allowed_deletes: 0,
+            overridden: None,
             overwrite_drift: *overwrite_drift,
             frozen_tip: frozen_tip.map(Text),
             baseline: baseline.iter().cloned().map(Text).collect(),
@@ -196,9 +190,7 @@ impl From<RecordWire> for Rollout {
             drift: drift.map(Drift::from).unwrap_or_default(),
             unproven: unproven.map(|unproven| unproven.0),
             refused: refused.map(RefusedAttempt::from),
-            allowed_deletes: permit.as_ref().map_or(0, |_| allowed_deletes),
-            overridden: overridden.filter(|_| permit.is_some()),
-            permit: permit.map(Permit::from),
+            permit: permit.and_then(|permit| permit.read(allowed_deletes, overridden)),
             overwrite_drift,
             frozen_tip: frozen_tip.map(|tip| tip.0),
         }

@@ -1,6 +1,7 @@
 //! Everything that can be stored reads back as itself, and what was not written by us is refused with a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proptest::collection::{btree_map, btree_set, vec};
@@ -14,8 +15,8 @@ use crate::domain::plan::{Counts, Intent};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Attempt, Closed, Contested, Drift, Drifted, HeadNote, HeadVerdict, Identity, Outcome, Permit, Phase, Pin, Proof, Reached,
-    RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
+    Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, Outcome, Permit, Phase, Pin,
+    Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
 };
 use crate::domain::time::Timestamp;
 
@@ -136,8 +137,15 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn permit()(revision in revision(), digest in digest(), by in text(), reason in text(), at in moment()) -> Permit {
-        Permit { revision, digest, by, reason, at }
+    fn grant()(by in text(), reason in text(), at in moment()) -> Grant {
+        Grant { by, reason, at }
+    }
+}
+
+prop_compose! {
+    fn permit()(revision in revision(), digest in digest(), deletes in of((1..=u32::MAX, grant())), every_gate in of(grant())) -> Permit {
+        let deletes = deletes.map(|(count, grant)| Allowance { count: NonZeroU32::new(count).unwrap(), grant });
+        Permit { revision, digest, deletes, every_gate }
     }
 }
 
@@ -171,7 +179,7 @@ prop_compose! {
         (note, pin, suspension) in (of(note()), of(pin()), of(suspension())),
         (repairs, drift) in (repairs(), drift()),
         (unproven, refused) in (of(select(Unproven::ALL.to_vec())), of(refused())),
-        (allowed_deletes, overridden, overwrite_drift) in (any::<u32>(), of(text()), any::<bool>()),
+        overwrite_drift in any::<bool>(),
         frozen_tip in of(revision()),
         permit in of(permit()),
     ) -> Rollout {
@@ -179,9 +187,7 @@ prop_compose! {
             identity: identity(owner),
             generation, phase, goal, complete, last_good, attempted, proven, rejected, attempt, repair, baseline, reason, note,
             pin, suspension, repairs, drift, unproven, refused, overwrite_drift, frozen_tip,
-            allowed_deletes: permit.as_ref().map_or(0, |_| allowed_deletes),
-            overridden: overridden.filter(|_| permit.is_some()),
-            permit,
+            permit: permit.filter(Permit::grants),
         }
     }
 }
@@ -202,11 +208,9 @@ fn request_id() -> impl Strategy<Value = RequestId> {
 fn verb() -> impl Strategy<Value = Verb> {
     prop_oneof![
         of(revision()).prop_map(|to| Verb::RollBack { to }),
-        (of(revision()), of(any::<u32>()), any::<bool>()).prop_map(|(revision, allow_deletes, overriding)| Verb::Release {
-            revision,
-            allow_deletes,
-            overriding
-        }),
+        (of(revision()), of(any::<u32>()), any::<bool>(), of(revision())).prop_map(
+            |(revision, allow_deletes, overriding, head)| Verb::Release { revision, allow_deletes, overriding, head }
+        ),
         of(moment()).prop_map(|until| Verb::Suspend { until }),
         Just(Verb::Resume),
         Just(Verb::OverwriteDrift),
@@ -229,9 +233,9 @@ proptest! {
 
     #[test]
     fn a_request_and_its_answer_read_back_as_themselves(
-        id in request_id(), by in text(), at in moment(), reason in text(), verb in verb(), accepted in any::<bool>(),
+        id in request_id(), by in text(), at in moment(), reason in text(), verb in verb(), [accepted, changed] in any::<[bool; 2]>(),
     ) {
-        let answer = Answer { id: id.clone(), at, accepted, text: reason.clone() };
+        let answer = Answer { id: id.clone(), at, accepted, changed, text: reason.clone() };
         let request = Request { id, by, at, reason, verb };
         prop_assert_eq!(request_from_json(&request_to_json(&request)).unwrap(), request);
         prop_assert_eq!(answer_from_json(&answer_to_json(&answer)).unwrap(), answer);
@@ -314,8 +318,12 @@ fn overgrown() -> Rollout {
         }),
         suspension: Some(Suspension { until: None, by: long.clone(), reason: long.clone(), at }),
         refused: Some(RefusedAttempt { digest, rights: u64::MAX, text: long.clone(), keys: keys.clone().collect() }),
-        permit: Some(Permit { revision, digest, by: long.clone(), reason: long.clone(), at }),
-        overridden: Some(long),
+        permit: Some(Permit {
+            revision,
+            digest,
+            deletes: Some(Allowance { count: NonZeroU32::MAX, grant: Grant { by: long.clone(), reason: long.clone(), at } }),
+            every_gate: Some(Grant { by: long.clone(), reason: long, at }),
+        }),
         drift: Drift {
             keys: u32::MAX,
             named: keys.clone().map(|key| (key, Sides { how: Drifted::MarkLost, wanted: None, live: None })).collect(),
@@ -408,6 +416,54 @@ fn the_stored_form_is_held_because_other_versions_of_lockstep_read_it() {
         at: Timestamp::from_millis(0),
     });
     expect_test::expect![[r#"{"v":1,"record":{"identity":{"repository":"calvin-config","environment":"test","target":"0123456789abcdef","owner":513},"generation":0,"phase":"idle","goal":{"revision":"1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a","tip":"1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":0},"complete":null,"last_good":null,"suspension":{"until":"2026-09-21T14:13:20.123Z","by":"ada","reason":"x","at":"1970-01-01T00:00:00.000Z"},"attempted":["0 1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a = v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]}}"#]].assert_eq(&String::from_utf8(record_to_json(&record)).unwrap());
+}
+
+#[test]
+fn what_an_older_lockstep_let_pass_is_read_with_the_person_it_names_and_nothing_without_a_permit() {
+    #[track_caller]
+    fn check(fields: &str, expected: &str) {
+        let plain = String::from_utf8(record_to_json(&Rollout::new(identity(1)))).unwrap();
+        let old = plain.replace("\"phase\":\"idle\"", &format!("\"phase\":\"idle\",{fields}"));
+        let permit = record_from_json(old.as_bytes()).unwrap().permit;
+        let shown = permit.map_or_else(
+            || "none".to_owned(),
+            |Permit { deletes, every_gate, .. }| {
+                let deletes = deletes.map(|deletes| format!("{} by {}", deletes.count, deletes.grant.who()));
+                let every_gate = every_gate.map(|grant| grant.who());
+                format!("{}, {}", deletes.unwrap_or_default(), every_gate.unwrap_or_default())
+            },
+        );
+        assert_eq!(shown, expected, "{fields}");
+    }
+    let revision = "1a".repeat(20);
+    let digest = RevisionDigest::of([]);
+    let permit = format!(
+        r#""permit":{{"revision":"{revision}","digest":"{digest}","by":"Ada","reason":"why","at":"1970-01-01T00:00:00.000Z"}}"#
+    );
+    check(&format!(r#"{permit},"allowed_deletes":9"#), "9 by Ada: why, ");
+    check(&format!(r#"{permit},"overridden":"Ada: why""#), ", Ada: why");
+    check(&format!(r#"{permit},"allowed_deletes":9,"overridden":"Grace: to see""#), "9 by Ada: why, Grace: to see");
+    check(&permit, "none");
+    check(r#""allowed_deletes":9,"overridden":"Grace""#, "none");
+}
+
+#[test]
+fn requests_and_answers_of_before_are_read_as_they_were_meant() {
+    let revision = "1a".repeat(20);
+    let request = format!(
+        r#"{{"v":1,"request":{{"id":"0123456789abcdef","by":"ada","at":"1970-01-01T00:00:00.000Z","reason":"","verb":{{"release":{{"revision":"{revision}","overriding":true}}}}}}}}"#
+    );
+    let verb = request_from_json(request.as_bytes()).unwrap().verb;
+    let revision = Some(Revision::from_bytes([0x1a; 20]));
+    assert_eq!(verb, Verb::Release { revision, allow_deletes: None, overriding: true, head: None });
+    assert_eq!(verb.lets_pass(), revision);
+    let answer = |accepted: bool| {
+        let text = format!(
+            r#"{{"v":1,"answer":{{"id":"0123456789abcdef","at":"1970-01-01T00:00:00.000Z","accepted":{accepted},"text":"done"}}}}"#
+        );
+        answer_from_json(text.as_bytes()).unwrap().changed
+    };
+    assert_eq!([answer(true), answer(false)], [true, false]);
 }
 
 #[test]

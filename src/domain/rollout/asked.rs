@@ -1,18 +1,20 @@
 //! Carrying out what a person asked for (rules L2, R11): one request a pass, answered in the same move.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use super::attempt::Aim;
 use super::fights::Drift;
 use super::head::Judgement;
 use super::line::{Closed, HistoryLine, Outcome};
 use super::observation::{HeadView, Observation};
-use super::people::{Permit, Pin, Suspension};
+use super::people::{Allowance, Grant, Permit, Pin, Suspension};
 use super::phase::Phase;
 use super::reached::{Reached, Rejection};
 use super::record::Rollout;
 use super::request::{Answer, Request, Verb};
 use super::{Save, Step};
+use crate::domain::desired::DesiredState;
 use crate::domain::plan::{Act, Counts, Intent};
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
@@ -22,7 +24,7 @@ impl Rollout {
     pub(super) fn carry_out(&self, request: &Request, seen: &Observation<'_>) -> Step {
         let outcome = match &request.verb {
             Verb::RollBack { to } => self.asked_back(*to, request, seen),
-            Verb::Release { revision, allow_deletes, overriding } => {
+            Verb::Release { revision, allow_deletes, overriding, head: _ } => {
                 self.asked_release(*revision, *allow_deletes, *overriding, request, seen)
             }
             Verb::Suspend { until } => Ok(self.asked_suspend(*until, request, seen)),
@@ -31,19 +33,22 @@ impl Rollout {
                 Ok((Save::of(Self { overwrite_drift: true, ..self.clone() }), "drift is put right once".to_owned()))
             }
         };
+        let changed = outcome.as_ref().is_ok_and(|(save, _)| save.record != *self);
         let (mut save, accepted, text) = match outcome {
             Ok((save, text)) => {
-                let save = self.noted(save, &text, request, seen);
+                let save = if changed { self.noted(save, &text, request, seen) } else { save };
+                let text = if changed { text } else { format!("nothing to do: {text}") };
                 let hindered = save.record.hindered_after(request, seen);
                 (save, true, [Some(text), hindered].into_iter().flatten().collect::<Vec<_>>().join("; "))
             }
             Err(text) => (Save::of(self.clone()), false, text),
         };
-        save.answers.push(Answer { id: request.id.clone(), at: seen.now, accepted, text });
+        save.answers.push(Answer { id: request.id.clone(), at: seen.now, accepted, changed, text });
         Step::Record(Box::new(save))
     }
 
-    /// With a line of history about what a person decided, if anything follows from it. A rollback has its own.
+    /// With a line of history about what a person decided. A rollback has its own; before the first commit there is nothing
+    /// that a line could name.
     fn noted(&self, save: Save, text: &str, request: &Request, seen: &Observation<'_>) -> Save {
         let act = match request.verb {
             Verb::RollBack { .. } => return save,
@@ -52,19 +57,13 @@ impl Rollout {
             Verb::Resume => Act::Resume,
             Verb::OverwriteDrift => Act::OverwriteDrift,
         };
-        if save.record == *self {
-            return save;
-        }
+        let Some(revision) = self.decided_about(&save.record, &request.verb, seen) else { return save };
         let mut record = save.record;
         record.generation = self.next_generation(seen);
-        let tip = if let HeadView::At(tip) = seen.head { Some(tip) } else { None };
-        let named = if let Verb::Release { revision, .. } = request.verb { revision } else { None };
-        let permitted = record.permit.as_ref().filter(|permit| permit.at == seen.now).map(|permit| permit.revision);
-        let here = self.goal.as_ref().map(|goal| goal.revision);
         let line = HistoryLine {
             generation: record.generation,
             intent: Intent::Act(act),
-            revision: named.or(permitted).or(here).or(tip).unwrap_or(Revision::from_bytes([0; 20])),
+            revision,
             from: None,
             by: request.by.clone(),
             because: request.reason.clone(),
@@ -73,6 +72,28 @@ impl Rollout {
             closed: Some(Closed { at: seen.now, outcome: Outcome::Done, text: text.to_owned() }),
         };
         Save { answers: save.answers, ..Save::opening(record, line) }
+    }
+
+    /// The revision that a decision is about: the one let pass, released or tried again, and else where the environment is.
+    fn decided_about(&self, after: &Self, verb: &Verb, seen: &Observation<'_>) -> Option<Revision> {
+        let (tip, view) = match seen.head {
+            HeadView::At(tip) => (Some(tip), Some(tip)),
+            HeadView::Invalid(tip, _) | HeadView::Retired(tip) | HeadView::Rewound(tip) => (None, Some(tip)),
+            HeadView::None(_) => (None, None),
+        };
+        let about = if let Verb::Release { revision, .. } = verb {
+            let permit = if after.permit == self.permit { None } else { after.permit.as_ref().or(self.permit.as_ref()) };
+            let mut released = self.rejected.iter().rev().filter(|rejection| after.rejection(rejection.digest).is_none());
+            let retried = tip.filter(|tip| {
+                let digest = seen.books.desired(*tip).map(DesiredState::revision_digest);
+                self.refused.as_ref().is_some_and(|refused| after.refused.is_none() && Some(refused.digest) == digest)
+            });
+            let named = permit.map(|permit| permit.revision).or(*revision);
+            named.or_else(|| released.next().map(|rejection| rejection.revision)).or(retried)
+        } else {
+            None
+        };
+        about.or(self.goal.as_ref().map(|goal| goal.revision)).or(view)
     }
 
     fn asked_back(&self, to: Option<Revision>, request: &Request, seen: &Observation<'_>) -> Result<(Save, String), String> {
@@ -109,7 +130,7 @@ impl Rollout {
         }
         let mut pinned: BTreeSet<_> = [goal.digest].into();
         if let HeadView::At(tip) = seen.head {
-            pinned.extend(seen.books.desired(tip).map(crate::domain::desired::DesiredState::revision_digest));
+            pinned.extend(seen.books.desired(tip).map(DesiredState::revision_digest));
         }
         pinned.remove(&digest);
         let closed = before.close_open_lines(Outcome::RolledBack, &because, seen.now);
@@ -143,7 +164,7 @@ impl Rollout {
         let short = to.short();
         let stays =
             if self.pin.is_some() { "and stays there" } else { "and follows the branch: `lockstep suspend` keeps it there" };
-        format!("{}: it is on {short} already, {stays}", Answer::NOTHING)
+        format!("it is on {short} already, {stays}")
     }
 
     /// The newest revision that is still taken for proven and that the mirror has.
@@ -204,16 +225,17 @@ impl Rollout {
             done.extend(record.permit_the_head(allow_deletes, overriding, request, seen)?);
         }
         if done.is_empty() {
-            let what = revision.map_or_else(
-                || "nothing is rejected, refused or frozen here".to_owned(),
-                |revision| format!("{} is not rejected here", revision.short()),
-            );
-            return Ok((Save::of(self.clone()), format!("{}: {what}", Answer::NOTHING)));
+            done.push(match revision {
+                _ if only_allows => "nothing was allowed beyond the limits".to_owned(),
+                None => "nothing is rejected, refused or frozen here".to_owned(),
+                Some(revision) => format!("{} is not rejected here", revision.short()),
+            });
         }
         Ok((Save::of(record), done.join("; ")))
     }
 
-    /// Lets the head pass what the guard has against it, this head and no other, and says so.
+    /// Lets the head pass what the guard has against it, this head and no other, and says so. A head that says something else
+    /// than the commit that was meant is not let pass: whoever asked has not seen it.
     fn permit_the_head(
         &mut self,
         allow_deletes: Option<u32>,
@@ -226,26 +248,46 @@ impl Rollout {
         };
         let desired = seen.books.desired(tip).ok_or_else(|| seen.books.why_unknown(tip))?;
         let (short, digest) = (tip.short(), desired.revision_digest());
+        if let Some(meant) = request.verb.lets_pass().filter(|meant| *meant != tip) {
+            let (name, meant_short) = (&self.identity.environment, meant.short());
+            let Some(other) = seen.books.desired(meant) else {
+                return Err(format!(
+                    "{meant_short} was to be let pass, and the branch is at {short} for whoever leads, where {meant_short} can't be \
+                     read; ask again when `lockstep status {name}` shows {meant_short} as the head"
+                ));
+            };
+            if other.revision_digest() != digest {
+                return Err(format!(
+                    "{meant_short} was to be let pass, and the branch is at {short}, which says something else here; look at it with \
+                     `lockstep plan {name}`, and ask again if {short} may pass"
+                ));
+            }
+        }
         if self.goal.as_ref().is_some_and(|goal| goal.digest == digest) {
             return Err(format!(
                 "{short} changes nothing here, so there is nothing to allow; ask again when the change is on the branch"
             ));
         }
-        if self.permit.as_ref().is_some_and(|permit| permit.digest != digest) {
-            (self.allowed_deletes, self.overridden) = (0, None);
-        }
-        let (by, reason) = (request.by.clone(), request.reason.clone());
-        let permit = Permit { revision: tip, digest, by, reason, at: seen.now };
+        let grant = Grant { by: request.by.clone(), reason: request.reason.clone(), at: seen.now };
+        let before = self.permit_for(digest).cloned();
+        let mut permit = before.unwrap_or(Permit { revision: tip, digest, deletes: None, every_gate: None });
         let mut done = Vec::new();
         if let Some(deletes) = allow_deletes {
-            self.allowed_deletes = deletes;
-            done.push(format!("{short} may delete {} more", count(deletes, "key")));
+            let allowance = NonZeroU32::new(deletes).map(|count| Allowance { count, grant: grant.clone() });
+            match (&permit.deletes, &allowance) {
+                (_, Some(_)) => done.push(format!("{short} may delete {} more", count(deletes, "key"))),
+                (Some(_), None) => done.push(format!("{short} keeps to the limits again")),
+                (None, None) => {}
+            }
+            permit.deletes = allowance;
         }
         if overriding {
-            self.overridden = Some(permit.who());
+            permit.every_gate = Some(grant);
             done.push(format!("{short} passes every gate"));
         }
-        self.permit = Some(permit).filter(|_| self.allowed_deletes > 0 || self.overridden.is_some());
+        if !done.is_empty() {
+            self.permit = Some(Permit { revision: tip, ..permit }).filter(Permit::grants);
+        }
         Ok(done)
     }
 
@@ -297,7 +339,7 @@ impl Rollout {
     /// Follows the branch again: what a rollback rejected is no more rejected, since that was to stay away from it.
     fn asked_unpin(&self) -> (Save, String) {
         let Some(pin) = &self.pin else {
-            return (Save::of(self.clone()), format!("{}: it is neither suspended nor pinned", Answer::NOTHING));
+            return (Save::of(self.clone()), "it is neither suspended nor pinned".to_owned());
         };
         let mut record = Self { pin: None, drift: Drift::default(), ..self.clone() };
         let taken_back = |rejection: &Rejection| pin.rejected.contains(&rejection.digest);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::head::Candidate;
 use super::observation::Observation;
 use super::phase::Phase;
 use super::reached::Reached;
@@ -33,9 +34,9 @@ impl Rollout {
     ///
     /// Each check of last good is waited for until it passed once or was sampled as often as makes a failure count; not at all
     /// when a person said that the head goes live whatever stands against it.
-    pub(super) fn await_baseline(&self, seen: &Observation<'_>) -> Option<Step> {
+    pub(super) fn await_baseline(&self, candidate: &Candidate<'_>, seen: &Observation<'_>) -> Option<Step> {
         self.sampled()?;
-        if self.overridden.is_some() {
+        if self.permit_for(candidate.desired.revision_digest()).is_some_and(|permit| permit.every_gate.is_some()) {
             return None;
         }
         let desired = seen.books.of(self.standing_on_last_good()?)?;

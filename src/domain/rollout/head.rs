@@ -3,6 +3,7 @@
 use super::Step;
 use super::note::{HeadNote, HeadVerdict};
 use super::observation::{HeadView, Observation, TroubleKind};
+use super::people::Permit;
 use super::phase::Phase;
 use super::reached::Reached;
 use super::record::Rollout;
@@ -132,9 +133,8 @@ impl Rollout {
     fn weigh(&self, candidate: &Candidate<'_>, seen: &Observation<'_>) -> (Plan, Option<HeadNote>) {
         let plan = self.plan(Intent::Advance, candidate.tip, candidate.desired, self.next_generation(seen), seen);
         let complete = self.complete.as_ref().and_then(|reached| seen.books.of(reached));
-        // What a person said of one head holds for no other.
         let digest = candidate.desired.revision_digest();
-        let permitted = self.permit.as_ref().is_none_or(|permit| permit.digest == digest);
+        let permit = self.permit_for(digest);
         let around = Circumstances {
             desired: candidate.desired,
             complete,
@@ -142,8 +142,8 @@ impl Rollout {
             base_is_lost: self.last_good.as_ref().or(self.complete.as_ref()).is_some_and(|base| seen.books.of(base).is_none()),
             proven: self.is_proven(digest),
             commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.revision, candidate.tip)),
-            allowed_deletes: if permitted { self.allowed_deletes } else { 0 },
-            overridden: permitted && self.overridden.is_some(),
+            allowed_deletes: permit.map_or(0, Permit::allowed_deletes),
+            overridden: permit.is_some_and(|permit| permit.every_gate.is_some()),
         };
         let refusal = guard(&plan, &around).err().map(|Refusal(text)| HeadNote {
             revision: Some(candidate.tip),

@@ -33,7 +33,7 @@ pub use identity::{Identity, TargetId};
 pub use line::{Attempt, Closed, HistoryLine, Outcome};
 pub use note::{HeadNote, HeadVerdict};
 pub use observation::{Books, HeadView, Observation, Trouble, TroubleKind};
-pub use people::{Permit, Pin, Suspension};
+pub use people::{Allowance, Grant, Permit, Pin, Suspension};
 pub use phase::{Phase, Unproven};
 pub use reached::{Proof, Reached, RefusedAttempt, Rejection};
 pub use record::Rollout;
@@ -156,7 +156,7 @@ impl Rollout {
             return self.carry_out(request, seen);
         }
         if self.has_outlived_its_permit(seen) {
-            return Step::record(Self { permit: None, allowed_deletes: 0, overridden: None, ..self.clone() });
+            return Step::record(Self { permit: None, ..self.clone() });
         }
         if self.suspension.as_ref().and_then(|suspension| suspension.until).is_some_and(|until| until <= seen.now) {
             return Step::record(Self { suspension: None, drift: Drift::default(), ..self.clone() });

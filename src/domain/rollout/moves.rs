@@ -6,6 +6,7 @@ use super::attempt::Aim;
 use super::head::Candidate;
 use super::line::{HistoryLine, Outcome};
 use super::observation::Observation;
+use super::people::{Allowance, Permit};
 use super::phase::{Phase, Unproven};
 use super::reached::{Proof, Reached, Rejection};
 use super::record::Rollout;
@@ -30,19 +31,19 @@ impl Rollout {
         if let Some(failing) = self.failing_on_last_good(seen) {
             before.baseline = failing;
         }
-        let permit = before.permit.take();
-        let allowed = std::mem::take(&mut before.allowed_deletes);
-        let overridden = before.overridden.take();
+        let permit = before.permit.take().filter(|permit| permit.digest == digest);
         before.pin = None;
         before.refused = None;
         let commit = seen.books.head.as_ref().filter(|commit| commit.revision == candidate.tip);
         let by = commit.map_or_else(|| "unknown".to_owned(), |commit| commit.author.clone());
         let mut because = commit.map_or_else(String::new, |commit| commit.subject.clone());
-        if let Some(permit) = permit.filter(|_| allowed > 0) {
-            because = format!("{because} ({} allowed by {})", count(allowed, "more delete"), permit.who());
-        }
-        if let Some(reason) = overridden {
-            because = format!("{because} (gates overridden by {reason})");
+        if let Some(Permit { deletes, every_gate, .. }) = permit {
+            if let Some(Allowance { count: more, grant }) = deletes {
+                because = format!("{because} ({} allowed by {})", count(more.get(), "more delete"), grant.who());
+            }
+            if let Some(grant) = every_gate {
+                because = format!("{because} (gates overridden by {})", grant.who());
+            }
         }
         let aim = Aim { intent: Intent::Advance, revision: candidate.tip, tip: candidate.tip, by, because };
         Self::carry(before.begin(aim, candidate.desired, &plan, seen.now), plan)

@@ -201,9 +201,12 @@ impl Rollout {
     pub fn revisions_needed(&self, requests: &[Request]) -> Vec<Revision> {
         let named = [&self.goal, &self.complete, &self.last_good].into_iter().flatten().chain(&self.attempted);
         let mut needed: Vec<Revision> = named.flat_map(|reached| [reached.revision, reached.rules]).collect();
-        if let Some(Request { verb: Verb::RollBack { to }, .. }) = requests.first() {
-            needed.extend(*to);
-            needed.extend(self.proven.iter().map(|proof| proof.revision));
+        if let Some(Request { verb, .. }) = requests.first() {
+            needed.extend(verb.lets_pass());
+            if let Verb::RollBack { to } = verb {
+                needed.extend(*to);
+                needed.extend(self.proven.iter().map(|proof| proof.revision));
+            }
         }
         needed.sort_unstable();
         needed.dedup();

@@ -1,6 +1,7 @@
 //! What people did that holds until somebody undoes it (rule R11).
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use crate::domain::revision::{Revision, RevisionDigest};
 use crate::domain::time::Timestamp;
@@ -43,14 +44,46 @@ impl Suspension {
     }
 }
 
-/// A person let one head pass what the guard has against it: `release --allow-deletes` or `--override` (rules G1, G4). How far
-/// is in [`super::Rollout::allowed_deletes`] and [`super::Rollout::overridden`].
+/// People let one head pass what the guard has against it: `release --allow-deletes` or `--override` (rules G1, G4). Each on
+/// their own word; a permit that grants nothing is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
-    /// The head at that moment, as people name it.
+    /// The head, as people name it.
     pub revision: Revision,
     /// What it says: a head that says something else is not let pass.
     pub digest: RevisionDigest,
+    /// It may delete more than the limits allow.
+    pub deletes: Option<Allowance>,
+    /// It passes every gate.
+    pub every_gate: Option<Grant>,
+}
+
+impl Permit {
+    /// How many keys it may delete beyond the limits.
+    #[must_use]
+    pub fn allowed_deletes(&self) -> u32 {
+        self.deletes.as_ref().map_or(0, |allowance| allowance.count.get())
+    }
+
+    /// Whether it grants anything.
+    #[must_use]
+    pub const fn grants(&self) -> bool {
+        self.deletes.is_some() || self.every_gate.is_some()
+    }
+}
+
+/// So many deletes beyond the limits, and on whose word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowance {
+    /// How many keys.
+    pub count: NonZeroU32,
+    /// Whose word it is.
+    pub grant: Grant,
+}
+
+/// A person's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
     /// Who.
     pub by: String,
     /// Why; may be empty.
@@ -59,7 +92,7 @@ pub struct Permit {
     pub at: Timestamp,
 }
 
-impl Permit {
+impl Grant {
     /// Who, and why if that was said.
     #[must_use]
     pub fn who(&self) -> String {

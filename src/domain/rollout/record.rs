@@ -55,12 +55,8 @@ pub struct Rollout {
     pub unproven: Option<Unproven>,
     /// What was denied part-way.
     pub refused: Option<RefusedAttempt>,
-    /// Whose word the next two are, and for which head.
+    /// Set by `release --allow-deletes` and `--override`: what one head may do.
     pub permit: Option<Permit>,
-    /// Set by `release --allow-deletes`: how many deletes that head may make beyond the limits.
-    pub allowed_deletes: u32,
-    /// Set by `release --override`: who lets that head pass every gate, and why.
-    pub overridden: Option<String>,
     /// Set by `apply --overwrite-drift`: drift is put right once although the policy is to report it.
     pub overwrite_drift: bool,
     /// The branch tip at the moment of freezing: only a later commit's `Lockstep-Release` trailer counts.
@@ -98,8 +94,6 @@ impl Rollout {
             unproven: None,
             refused: None,
             permit: None,
-            allowed_deletes: 0,
-            overridden: None,
             overwrite_drift: false,
             frozen_tip: None,
         }
@@ -109,6 +103,12 @@ impl Rollout {
     #[must_use]
     pub fn rejection(&self, digest: RevisionDigest) -> Option<&Rejection> {
         self.rejected.iter().find(|rejection| rejection.digest == digest)
+    }
+
+    /// What people let a head with this digest do beyond what the guard lets pass.
+    #[must_use]
+    pub fn permit_for(&self, digest: RevisionDigest) -> Option<&Permit> {
+        self.permit.as_ref().filter(|permit| permit.digest == digest)
     }
 
     /// Whether this digest was proven here.

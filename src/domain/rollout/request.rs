@@ -57,10 +57,13 @@ pub enum Verb {
     Release {
         /// Only the rejection of this revision; none: all rejections and the freeze.
         revision: Option<Revision>,
-        /// The next advance may delete so many keys beyond the limits (rule G1).
+        /// One head may delete so many keys beyond the limits (rule G1).
         allow_deletes: Option<u32>,
-        /// The next advance passes every gate (rule G4).
+        /// One head passes every gate (rule G4).
         overriding: bool,
+        /// Which head the two are about: no commit that says something else is let pass. None, of a lockstep that did not
+        /// say so yet: `revision`, or else the head that is there when it is carried out.
+        head: Option<Revision>,
     },
     /// Write nothing to managed resources.
     Suspend {
@@ -73,6 +76,19 @@ pub enum Verb {
     OverwriteDrift,
 }
 
+impl Verb {
+    /// The commit that a person wants let pass, where they said which.
+    #[must_use]
+    pub fn lets_pass(&self) -> Option<Revision> {
+        match self {
+            Self::Release { revision, allow_deletes, overriding, head } if allow_deletes.is_some() || *overriding => {
+                head.or(*revision)
+            }
+            Self::Release { .. } | Self::RollBack { .. } | Self::Suspend { .. } | Self::Resume | Self::OverwriteDrift => None,
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -82,17 +98,8 @@ pub struct Answer {
     pub at: Timestamp,
     /// Whether it was carried out.
     pub accepted: bool,
-    /// What was done or why not, for people. Where all was so already it begins with [`Self::NOTHING`].
+    /// Whether the record changed by it. Accepted and unchanged: all was so already, which is no failure.
+    pub changed: bool,
+    /// What was done or why not, for people.
     pub text: String,
-}
-
-impl Answer {
-    /// How the answer begins where the environment is as it was asked to be: that is no failure.
-    pub const NOTHING: &str = "nothing to do";
-
-    /// Whether something was done.
-    #[must_use]
-    pub fn changed(&self) -> bool {
-        self.accepted && !self.text.starts_with(Self::NOTHING)
-    }
 }

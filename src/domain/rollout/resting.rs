@@ -33,7 +33,9 @@ impl Rollout {
             Judgement::Candidate(candidate) => match self.plan_advance(&candidate, seen) {
                 Err(note) => Some(note),
                 Ok(plan) => match self.hindrance(candidate.desired, candidate.tip, seen) {
-                    None => return self.await_baseline(seen).unwrap_or_else(|| self.advance(&candidate, plan, seen)),
+                    None => {
+                        return self.await_baseline(&candidate, seen).unwrap_or_else(|| self.advance(&candidate, plan, seen));
+                    }
                     Some(Hindrance::Wait(step)) => return step,
                     Some(Hindrance::Refused(record)) => return Step::record(*record),
                     Some(Hindrance::Note(note)) => Some(note),

@@ -169,3 +169,30 @@ fn a_head_that_no_longer_names_the_repository_takes_status_and_history_away_from
     stage.run(&["suspend", "test", "--reason", "to look at it"]).exits(0);
     assert!(stage.run(&["plan"]).exits(1).out.contains("lockstep.yaml"));
 }
+
+#[test]
+fn what_a_person_lets_pass_is_one_commit_and_status_shows_each_grant_with_its_own_person() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    let second = stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]).short();
+    let nothing = stage.run(&["release", "test", "--allow-deletes", "0", "--output", "json"]).exits(0).json();
+    assert_eq!((&nothing["accepted"], &nothing["changed"]), (&true.into(), &false.into()), "{nothing}");
+    stage.run(&["release", "test", "--override", "--reason", "agreed", "--by", "grace"]).exits(0);
+    stage.run(&["release", "test", &second, "--allow-deletes", "9", "--by", "ada"]).exits(0);
+    let permit = &status(&stage)["permit"];
+    let by = |grant: &str| permit[grant]["by"].as_str().unwrap().split('@').next().unwrap().to_owned();
+    assert_eq!((by("override"), by("deletes")), ("grace".to_owned(), "ada".to_owned()), "{permit:#}");
+    assert_eq!((&permit["deletes"]["count"], &permit["override"]["reason"]), (&9.into(), &"agreed".into()), "{permit:#}");
+    let said = stage.run(&["status"]).exits(0).out;
+    for expected in ["may delete 9 keys beyond the limits, by ada@", "passes every gate, by grace@"] {
+        assert!(said.contains(&format!("allowed      {second} {expected}")), "{expected}: {said}");
+    }
+    let third = stage.repo.commit("Third", &[(KEYS.0, "app: {port: 3}\n")]).short();
+    let refused = stage.run(&["release", "test", &second, "--override", "--reason", "agreed"]).exits(1).out;
+    let expected =
+        format!("refused: {second} was to be let pass, and the branch is at {third}, which says something else here");
+    assert!(refused.contains(&expected), "{refused}");
+    stage.run(&["apply", "--once"]).exits(1);
+    assert!(status(&stage)["permit"].is_null(), "the permit outlived its head");
+}

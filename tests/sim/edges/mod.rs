@@ -15,7 +15,7 @@ use lockstep::domain::check::{Check, CheckKind};
 use lockstep::domain::health::Finding;
 use lockstep::domain::live::LiveState;
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::HistoryLine;
+use lockstep::domain::rollout::{HistoryLine, Permit};
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler};
 
@@ -42,6 +42,8 @@ pub(crate) struct Edge {
     told: Arc<Mutex<Vec<Revision>>>,
     /// What was refused: a planted bug never judges it again.
     pub(crate) refused: Arc<Mutex<BTreeSet<Revision>>>,
+    /// What a person let a head do: a planted bug never forgets it.
+    pub(crate) permitted: Arc<Mutex<Option<Permit>>>,
     /// What was read first: a planted bug never reads again.
     first_look: Arc<Mutex<Option<LiveState>>>,
 }
@@ -62,6 +64,7 @@ impl Edge {
             said: Arc::default(),
             told: Arc::default(),
             refused: Arc::default(),
+            permitted: Arc::default(),
             first_look: Arc::default(),
         }
     }

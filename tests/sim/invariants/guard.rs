@@ -6,11 +6,27 @@ use std::sync::Arc;
 use lockstep::domain::desired::DesiredState;
 use lockstep::domain::environment::DeleteLimits;
 use lockstep::domain::plan::{Action, Change, Intent};
-use lockstep::domain::revision::{Generation, Revision};
-use lockstep::domain::rollout::{HeadVerdict, Rollout};
+use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
+use lockstep::domain::rollout::{HeadVerdict, Permit, Rollout};
 
 use super::desired;
 use crate::world::World;
+
+/// What a person let one head do.
+#[derive(Debug)]
+pub(super) struct Permitted {
+    /// What that head says.
+    pub(super) digest: RevisionDigest,
+    pub(super) deletes: u32,
+    pub(super) overriding: bool,
+}
+
+impl Permitted {
+    /// As a restored record has it.
+    pub(super) fn of(permit: &Permit) -> Self {
+        Self { digest: permit.digest, deletes: permit.allowed_deletes(), overriding: permit.every_gate.is_some() }
+    }
+}
 
 /// What the advance under way may delete, as it was when it began, and what it has deleted.
 #[derive(Debug, Default)]
@@ -51,13 +67,16 @@ impl Allowance {
         let old: BTreeSet<Revision> = from.into_iter().flat_map(|from| world.origin.ancestry(from)).collect();
         let new_commits = world.origin.ancestry(tip).take_while(|commit| !old.contains(commit));
         let by_trailers = new_commits.map(|commit| world.origin.describe(commit).allowed_deletes()).sum();
-        let proven = new.is_some_and(|new| before.is_proven(new.revision_digest()));
-        let exempt = if proven { Some("proven") } else { world.truth.overriding.then_some("overridden") };
+        let digest = new.map(|new| new.revision_digest());
+        let proven = digest.is_some_and(|digest| before.is_proven(digest));
+        let permitted = world.truth.permitted.as_ref().filter(|permitted| Some(permitted.digest) == digest);
+        let overridden = permitted.is_some_and(|permitted| permitted.overriding);
+        let exempt = if proven { Some("proven") } else { overridden.then_some("overridden") };
         Self {
             generation: Generation::default(),
             limits: limits.unwrap_or_default(),
             by_trailers,
-            by_person: world.truth.allowed_deletes,
+            by_person: permitted.map_or(0, |permitted| permitted.deletes),
             exempt,
             base: good.or(complete),
             lost: BTreeSet::new(),
@@ -69,7 +88,6 @@ impl Allowance {
 pub(super) fn deletes_keep_to_the_limits(world: &mut World, before: &Rollout, after: &Rollout, changes: &[Change]) {
     let Some(attempt) = after.attempt.as_ref().filter(|attempt| attempt.line.intent == Intent::Advance) else { return };
     let (generation, tip) = (attempt.line.generation, attempt.line.revision);
-    world.truth.forget_what_ended(before, after);
     let mut allowance = std::mem::take(&mut world.truth.allowance);
     let known = before.attempt.as_ref().is_some_and(|attempt| attempt.line.generation == generation);
     if allowance.generation != generation && known {
@@ -78,7 +96,7 @@ pub(super) fn deletes_keep_to_the_limits(world: &mut World, before: &Rollout, af
     }
     if allowance.generation != generation {
         allowance = Allowance { generation, ..Allowance::of(world, before, tip) };
-        (world.truth.allowed_deletes, world.truth.overriding) = (0, false);
+        world.truth.permitted = None;
     }
     let base = allowance.base.clone();
     let counts = |change: &&Change| {
@@ -101,7 +119,6 @@ pub(super) fn deletes_keep_to_the_limits(world: &mut World, before: &Rollout, af
 
 /// G2: what was proven, or what a person lets pass, is not refused for its deletes.
 pub(super) fn refusals_are_right(world: &mut World, before: &Rollout, record: &Rollout) {
-    world.truth.forget_what_ended(before, record);
     if before.note == record.note {
         return;
     }
@@ -109,15 +126,24 @@ pub(super) fn refusals_are_right(world: &mut World, before: &Rollout, record: &R
     let Some(note) = refused.filter(|note| note.text.starts_with("it would delete")) else { return };
     world.reached(if note.text.contains("percent") { "the guard refused a share" } else { "the guard refused a number" });
     let Some(tip) = note.revision else { return };
-    if let Some(exempt) = Allowance::of(world, before, tip).exempt {
+    let ended = has_ended(world, before, tip);
+    if let Some(exempt) = Allowance::of(world, before, tip).exempt.filter(|exempt| *exempt == "proven" || !ended) {
         world.violated(format!("G2: {} is {exempt}, and its deletes are refused", tip.short()));
     }
 }
 
+/// Whether what a person let this head do is over for who leads: another head may have come between, which only they saw. To
+/// end too early is safe; that it holds at all, the situations prove.
+fn has_ended(world: &mut World, record: &Rollout, tip: Revision) -> bool {
+    desired(world, tip).is_none_or(|state| record.permit_for(state.revision_digest()).is_none())
+}
+
 /// G3: a refusal ends when nothing is left to refuse.
 pub(crate) fn is_refused_rightly(world: &mut World, record: &Rollout, tip: Revision) -> bool {
-    world.truth.forget_what_ended(record, record);
-    let allowance = Allowance::of(world, record, tip);
+    let mut allowance = Allowance::of(world, record, tip);
+    if has_ended(world, record, tip) {
+        allowance.by_person = 0;
+    }
     let good = record.last_good.as_ref().or(record.complete.as_ref()).map(|base| base.revision);
     if good.is_some_and(|good| world.mirrors.iter().any(|mirror| !mirror.known.contains(&good))) {
         // Who does not know what last good has counts every delete.

@@ -19,7 +19,7 @@ use lockstep::domain::desired::{DesiredState, read_environment};
 use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::plan::Change;
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
-use lockstep::domain::rollout::{HistoryLine, Phase, Request, Rollout, Save, Verb};
+use lockstep::domain::rollout::{Answer, HistoryLine, Phase, Request, Rollout, Save, Verb};
 
 use crate::world::{POLL, REPLICAS, Store, World};
 
@@ -58,10 +58,8 @@ pub(crate) struct Truth {
     written_before: i64,
     /// The last transaction that was carried out: which record and keys it named, and what it did to them.
     carried_out: Option<(u64, bool, Vec<Change>)>,
-    /// What people allowed the next advance to delete.
-    allowed_deletes: u32,
-    /// A person lets the next advance pass every gate.
-    overriding: bool,
+    /// What a person lets one head do, as it was answered.
+    permitted: Option<guard::Permitted>,
     /// What the advance under way may delete.
     allowance: guard::Allowance,
     pub(crate) applied_at: i64,
@@ -77,16 +75,19 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// A request is being answered.
-    pub(crate) fn answered(&mut self, now: i64, request: Option<&Request>, accepted: bool) {
+    /// A request is being answered, about a head that says this if it is about one.
+    fn answered(&mut self, now: i64, request: Option<&Request>, accepted: bool, meant: Option<RevisionDigest>) {
         self.answered_at = now;
         self.may_try_again();
         match request.map(|request| &request.verb) {
             Some(Verb::Release { allow_deletes, overriding, .. }) => {
                 self.pardoned_at = now;
-                if accepted {
-                    self.allowed_deletes = allow_deletes.unwrap_or(self.allowed_deletes);
-                    self.overriding |= overriding;
+                if let Some(digest) = meant.filter(|_| accepted) {
+                    let before = self.permitted.take().filter(|permitted| permitted.digest == digest);
+                    let mut permitted = before.unwrap_or(guard::Permitted { digest, deletes: 0, overriding: false });
+                    permitted.deletes = allow_deletes.unwrap_or(permitted.deletes);
+                    permitted.overriding |= overriding;
+                    self.permitted = Some(permitted);
                 }
             }
             Some(Verb::Resume) => {
@@ -96,13 +97,6 @@ impl Truth {
                 }
             }
             Some(Verb::RollBack { .. } | Verb::Suspend { .. } | Verb::OverwriteDrift) | None => {}
-        }
-    }
-
-    /// What was allowed of a head ends when another one comes.
-    fn forget_what_ended(&mut self, before: &Rollout, after: &Rollout) {
-        if before.permit.is_none() && after.permit.is_none() {
-            (self.allowed_deletes, self.overriding) = (0, false);
         }
     }
 
@@ -123,8 +117,7 @@ impl Truth {
         self.highest = store.record.as_ref().map(|(record, _)| record.generation).unwrap_or_default();
         self.rejected =
             store.record.iter().flat_map(|(record, _)| &record.rejected).map(|rejection| (rejection.digest, 0)).collect();
-        self.allowed_deletes = store.record.as_ref().map_or(0, |(record, _)| record.allowed_deletes);
-        self.overriding = store.record.as_ref().is_some_and(|(record, _)| record.overridden.is_some());
+        self.permitted = store.record.as_ref().and_then(|(record, _)| record.permit.as_ref()).map(guard::Permitted::of);
         self.allowance = guard::Allowance::default();
         self.carried_out = None;
         self.told.clear();
@@ -145,6 +138,17 @@ pub(crate) use guard::is_refused_rightly;
 
 pub(crate) fn environment() -> EnvironmentName {
     EnvironmentName::parse("test").unwrap()
+}
+
+/// A request is being answered, with this record.
+pub(crate) fn answered(world: &mut World, answer: &Answer, after: &Rollout) {
+    let request = world.store.requests.get(&answer.id).map(|(request, _)| request.clone());
+    // A resume that ended a suspension leaves the pin.
+    let request = request.filter(|request| request.verb != Verb::Resume || after.pin.is_none());
+    let meant = request.as_ref().and_then(|request| request.verb.lets_pass());
+    let meant = meant.and_then(|head| desired(world, head)).map(|state| state.revision_digest());
+    let now = world.now;
+    world.truth.answered(now, request.as_ref(), answer.accepted, meant);
 }
 
 /// What a revision says, if it is valid.

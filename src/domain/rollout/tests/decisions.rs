@@ -232,3 +232,60 @@ fn going_back_while_suspended_says_what_it_waits_for() {
         4. rollback r1 by Grace: under way"#]],
     );
 }
+
+#[test]
+fn a_decision_is_in_history_under_a_revision_that_it_is_about() {
+    // What was released, not where the environment is.
+    check(
+        "commit good, settle, commit bad, settle, commit bad a=2, settle, ask release, settle",
+        expect![[r#"
+        held-after-rollback r1, rejected r3
+        head rejected: rejected as r3: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 health=good
+        done: released r2, r3
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. rollback r1 by lockstep: proven: healthy
+        4. advance r3 by Ada: rolled-back: build failed at the deadline: got 503
+        5. rollback r1 by lockstep: proven: healthy
+        6. release r3 by Grace: done: released r2, r3
+        7. advance r3 by Ada: rolled-back: build failed at the deadline: got 503
+        8. rollback r1 by lockstep: proven: healthy"#]],
+    );
+    // Nothing was applied yet: the head, whatever is wrong with it.
+    check(
+        "commit invalid, settle, ask suspend, wait 1, ask resume, settle",
+        expect![[r#"
+        held-refused
+        head invalid: 1 problem: environment.yaml:1
+        live: 
+        done: suspended until `lockstep resume test`
+        done: resumed; the head is still not followed: 1 problem: environment.yaml:1
+        1. suspend r1 by Grace: done: suspended until `lockstep resume test`
+        2. resume r1 by Grace: done: resumed"#]],
+    );
+    // There is no commit that a line could name.
+    check(
+        "branch gone, ask suspend, wait 1, ask resume, settle",
+        expect![[r#"
+        idle
+        head not-believed: the branch does not exist any more
+        live: 
+        done: suspended until `lockstep resume test`
+        done: resumed; the head is still not followed: the branch does not exist any more"#]],
+    );
+}
+
+#[test]
+fn what_changes_nothing_is_called_so_by_the_answer_itself() {
+    let changed = |sentence: &str| super::answers_after(sentence).into_iter().map(|answer| answer.changed).collect::<Vec<_>>();
+    assert_eq!(
+        changed("commit good, settle, ask suspend, wait 1, ask resume, wait 1, ask resume, settle"),
+        [true, true, false]
+    );
+    assert_eq!(changed("commit good, settle, ask rollback r1, settle, ask rollback, settle"), [false, false]);
+    assert_eq!(
+        changed("commit good @drift=report, settle, by hand a=9, wait 1, ask resume, ask overwrite drift, settle, ask release"),
+        [false, true]
+    );
+}

@@ -197,7 +197,7 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
     check(
         "commit good k*100 j*55, settle, commit -k* -j*, settle, ask release deletes 30, settle, show, revert, settle, show, commit -j*, settle",
         expect![[r#"
-            held-refused r1, permit for r2 by Grace: to see
+            held-refused r1, permit for r2: 30 deletes by Grace
             head refused: it would delete 155 of 157 keys; deletes.at_most is 50 and 30 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 155`, or run `lockstep release test --allow-deletes 155`
             live: a=1 health=good j/…×55 k/…×100
             --
@@ -223,7 +223,7 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
     check(
         "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1, show, commit a=2, wait 1, ask resume, settle",
         expect![[r#"
-            steady r1, permit for r2 by Grace: to see, suspended by Grace
+            steady r1, permit for r2: every gate by Grace, suspended by Grace
             head suspended: suspended by Grace: to see
             live: a=1 health=good k/…×100
             --
@@ -246,6 +246,175 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
         live: a=1 health=good k/…×100
         refused: the branch has no head that could be let pass; `lockstep status` says why
         1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_commit_that_comes_before_the_answer_is_not_let_pass_in_place_of_the_one_that_was_meant() {
+    let refused = "commit good k*100, settle, commit -k*, settle";
+    // Pushed between the look and the answer; or carried out long after it was asked.
+    check(
+        &format!("{refused}, ask release override, commit -k* a=2, settle"),
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{refused}, ask release deletes 100, commit -k* a=2, wait 1, commit -k* a=3, settle"),
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    // By name: what is named is let pass, and nothing else.
+    check(
+        &format!("{refused}, commit -k* a=2, settle, ask release r2 override, settle"),
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{refused}, commit -k* a=2, settle, ask release as before r2 override, settle"),
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{refused}, ask release r2 deletes 100, settle"),
+        expect![[r#"
+        steady r2
+        live: a=1 health=good
+        done: r2 may delete 100 keys more
+        1. advance r1 by Ada: proven: healthy
+        2. release r2 by Grace: done: r2 may delete 100 keys more
+        3. advance r2 by Ada: proven: healthy"#]],
+    );
+    // What says the same here is the same.
+    check(
+        &format!("{refused}, ask release override, commit readme, settle"),
+        expect![[r#"
+        steady r3
+        live: a=1 health=good
+        done: r3 passes every gate
+        1. advance r1 by Ada: proven: healthy
+        2. release r3 by Grace: done: r3 passes every gate
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+    // Whoever leads may not have it yet.
+    check(
+        &format!("{refused}, commit -k* a=2, lose r2, ask release r2 override, settle"),
+        expect![[r#"
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        refused: r2 was to be let pass, and the branch is at r3 for whoever leads, where r2 can't be read; ask again when `lockstep status test` shows r2 as the head
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    // Asked by a lockstep that names no head.
+    check(
+        &format!("{refused}, ask release as before override, commit -k* a=2, settle"),
+        expect![[r#"
+        steady r3
+        live: a=2 health=good
+        done: r3 passes every gate
+        1. advance r1 by Ada: proven: healthy
+        2. release r3 by Grace: done: r3 passes every gate
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn what_is_let_pass_stays_so_while_the_head_can_not_be_followed() {
+    let allowed = "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1";
+    check(
+        &format!("{allowed}, commit invalid, wait 1, show, rewind r2, believe, wait 1, ask resume, settle"),
+        expect![[r#"
+            held-refused r1, permit for r2: every gate by Grace, suspended by Grace
+            head invalid: 1 problem: environment.yaml:1
+            live: a=1 health=good k/…×100
+            --
+            steady r2
+            live: a=1 health=good
+            done: suspended until `lockstep resume test`
+            done: r2 passes every gate; still nothing is written before `lockstep resume test`: suspended by Grace: to see
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. release r2 by Grace: done: r2 passes every gate
+            4. resume r1 by Grace: done: resumed
+            5. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{allowed}, commit retired, wait 1, show, rewind r2, believe, wait 1, ask resume, settle"),
+        expect![[r#"
+            steady r1, permit for r2: every gate by Grace, suspended by Grace
+            head retired: r3 has no environment test; nothing is written or deleted
+            live: a=1 health=good k/…×100
+            --
+            steady r2
+            live: a=1 health=good
+            done: suspended until `lockstep resume test`
+            done: r2 passes every gate; still nothing is written before `lockstep resume test`: suspended by Grace: to see
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. release r2 by Grace: done: r2 passes every gate
+            4. resume r1 by Grace: done: resumed
+            5. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn each_grant_is_its_own_persons() {
+    check(
+        "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override by Grace, wait 1, ask release deletes 9 by Ada, wait 1",
+        expect![[r#"
+            steady r1, permit for r2: 9 deletes by Ada and every gate by Grace, suspended by Grace
+            head suspended: suspended by Grace: to see
+            live: a=1 health=good k/…×100
+            done: suspended until `lockstep resume test`
+            done: r2 passes every gate; still nothing is written before `lockstep resume test`: suspended by Grace: to see
+            done: r2 may delete 9 keys more; still nothing is written before `lockstep resume test`: suspended by Grace: to see
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. release r2 by Grace: done: r2 passes every gate
+            4. release r2 by Ada: done: r2 may delete 9 keys more"#]],
+    );
+    let line = history_after(
+        "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override by Grace, wait 1, ask release deletes 9 by Ada, wait 1, ask resume, settle",
+    );
+    assert_eq!(
+        line.last().unwrap().because,
+        "change 2 (9 more deletes allowed by Ada: to see) (gates overridden by Grace: to see)"
+    );
+}
+
+#[test]
+fn to_allow_no_deletes_takes_an_allowance_back_and_is_nothing_to_do_where_there_is_none() {
+    check(
+        "commit good k*100, settle, commit -k*, settle, ask release deletes 0, wait 1, ask release deletes 9, wait 1, ask release deletes 0, wait 1, ask release deletes 0, settle",
+        expect![[r#"
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            done: nothing to do: nothing was allowed beyond the limits
+            done: r2 may delete 9 keys more
+            done: r2 keeps to the limits again
+            done: nothing to do: nothing was allowed beyond the limits
+            1. advance r1 by Ada: proven: healthy
+            2. release r2 by Grace: done: r2 may delete 9 keys more
+            3. release r2 by Grace: done: r2 keeps to the limits again"#]],
     );
 }
 
@@ -277,7 +446,7 @@ fn to_allow_deletes_takes_no_rejection_back() {
     check(
         "commit good k*100, settle, commit bad -k* +Allow-Deletes=100, settle, ask release deletes 100, settle",
         expect![[r#"
-            held-after-rollback r1, rejected r2, permit for r2 by Grace: to see
+            held-after-rollback r1, rejected r2, permit for r2: 100 deletes by Grace
             head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             live: a=1 health=good k/…×100
             done: r2 may delete 100 keys more; the head is still not followed: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on

@@ -108,7 +108,7 @@ fn a_retry_trailer_counts_once_and_only_after_the_rejection() {
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
             3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
-            4. release r1 by Grace: done: released r2; ended the freeze
+            4. release r2 by Grace: done: released r2; ended the freeze
             5. advance r2 by Ada: proven: healthy"#]],
     );
     check(

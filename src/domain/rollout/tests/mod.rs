@@ -19,6 +19,6 @@ mod people;
 mod baseline;
 mod properties;
 
-use script::check;
+use script::{answers_after, check};
 pub(crate) use script::{history_after, rollout_after};
 pub(crate) use world::number;

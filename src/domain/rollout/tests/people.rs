@@ -68,7 +68,7 @@ fn a_person_goes_back_and_pins_until_something_new_comes() {
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. rollback r1 by Grace: proven: healthy
-            4. release r1 by Grace: done: released r2
+            4. release r2 by Grace: done: released r2
             5. resume r1 by Grace: done: unpinned
             6. advance r2 by Ada: proven: healthy"#]],
     );

@@ -8,7 +8,7 @@ use crate::domain::health::Finding;
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::resource::{Flags, KeyMark, OwnerId};
 use crate::domain::revision::Generation;
-use crate::domain::rollout::{HistoryLine, Rollout, Verb};
+use crate::domain::rollout::{Answer, HistoryLine, Rollout, Verb};
 
 /// Carries out a sentence and compares what it shows: the state at each `show` and at the end, then answers and history.
 ///
@@ -16,13 +16,16 @@ use crate::domain::rollout::{HistoryLine, Rollout, Verb};
 /// `invalid`, `retired`, `blank`, and `+Trailer=value`), `revert`, `fork rN WORDS`, `rewind rN`, `believe`, `branch gone`,
 /// `lose rN`, `find rN`, `narrow rN`, `widen rN`; `settle`, `wait N`, `tick` (a second without a pass), `pass`, `show`; `by hand WORDS`, `copy A B`, `theirs K`, `foreign K`; `deny K`,
 /// `allow`, `contend K`, `peace`, `unreachable`, `reachable`, `new rights`, `permitted`, `batch N`, `whole`; `CHECK sick|blind|well`;
-/// `take over`, `snapshot`, `restore`; `ask VERB …`.
+/// `take over`, `snapshot`, `restore`; `ask VERB … [by NAME]`, `ask release as before …` (no head is named).
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
 pub(in crate::domain) fn check(sentence: &str, expected: Expect) {
     let (world, mut shown) = run(sentence);
     shown.extend(world.state());
-    shown.extend(world.answers.iter().map(|answer| world.named(answer)));
+    shown.extend(world.answers.iter().map(|answer| {
+        let became = if answer.accepted { "done" } else { "refused" };
+        world.named(&format!("{became}: {}", answer.text))
+    }));
     shown.extend(world.lines());
     expected.assert_eq(&shown.join("\n"));
 }
@@ -31,6 +34,12 @@ pub(in crate::domain) fn check(sentence: &str, expected: Expect) {
 #[track_caller]
 pub(crate) fn rollout_after(sentence: &str) -> Rollout {
     run(sentence).0.record
+}
+
+/// The answers to what was asked in a sentence.
+#[track_caller]
+pub(super) fn answers_after(sentence: &str) -> Vec<Answer> {
+    run(sentence).0.answers
 }
 
 /// The lines of history at the end of a sentence, oldest first.
@@ -122,7 +131,8 @@ impl World {
             ["take", "over"] => self.take_over(),
             ["snapshot"] => self.take_snapshot(),
             ["restore"] => self.restore(),
-            ["ask", words @ ..] => self.ask(verb(self, words)),
+            ["ask", words @ .., "by", by] => self.ask(by, verb(self, words)),
+            ["ask", words @ ..] => self.ask("Grace", verb(self, words)),
             _ => panic!("{step:?} is no step of this language"),
         }
     }
@@ -178,15 +188,29 @@ fn first() -> Sketch {
 
 #[track_caller]
 fn verb(world: &World, words: &[&str]) -> Verb {
-    let release = |revision, allow_deletes, overriding| Verb::Release { revision, allow_deletes, overriding };
     let at = |commit: &str| super::world::revision(number(commit));
+    // Whoever lets a head pass means the one that the branch is at as they ask.
+    let tip = world.tip.map(super::world::revision);
+    let release = |revision: Option<_>, allow_deletes: Option<u32>, overriding| {
+        let head = if allow_deletes.is_some() || overriding { revision.or(tip) } else { None };
+        Verb::Release { revision, allow_deletes, overriding, head }
+    };
     match words {
+        ["release", "as", "before", words @ ..] => {
+            let mut verb = verb(world, &[&["release"], words].concat());
+            if let Verb::Release { head, .. } = &mut verb {
+                *head = None;
+            }
+            verb
+        }
         ["rollback"] => Verb::RollBack { to: None },
         ["rollback", to] => Verb::RollBack { to: Some(at(to)) },
         ["release"] => release(None, None, false),
         ["release", "deletes", deletes] => release(None, Some(deletes.parse().unwrap()), false),
         ["release", "override"] => release(None, None, true),
         ["release", commit] => release(Some(at(commit)), None, false),
+        ["release", commit, "deletes", deletes] => release(Some(at(commit)), Some(deletes.parse().unwrap()), false),
+        ["release", commit, "override"] => release(Some(at(commit)), None, true),
         ["suspend"] => Verb::Suspend { until: None },
         ["suspend", seconds] => Verb::Suspend { until: Some(world.at(seconds.parse().unwrap())) },
         ["resume"] => Verb::Resume,

@@ -37,7 +37,10 @@ impl World {
             add("pinned by", pin.by.clone());
         }
         if let Some(permit) = &record.permit {
-            add("permit for", format!("{} by {}", permit.revision.short(), permit.who()));
+            let deletes = permit.deletes.iter().map(|deletes| format!("{} deletes by {}", deletes.count, deletes.grant.by));
+            let every = permit.every_gate.iter().map(|grant| format!("every gate by {}", grant.by));
+            let what: Vec<String> = deletes.chain(every).collect();
+            add("permit for", format!("{}: {}", permit.revision.short(), what.join(" and ")));
         }
         if let Some(suspension) = &record.suspension {
             add("suspended by", suspension.by.clone());

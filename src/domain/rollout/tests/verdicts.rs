@@ -374,7 +374,7 @@ fn a_freeze_ends_by_a_person_or_by_a_commit_that_says_so_and_by_nothing_else() {
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
             3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
-            4. release r1 by Grace: done: released r2; ended the freeze
+            4. release r2 by Grace: done: released r2; ended the freeze
             5. advance r3 by Ada: proven: healthy"#]],
     );
     check(

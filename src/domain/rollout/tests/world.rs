@@ -14,8 +14,8 @@ use crate::domain::plan::{Action, Change, Intent};
 use crate::domain::resource::{Flags, OwnerId};
 use crate::domain::revision::{Generation, Revision, ValueDigest};
 use crate::domain::rollout::{
-    Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Preview, RefusedAttempt, Request, RequestId,
-    Rollout, Save, Step, TargetId, Trouble, TroubleKind, Verb,
+    Answer, Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Preview, RefusedAttempt, Request,
+    RequestId, Rollout, Save, Step, TargetId, Trouble, TroubleKind, Verb,
 };
 use crate::domain::time::Timestamp;
 
@@ -58,7 +58,7 @@ pub(super) struct World {
     index: u64,
     pub(super) history: BTreeMap<Generation, HistoryLine>,
     requests: Vec<Request>,
-    pub(super) answers: Vec<String>,
+    pub(super) answers: Vec<Answer>,
     health: HealthLog,
     health_of: Option<LogSubject>,
     samples: u64,
@@ -470,15 +470,14 @@ impl World {
             );
         }
         for answer in &save.answers {
-            let word = if answer.accepted { "done" } else { "refused" };
-            self.answers.push(format!("{word}: {}", answer.text));
+            self.answers.push(answer.clone());
             self.requests.retain(|request| request.id != answer.id);
         }
     }
 
-    pub(super) fn ask(&mut self, verb: Verb) {
+    pub(super) fn ask(&mut self, by: &str, verb: Verb) {
         let id = RequestId::parse(&format!("{:016x}", self.answers.len() + self.requests.len())).unwrap();
-        self.requests.push(Request { id, by: "Grace".to_owned(), at: self.now, reason: "to see".to_owned(), verb });
+        self.requests.push(Request { id, by: by.to_owned(), at: self.now, reason: "to see".to_owned(), verb });
     }
 
     pub(super) fn at(&self, seconds: u64) -> Timestamp {

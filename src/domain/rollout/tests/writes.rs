@@ -196,7 +196,7 @@ fn what_is_denied_part_way_goes_back_and_is_tried_again_only_when_rights_or_the_
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: refused: permission denied
             3. rollback r1 by lockstep: proven: healthy
-            4. release r1 by Grace: done: the refused revision is tried again
+            4. release r2 by Grace: done: the refused revision is tried again
             5. advance r2 by Ada: proven: healthy"#]],
     );
 }
