@@ -75,7 +75,7 @@ pub(crate) enum Bug {
     SkipsTheGuard,
     /// G1: what a person allowed once is allowed for ever.
     SpendsAnAllowanceTwice,
-    /// G1, G4: what a person lets pass is whatever head is there when they are answered.
+    /// G1, G4: what a person lets pass is whatever head is there.
     LetsAnotherHeadPass,
     /// G2: what was proven is as suspect as anything.
     RefusesARevert,

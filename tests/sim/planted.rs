@@ -7,8 +7,8 @@ use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::{Flags, KeyMark, Ownership};
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{
-    Books, Grant, HeadVerdict, HeadView, Observation, Permit, Phase, RepairLog, Request, Rollout, Save, Step, Trouble,
-    TroubleKind, Unproven, Verb, Waiting,
+    Books, Grant, HeadVerdict, HeadView, Observation, Permit, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind,
+    Unproven, Verb, Waiting,
 };
 use lockstep::domain::time::Timestamp;
 
@@ -27,8 +27,6 @@ impl Planted<'_> {
         let mut record = record.clone();
         let mut seen = seen.clone();
         self.mislead(bug, &mut record, &mut seen);
-        let requests = asked_of_any_head(bug, &seen);
-        seen.requests = &requests;
         let trouble = seen.trouble.cloned().map(|trouble| match (bug, record.phase, trouble.kind) {
             (Bug::TakesUnreachableForDenied, Phase::Applying, TroubleKind::Transient) => {
                 Trouble { kind: TroubleKind::Denied, retry: seen.now + std::time::Duration::from_mins(1), ..trouble }
@@ -73,6 +71,11 @@ impl Planted<'_> {
             Bug::ForgetsRejections => record.rejected.clear(),
             Bug::ForgetsTheFreeze if record.phase == Phase::Frozen => record.phase = Phase::HeldUnproven,
             Bug::ForgetsTheSuspension => record.suspension = None,
+            Bug::LetsAnotherHeadPass => {
+                if let (Some((tip, digest)), Some(permit)) = (new_head(record, seen), &mut record.permit) {
+                    (permit.revision, permit.digest) = (tip, digest);
+                }
+            }
             Bug::ForgetsThePin => record.pin = None,
             Bug::BlamesTheBaseline if record.phase == Phase::Verifying => record.baseline.clear(),
             Bug::RepairsWithoutBackOff => record.repairs = RepairLog::default(),
@@ -247,17 +250,6 @@ fn new_head(record: &Rollout, seen: &Observation<'_>) -> Option<(Revision, Revis
     let HeadView::At(tip) = seen.head else { return None };
     let digest = seen.books.desired.get(&tip)?.revision_digest();
     (!record.is_in_step_with(digest)).then_some((tip, digest))
-}
-
-/// The requests, as if nobody had said which head they mean.
-fn asked_of_any_head(bug: Bug, seen: &Observation<'_>) -> Vec<Request> {
-    let mut requests = seen.requests.to_vec();
-    for request in requests.iter_mut().filter(|_| bug == Bug::LetsAnotherHeadPass) {
-        if let Verb::Release { head, .. } = &mut request.verb {
-            *head = None;
-        }
-    }
-    requests
 }
 
 /// What the bug only looked at is not saved with it.
