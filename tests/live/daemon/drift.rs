@@ -1,8 +1,8 @@
 //! Keys that somebody changes by hand: put right at once, put right although the watch is blind, only told of where that is
 //! the policy, and never written over by a plan that has not seen them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::kept::Kept;
@@ -83,22 +83,26 @@ fn a_key_changed_by_hand_while_a_plan_is_written_is_not_written_over_unseen() {
     let agent = Agent::start();
     let _service = Service::start(&agent);
     let mut site = Site::new(&agent);
-    let (port, edited) = (agent.port(), Arc::new(AtomicBool::new(false)));
+    let (port, edited) = (agent.port(), Arc::new(Mutex::new(false)));
     let armed = Arc::new(AtomicBool::new(false));
     let refused = Arc::new(AtomicBool::new(false));
     let (edit, is_armed, was_refused) = (Arc::clone(&edited), Arc::clone(&armed), Arc::clone(&refused));
-    // While the plan's first keys are written one of its last becomes somebody else's, which the look before did not see.
+    // When the plan's first write comes, one of its keys becomes somebody else's, which the look before did not see; every
+    // other write of the plan waits for that.
     let last = format!("config/many/k{:05}", KEYS - 1);
     let victim = last.clone();
     let proxy = Fake::start(move |asked| {
         let body = String::from_utf8_lossy(&asked.body);
-        let (of_the_first, of_the_last) = (body.contains("config/many/k00000"), body.contains(&victim));
-        if asked.writes() && of_the_first && is_armed.load(Ordering::SeqCst) && !edit.swap(true, Ordering::SeqCst) {
-            let put = crate::support::request(port, "PUT", &format!("/v1/kv/{victim}"), b"by hand").unwrap();
-            assert_eq!(put.0, 200);
+        let (of_the_plan, of_the_last) = (asked.writes() && body.contains("config/many/"), body.contains(&victim));
+        if of_the_plan && is_armed.load(Ordering::SeqCst) {
+            let mut edited = edit.lock().unwrap();
+            if !std::mem::replace(&mut *edited, true) {
+                let put = crate::support::request(port, "PUT", &format!("/v1/kv/{victim}"), b"by hand").unwrap();
+                assert_eq!(put.0, 200);
+            }
         }
         let answer = asked.forward(port);
-        if asked.writes() && of_the_last && answer.status() == Some(409) {
+        if of_the_plan && of_the_last && answer.status() == Some(409) {
             was_refused.store(true, Ordering::SeqCst);
         }
         answer
@@ -111,7 +115,7 @@ fn a_key_changed_by_hand_while_a_plan_is_written_is_not_written_over_unseen() {
     armed.store(true, Ordering::SeqCst);
     site.repo.commit("All of them, and the version", &[(MANY, &many(KEYS, "new")), (APP, &app("two"))]);
     site.until_steady();
-    assert!(edited.load(Ordering::SeqCst) && refused.load(Ordering::SeqCst), "Consul refused the write over the unseen edit");
+    assert!(*edited.lock().unwrap() && refused.load(Ordering::SeqCst), "Consul refused the write over the unseen edit");
     assert_eq!(agent.get(&last).as_deref(), Some(b"new".as_slice()), "and the next look saw it and put it right");
     assert_eq!(site.outcomes(), ["proven", "proven"]);
     site.check_history();
