@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lockstep::client::probe::{Catalog, Instance, Instances, NoCatalog, Prober, Selection, Services};
@@ -57,17 +58,17 @@ impl Server {
 
     /// Answers each DNS query with these flags and records behind its question; no answer when there is none.
     async fn dns(answer: DnsAnswer) -> Self {
-        Self::dns_at("127.0.0.1:0".parse().unwrap(), answer).await
+        Self::dns_at("127.0.0.1:0".parse().unwrap(), Arc::new(Mutex::new(answer))).await
     }
 
-    async fn dns_at(address: SocketAddr, answer: DnsAnswer) -> Self {
+    async fn dns_at(address: SocketAddr, answer: Arc<Mutex<DnsAnswer>>) -> Self {
         let socket = UdpSocket::bind(address).await.unwrap();
         let address = socket.local_addr().unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut query = [0; 1500];
             while let Ok((length, from)) = socket.recv_from(&mut query).await {
-                let Some((flags, records)) = &answer else { continue };
+                let Some((flags, records)) = answer.lock().unwrap().clone() else { continue };
                 let question_end = 12 + query[12..length].iter().position(|byte| *byte == 0).unwrap() + 5;
                 let mut reply = query[..2].to_vec();
                 reply.extend(flags.to_be_bytes());
@@ -75,7 +76,7 @@ impl Server {
                 reply.extend(u16::try_from(records.len()).unwrap().to_be_bytes());
                 reply.extend([0, 0, 0, 0]);
                 reply.extend(&query[12..question_end]);
-                for (kind, data) in records {
+                for (kind, data) in &records {
                     reply.extend([0xc0, 12]);
                     reply.extend(kind.to_be_bytes());
                     reply.extend([0, 1, 0, 0, 0, 0]);
@@ -412,8 +413,31 @@ async fn a_dns_server_that_comes_back_is_asked_again() {
         let found = shown(prober.sample(&check_of(kind(), Duration::from_millis(300))).await);
         assert!(found.starts_with("unknown: "), "{found}");
     }
-    let _server = Server::dns_at(address, Some((0x8580, vec![(1, vec![10, 0, 0, 1])]))).await;
+    let answer = Arc::new(Mutex::new(Some((0x8580, vec![(1, vec![10, 0, 0, 1])]))));
+    let _server = Server::dns_at(address, answer).await;
     assert_eq!(sample(&prober, kind()).await, "pass");
+}
+
+#[tokio::test]
+async fn a_name_that_stops_to_resolve_and_resolves_again_is_told_so_by_the_next_sample() {
+    let answer: Arc<Mutex<DnsAnswer>> = Arc::default();
+    let server = Server::dns_at("127.0.0.1:0".parse().unwrap(), Arc::clone(&answer)).await;
+    let prober = prober(nothing(), Checks::default(), Some(server.address));
+    let kind = || CheckKind::Dns { name: "build.service.mynetwork".into(), record: DnsRecord::A, expect: None };
+    let good = || Some((0x8580, vec![(1, vec![10, 0, 0, 1])]));
+    for (given, expected) in [
+        (good(), "pass"),
+        (Some((0x8583, vec![])), "fail: build.service.mynetwork. has no A record"),
+        (good(), "pass"),
+        (Some((0x8582, vec![])), "unknown: ask the DNS server"),
+        (good(), "pass"),
+        (None, "unknown: the DNS server"),
+        (good(), "pass"),
+    ] {
+        *answer.lock().unwrap() = given;
+        let found = shown(prober.sample(&check_of(kind(), Duration::from_millis(800))).await);
+        assert!(found.starts_with(expected), "{found:?} is not {expected:?}");
+    }
 }
 
 /// A prober whose list has one program, `smoke`: a script with this text.

@@ -1,5 +1,6 @@
 //! The directory target against real files.
 
+mod busy;
 mod crash;
 mod faults;
 
