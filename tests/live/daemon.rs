@@ -13,6 +13,7 @@ mod drift;
 mod keys;
 mod answers;
 mod failures;
+mod names;
 mod controllers;
 mod fencing;
 mod restarts;

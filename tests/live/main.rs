@@ -16,6 +16,10 @@ mod suite;
 #[allow(dead_code, reason = "the integration tests use the rest of it")]
 mod repo;
 
+#[path = "../it/support/git_server.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest of it")]
+mod git_server;
+
 #[path = "../it/support/pages.rs"]
 mod pages;
 

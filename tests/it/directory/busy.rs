@@ -89,9 +89,8 @@ impl Clock for Waited {
 /// The value that every file of the live version has.
 #[track_caller]
 fn live(path: &Path) -> String {
-    let mut values: Vec<_> = (0..FILES)
-        .map(|number| std::fs::read_to_string(path.join(format!("current/config/{number:04}"))).unwrap())
-        .collect();
+    let mut values: Vec<_> =
+        (0..FILES).map(|number| std::fs::read_to_string(path.join(format!("current/config/{number:04}"))).unwrap()).collect();
     values.dedup();
     assert_eq!(values.len(), 1, "a mix of revisions");
     values.remove(0)
@@ -126,8 +125,7 @@ async fn a_rollback_goes_through_although_the_branchs_head_keeps_moving() {
         announce: &announce,
     };
     let fit = Fit { roots: KeyRoots::all(), files: true, settle: Duration::ZERO };
-    let (environment, repository) =
-        (EnvironmentName::parse("test").unwrap(), RepositoryName::parse("calvin-config").unwrap());
+    let (environment, repository) = (EnvironmentName::parse("test").unwrap(), RepositoryName::parse("calvin-config").unwrap());
     let mut memory = Memory::new(environment, repository, fit);
     let mut back = None;
     for _ in 0..PASSES {

@@ -35,6 +35,8 @@ pub(super) struct Site {
     home: TempDir,
     /// The members of the target's `consul:` section.
     consul: String,
+    /// Where the program fetches the repository from; none: from its path.
+    pub(super) fetch_from: Option<String>,
     /// Environment variables that the program gets besides its own few.
     pub(super) variables: Vec<(&'static str, String)>,
     target_id: RefCell<Option<String>>,
@@ -98,6 +100,7 @@ impl Site {
             repo: TestRepo::with(&files),
             home: tempfile::tempdir().unwrap(),
             consul: format!("address: \"{address}\""),
+            fetch_from: None,
             variables: Vec::new(),
             target_id: RefCell::default(),
             poll: "1s",
@@ -167,13 +170,11 @@ impl Site {
         let pin = self.target_id.borrow().as_ref().map_or_else(String::new, |id| format!("target_id: {id}, "));
         let token =
             self.token.borrow().as_ref().map_or_else(String::new, |path| format!(", token: {{file: {}}}", path.display()));
+        let url = self.fetch_from.clone().unwrap_or_else(|| self.repo.path().display().to_string());
         let text = format!(
-            "repository: {{url: {}, poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{{}{token}}}, {pin}keys: \
+            "repository: {{url: \"{url}\", poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{{}{token}}}, {pin}keys: \
              [{}]}}\n",
-            self.repo.path().display(),
-            self.poll,
-            self.consul,
-            self.roots
+            self.poll, self.consul, self.roots
         );
         let path = self.home.path().join(format!("{name}.yaml"));
         std::fs::write(&path, text).unwrap();
