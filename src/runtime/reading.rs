@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::desired::{DesiredState, Problem, deadline_too_short, long_segments, nested_keys, outside_roots, read_for};
+use crate::domain::desired::{
+    Affected, DesiredState, Problem, deadline_too_short, long_segments, nested_keys, outside_roots, read_for,
+};
 use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use crate::domain::revision::Revision;
 use crate::domain::rollout::Reached;
@@ -90,7 +92,7 @@ impl Readings {
             },
             (_, Ok(None)) => Reading::Retired,
             // An empty tree, above all: whoever pushed it wants to know what becomes of the keys.
-            (name, Err(problems)) if name.is_none() || problems.iter().any(|problem| problem.file == "environments") => {
+            (_, Err(problems)) if problems.iter().any(|problem| problem.environments == Affected::All) => {
                 Reading::Invalid(format!("{}; nothing of it is applied, and nothing is deleted", summary(&problems)))
             }
             (_, Err(problems)) => Reading::Invalid(summary(&problems)),
