@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::kept::Kept;
 use super::killer::Killer;
-use super::rights::{Policy, RULES};
+use super::rights::{site_without, with_acls};
 use super::service::Service;
 use super::site::{MANY, Site, many};
 use crate::support::{Agent, Options, eventually};
@@ -14,14 +14,10 @@ const KEYS: usize = 300;
 
 #[test]
 fn a_commit_with_a_key_that_is_denied_fails_the_command_and_is_in_status_metrics_and_an_event_with_its_id() {
-    let agent = Agent::with(&Options { acl: true, ..Options::default() });
-    let policy = Policy::new(&agent);
+    let agent = with_acls();
     let _service = Service::start(&agent);
-    let mut site = Site::named("demo", &agent.address());
-    site.use_token(&policy.token());
     let denied = "config/many/k00150";
-    policy.set(&format!(r#"{RULES} key "{denied}" {{ policy = "read" }}"#));
-    site.init();
+    let (mut site, _policy) = site_without(&agent, denied);
     let kept = Kept::start(&site, 1);
     site.until_steady();
     let large = site.repo.commit("Large", &[(MANY, &many(KEYS, "x"))]).to_string();

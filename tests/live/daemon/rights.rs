@@ -8,7 +8,7 @@ use crate::fake::{Fake, Reply};
 use crate::support::{Agent, Options};
 
 const SECRET: &str = "base/kv/config/secret.yaml";
-pub(super) const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
+const RULES: &str = r#"key_prefix "config/" { policy = "write" } key_prefix "lockstep/" { policy = "write" }
     session_prefix "" { policy = "write" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }"#;
 const HOLE: &str = r#"key_prefix "config/secret/" { policy = "deny" }"#;
 
@@ -36,6 +36,21 @@ impl<'a> Policy<'a> {
     }
 }
 
+/// A Consul with ACLs.
+pub(super) fn with_acls() -> Agent {
+    Agent::with(&Options { acl: true, ..Options::default() })
+}
+
+/// A site on it, initialised, whose token may do all that it needs but write this key.
+pub(super) fn site_without<'a>(agent: &'a Agent, key: &str) -> (Site, Policy<'a>) {
+    let policy = Policy::new(agent);
+    let mut site = Site::named("demo", &agent.address());
+    site.use_token(&policy.token());
+    policy.set(&format!(r#"{RULES} key "{key}" {{ policy = "read" }}"#));
+    site.init();
+    (site, policy)
+}
+
 #[track_caller]
 fn json((status, body): (u16, Vec<u8>)) -> serde_json::Value {
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
@@ -44,7 +59,7 @@ fn json((status, body): (u16, Vec<u8>)) -> serde_json::Value {
 
 #[test]
 fn a_commit_about_keys_that_the_token_cannot_read_is_refused_by_name_and_writes_nothing() {
-    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let agent = with_acls();
     let policy = Policy::new(&agent);
     let _service = Service::start(&agent);
     let mut site = Site::named("demo", &agent.address());
@@ -93,15 +108,11 @@ fn refused(site: &Site, revision: &str) {
 #[test]
 fn a_commit_that_was_denied_for_one_key_goes_live_by_itself_when_the_policy_of_the_same_token_is_widened() {
     const KEYS: usize = 300;
-    let agent = Agent::with(&Options { acl: true, ..Options::default() });
-    let policy = Policy::new(&agent);
+    let agent = with_acls();
     let _service = Service::start(&agent);
-    let mut site = Site::named("demo", &agent.address());
-    site.use_token(&policy.token());
     // The key is in the third transaction of five: two are written before Consul says no.
     let denied = "config/many/k00150";
-    policy.set(&format!(r#"{RULES} key "{denied}" {{ policy = "read" }}"#));
-    site.init();
+    let (mut site, policy) = site_without(&agent, denied);
     // What comes within the patience of this test was noticed, not polled.
     site.poll = "1h";
     let mut controller = site.start("one");
@@ -132,13 +143,9 @@ fn a_commit_that_was_denied_for_one_key_goes_live_by_itself_when_the_policy_of_t
 
 #[test]
 fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_not_believed_for_a_while() {
-    let agent = Agent::with(&Options { acl: true, ..Options::default() });
-    let policy = Policy::new(&agent);
+    let agent = with_acls();
     let _service = Service::start(&agent);
-    let mut site = Site::named("demo", &agent.address());
-    site.use_token(&policy.token());
-    policy.set(&format!(r#"{RULES} key "config/many/k00150" {{ policy = "read" }}"#));
-    site.init();
+    let (mut site, policy) = site_without(&agent, "config/many/k00150");
     let port = agent.port();
     let proxy = Fake::start(move |asked| match asked.forward(port) {
         Reply::Answer { status: 200, headers, body } if asked.path.starts_with("/v1/internal/acl/authorize") => {
@@ -169,13 +176,9 @@ fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_not_bel
 
 #[test]
 fn a_question_about_rights_that_gets_no_answer_keeps_nothing_else_from_being_done() {
-    let agent = Agent::with(&Options { acl: true, ..Options::default() });
-    let policy = Policy::new(&agent);
+    let agent = with_acls();
     let _service = Service::start(&agent);
-    let mut site = Site::named("demo", &agent.address());
-    site.use_token(&policy.token());
-    policy.set(&format!(r#"{RULES} key "config/many/k00001" {{ policy = "read" }}"#));
-    site.init();
+    let (mut site, _policy) = site_without(&agent, "config/many/k00001");
     let port = agent.port();
     let proxy = Fake::start(move |asked| {
         let of_a_key = String::from_utf8_lossy(&asked.body).contains(r#""Access":"write""#);
