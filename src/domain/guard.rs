@@ -82,9 +82,10 @@ fn deletes(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     let counted = lost.saturating_sub(allowance);
     let keys = base.map_or(lost, |base| u32::try_from(base.entries().len()).unwrap_or(u32::MAX));
     let how = format!(
-        "to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: {lost}`, or run `lockstep release {} \
+        "to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: {lost}`, or run `lockstep release {} {} \
          --allow-deletes {lost}`",
-        around.desired.environment().name
+        around.desired.environment().name,
+        plan.revision.short()
     );
     if counted > limits.at_most {
         return Err(Refusal(format!(

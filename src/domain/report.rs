@@ -315,8 +315,8 @@ mod tests {
         check(
             "commit good k*100, settle, commit -k*, settle",
             expect![[r#"
-            staying on a000001, the head is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a…
-            - a000002 is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`"#]],
+                staying on a000001, the head is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a…
+                - a000002 is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test a000002 --allow-deletes 100`"#]],
         );
         check(
             "commit good, settle, batch 1, contend b, commit a=2 b=2, wait 90",

@@ -296,5 +296,5 @@ fn a_key_that_is_not_ours_refuses_even_what_is_proven_or_overridden() {
 
 #[test]
 fn what_to_do_is_said_with_the_number_and_the_environment() {
-    expect!["it would delete 100 of 100 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`"].assert_eq(&change("d*100", "").outcome().unwrap_err().0);
+    expect!["it would delete 100 of 100 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test 0101010 --allow-deletes 100`"].assert_eq(&change("d*100", "").outcome().unwrap_err().0);
 }

@@ -222,7 +222,11 @@ fn the_guard_speaks_in_the_plan() {
         ])
     );
     assert!(stage.run(&["plan"]).exits(3).out.contains("deletes.at_most is loosened from 50 to 500"));
-    stage.run(&["release", "test", "--allow-deletes", "79"]).exits(0);
+    // The command that the refusal prints, as it stands there: it is about this commit.
+    let text = environment["refusal"]["text"].as_str().unwrap();
+    let command = text.split('`').find_map(|part| part.strip_prefix("lockstep ")).unwrap();
+    assert_eq!(command, format!("release test {} --allow-deletes 79", stage.repo.tip().short()));
+    stage.run(&command.split(' ').collect::<Vec<_>>()).exits(0);
     stage.run(&["apply", "--once"]).exits(0);
     assert_eq!(stage.live().len(), 1);
 }

@@ -586,7 +586,7 @@ fn a_person_goes_back_only_to_what_was_proven() {
         "commit good, settle, commit k*30, settle, commit -k* a=2, settle, ask rollback r3, settle",
         expect![[r#"
             held-refused r2
-            head refused: it would delete 30 of 32 keys (93.8 %); deletes.at_most_percent is 20; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
+            head refused: it would delete 30 of 32 keys (93.8 %); deletes.at_most_percent is 20; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test r3 --allow-deletes 30`
             live: a=1 health=good k/…×30
             refused: r3 was never proven here; proven last: r2, r1
             1. advance r1 by Ada: proven: healthy

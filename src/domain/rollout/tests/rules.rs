@@ -21,7 +21,7 @@ fn limits_that_only_a_commit_of_their_own_loosens_hold_for_the_commit_after_it()
         "commit good k*100, settle, commit -k* @at_most=500 @percent=100, settle, commit readme, settle",
         expect![[r#"
             held-refused r1
-            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r3 --allow-deletes 100`
             live: a=1 health=good k/…×100
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -33,7 +33,7 @@ fn limits_that_are_tightened_hold_at_once() {
         "commit good k*20 @percent=100, settle, commit -k* @at_most=5, settle",
         expect![[r#"
             held-refused r1
-            head refused: it would delete 20 of 22 keys; deletes.at_most is 5 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 20`, or run `lockstep release test --allow-deletes 20`
+            head refused: it would delete 20 of 22 keys; deletes.at_most is 5 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 20`, or run `lockstep release test r2 --allow-deletes 20`
             live: a=1 health=good k/…×20
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -41,7 +41,7 @@ fn limits_that_are_tightened_hold_at_once() {
         "commit good k*20 @percent=100, settle, commit @at_most=5, settle, commit -k* @at_most=50, settle",
         expect![[r#"
             held-refused r1
-            head refused: it would delete 20 of 22 keys; deletes.at_most is 5 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 20`, or run `lockstep release test --allow-deletes 20`
+            head refused: it would delete 20 of 22 keys; deletes.at_most is 5 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 20`, or run `lockstep release test r3 --allow-deletes 20`
             live: a=1 health=good k/…×20
             1. advance r1 by Ada: proven: healthy"#]],
     );
