@@ -7,7 +7,7 @@ use super::options::Options;
 use super::output::Output;
 use super::rollback::reason;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::Verb;
+use crate::domain::rollout::{LetPass, Verb};
 use crate::port::Tip;
 use crate::runtime::observe::no_head;
 
@@ -51,12 +51,16 @@ pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Resul
         Some(text) => Some(edges.resolve(text).await?),
         None => None,
     };
-    let lets_pass = args.allow_deletes.is_some() || args.overriding;
-    let head = if lets_pass { Some(revision.map_or_else(|| tip(&edges), Ok)?) } else { None };
-    if let Some(trouble) = edges.behind.as_ref().filter(|_| lets_pass) {
-        output.note(&format!("the mirror may be behind: {trouble}"));
-    }
-    let verb = Verb::Release { revision, allow_deletes: args.allow_deletes, overriding: args.overriding, head };
+    let lets_pass = if args.allow_deletes.is_some() || args.overriding {
+        if let Some(trouble) = &edges.behind {
+            output.note(&format!("the mirror may be behind: {trouble}"));
+        }
+        let head = revision.map_or_else(|| tip(&edges), Ok)?;
+        LetPass::new(head, args.allow_deletes, args.overriding)
+    } else {
+        None
+    };
+    let verb = Verb::Release { revision, lets_pass };
     let question = Question { environment, verb, reason: args.reason.unwrap_or_default() };
     ask(&edges, question, &args.asking, output).await
 }

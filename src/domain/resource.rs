@@ -122,6 +122,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_this_number_in_every_version() {
+        for (adopted, owner, generation, number) in
+            [(false, 513, 17, 0x9_8020_1000_0011), (true, u16::MAX, Generation::MAX, 0x9_9fff_ffff_ffff)]
+        {
+            let mark =
+                KeyMark { adopted, owner: OwnerId::new(owner).unwrap(), generation: Generation::new(generation).unwrap() };
+            assert_eq!(mark.flags(), Flags(number), "{mark:?} is {:#x}", mark.flags().0);
+        }
+    }
+
+    #[test]
     fn other_programs_flags_are_foreign() {
         for flags in [1, 42, u64::MAX, 0x2ddc_cbc0_58a5_0c18, 1 << 53, (MARK << MARK_SHIFT) | 7] {
             assert_eq!(Flags(flags).ownership(), Ownership::Foreign, "{flags:#x}");

@@ -44,7 +44,7 @@ fn events() -> Vec<Event> {
         Event::LeaseLost { because: because() },
         Event::Following { leader: because(), hint: "it leads soon".to_owned() },
         request(Verb::RollBack { to: from }),
-        request(Verb::Release { revision: None, allow_deletes: Some(7), overriding: true, head: None }),
+        request(Verb::Release { revision: None, lets_pass: None }),
         request(Verb::Suspend { until: Some(Timestamp::from_millis(1)) }),
         request(Verb::Resume),
         request(Verb::OverwriteDrift),

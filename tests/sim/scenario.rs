@@ -2,7 +2,7 @@
 
 use lockstep::domain::resource::{Flags, KeyMark};
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{Request, RequestId, Verb};
+use lockstep::domain::rollout::{LetPass, Request, RequestId, Verb};
 use lockstep::domain::time::Timestamp;
 
 use crate::repository::{Content, Health, bulk};
@@ -78,7 +78,7 @@ fn commit(world: &mut World) {
     let Some(tip) = world.origin.tip else { return };
     let mut content = world.origin.content(tip).clone();
     let mut trailers = Vec::new();
-    match world.random.below(24) {
+    match world.random.below(26) {
         0..=5 => change(world, &mut content, 1),
         6..=8 => {
             change(world, &mut content, 4);
@@ -155,6 +155,10 @@ fn drop_many(world: &mut World, content: &mut Content) {
         bulk().for_each(|key| drop(content.keys.remove(&key)));
     } else {
         content.keys.extend(bulk().map(|key| (key, "1".to_owned())));
+        // So that at times the share is what stands in the way of their deletion.
+        if world.random.percent(35) {
+            content.at_most = 50;
+        }
     }
 }
 
@@ -304,8 +308,7 @@ fn deletes_refused(world: &World) -> Option<(u32, Option<Revision>)> {
 
 /// To release everything, and to let this head pass if anything is said of it.
 fn release(head: Option<Revision>, allow_deletes: Option<u32>, overriding: bool) -> Verb {
-    let head = head.filter(|_| allow_deletes.is_some() || overriding);
-    Verb::Release { revision: None, allow_deletes, overriding, head }
+    Verb::Release { revision: None, lets_pass: head.and_then(|head| LetPass::new(head, allow_deletes, overriding)) }
 }
 
 fn ask(world: &mut World) {

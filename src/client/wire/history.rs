@@ -6,7 +6,7 @@ use super::bound::{LONGEST_NAME, LONGEST_TEXT, cut};
 use super::scalar::{Number, Text};
 use crate::domain::plan::{Counts, Intent};
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{Answer, Closed, HistoryLine, Outcome, Request, RequestId, Verb};
+use crate::domain::rollout::{Answer, Closed, HistoryLine, LetPass, Outcome, Request, RequestId, Verb};
 use crate::domain::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -109,12 +109,7 @@ enum VerbWire {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revision: Option<Text<Revision>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        allow_deletes: Option<u32>,
-        #[serde(default, skip_serializing_if = "is_false")]
-        overriding: bool,
-        /// None in requests of before it was said.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        head: Option<Text<Revision>>,
+        lets_pass: Option<LetPassWire>,
     },
     Suspend {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +117,16 @@ enum VerbWire {
     },
     Resume {},
     OverwriteDrift {},
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LetPassWire {
+    head: Text<Revision>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    allow_deletes: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    overriding: bool,
 }
 
 impl From<&Request> for RequestWire {
@@ -134,11 +139,13 @@ impl From<&Request> for RequestWire {
             reason: cut(reason, LONGEST_TEXT),
             verb: match verb {
                 Verb::RollBack { to } => VerbWire::RollBack { to: to.map(Text) },
-                Verb::Release { revision, allow_deletes, overriding, head } => VerbWire::Release {
+                Verb::Release { revision, lets_pass } => VerbWire::Release {
                     revision: revision.map(Text),
-                    allow_deletes: *allow_deletes,
-                    overriding: *overriding,
-                    head: head.map(Text),
+                    lets_pass: lets_pass.as_ref().map(|&LetPass { head, allow_deletes, overriding }| LetPassWire {
+                        head: Text(head),
+                        allow_deletes,
+                        overriding,
+                    }),
                 },
                 Verb::Suspend { until } => VerbWire::Suspend { until: until.map(Text) },
                 Verb::Resume => VerbWire::Resume {},
@@ -158,11 +165,11 @@ impl From<RequestWire> for Request {
             reason,
             verb: match verb {
                 VerbWire::RollBack { to } => Verb::RollBack { to: to.map(|to| to.0) },
-                VerbWire::Release { revision, allow_deletes, overriding, head } => Verb::Release {
+                VerbWire::Release { revision, lets_pass } => Verb::Release {
                     revision: revision.map(|revision| revision.0),
-                    allow_deletes,
-                    overriding,
-                    head: head.map(|head| head.0),
+                    lets_pass: lets_pass.and_then(|LetPassWire { head, allow_deletes, overriding }| {
+                        LetPass::new(head.0, allow_deletes, overriding)
+                    }),
                 },
                 VerbWire::Suspend { until } => Verb::Suspend { until: until.map(|until| until.0) },
                 VerbWire::Resume {} => Verb::Resume,
@@ -178,23 +185,20 @@ pub(super) struct AnswerWire {
     id: Text<RequestId>,
     at: Text<Timestamp>,
     accepted: bool,
-    /// None: as `accepted`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    changed: Option<bool>,
+    changed: bool,
     text: String,
 }
 
 impl From<&Answer> for AnswerWire {
     fn from(answer: &Answer) -> Self {
         let Answer { id, at, accepted, changed, text } = answer;
-        let (id, at, changed) = (Text(id.clone()), Text(*at), Some(*changed).filter(|changed| changed != accepted));
-        Self { id, at, accepted: *accepted, changed, text: cut(text, LONGEST_TEXT) }
+        Self { id: Text(id.clone()), at: Text(*at), accepted: *accepted, changed: *changed, text: cut(text, LONGEST_TEXT) }
     }
 }
 
 impl From<AnswerWire> for Answer {
     fn from(wire: AnswerWire) -> Self {
         let AnswerWire { id, at, accepted, changed, text } = wire;
-        Self { id: id.0, at: at.0, accepted, changed: changed.unwrap_or(accepted), text }
+        Self { id: id.0, at: at.0, accepted, changed, text }
     }
 }

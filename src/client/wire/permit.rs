@@ -1,4 +1,4 @@
-//! What people let one head do, as JSON: each grant with its own person; and as it was stored before, in three places.
+//! What people let one head do, as JSON: each grant with its own person.
 
 use std::num::NonZeroU32;
 
@@ -19,13 +19,6 @@ pub(super) struct PermitWire {
     deletes: Option<AllowanceWire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     every_gate: Option<GrantWire>,
-    /// Whose word all of it was, before each grant had its own: read, and never written.
-    #[serde(default, skip_serializing)]
-    by: Option<String>,
-    #[serde(default, skip_serializing)]
-    reason: Option<String>,
-    #[serde(default, skip_serializing)]
-    at: Option<Text<Timestamp>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,9 +49,6 @@ impl From<&Permit> for PermitWire {
                 AllowanceWire { count: *count, by, reason, at }
             }),
             every_gate: every_gate.as_ref().map(GrantWire::from),
-            by: None,
-            reason: None,
-            at: None,
         }
     }
 }
@@ -77,23 +67,15 @@ impl From<GrantWire> for Grant {
     }
 }
 
-impl PermitWire {
-    /// The permit, if it grants anything. `allowed_deletes` and `overridden` are what an older record held beside it: how
-    /// many, and who passes every gate and why.
-    pub(super) fn read(self, allowed_deletes: u32, overridden: Option<String>) -> Option<Permit> {
-        let Self { revision, digest, deletes, every_gate, by, reason, at } = self;
-        let older = by.zip(at).map(|(by, at)| Grant { by, reason: reason.unwrap_or_default(), at: at.0 });
-        let allowance = |grant| NonZeroU32::new(allowed_deletes).map(|count| Allowance { count, grant });
-        let deletes = deletes
-            .map(|AllowanceWire { count, by, reason, at }| Allowance { count, grant: GrantWire { by, reason, at }.into() })
-            .or_else(|| older.clone().and_then(allowance));
-        let overrider = || {
-            let (who, grant) = overridden.zip(older)?;
-            // Who gave the last grant may not be who gave this one: then the text is all that is known.
-            Some(if who == grant.who() { grant } else { Grant { by: who, reason: String::new(), ..grant } })
-        };
-        let every_gate = every_gate.map(Grant::from).or_else(overrider);
-        let permit = Permit { revision: revision.0, digest: digest.0, deletes, every_gate };
-        Some(permit).filter(Permit::grants)
+impl From<PermitWire> for Permit {
+    fn from(wire: PermitWire) -> Self {
+        let PermitWire { revision, digest, deletes, every_gate } = wire;
+        Self {
+            revision: revision.0,
+            digest: digest.0,
+            deletes: deletes
+                .map(|AllowanceWire { count, by, reason, at }| Allowance { count, grant: GrantWire { by, reason, at }.into() }),
+            every_gate: every_gate.map(Grant::from),
+        }
     }
 }

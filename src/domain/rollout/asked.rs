@@ -24,8 +24,10 @@ impl Rollout {
     pub(super) fn carry_out(&self, request: &Request, seen: &Observation<'_>) -> Step {
         let outcome = match &request.verb {
             Verb::RollBack { to } => self.asked_back(*to, request, seen),
-            Verb::Release { revision, allow_deletes, overriding, head: _ } => {
-                self.asked_release(*revision, *allow_deletes, *overriding, request, seen)
+            Verb::Release { revision, lets_pass } => {
+                let granted = lets_pass.as_ref().map(|lets_pass| (lets_pass.allow_deletes, lets_pass.overriding));
+                let (allow_deletes, overriding) = granted.unwrap_or_default();
+                self.asked_release(*revision, allow_deletes, overriding, request, seen)
             }
             Verb::Suspend { until } => Ok(self.asked_suspend(*until, request, seen)),
             Verb::Resume => Ok(self.asked_resume(seen)),

@@ -37,7 +37,7 @@ pub use people::{Allowance, Grant, Permit, Pin, Suspension};
 pub use phase::{Phase, Unproven};
 pub use reached::{Proof, Reached, RefusedAttempt, Rejection};
 pub use record::Rollout;
-pub use request::{Answer, Request, RequestId, Verb};
+pub use request::{Answer, LetPass, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
 pub use sampled::{LogSubject, SampleSubject};
 

@@ -57,13 +57,8 @@ pub enum Verb {
     Release {
         /// Only the rejection of this revision; none: all rejections and the freeze.
         revision: Option<Revision>,
-        /// One head may delete so many keys beyond the limits (rule G1).
-        allow_deletes: Option<u32>,
-        /// One head passes every gate (rule G4).
-        overriding: bool,
-        /// Which head the two are about: no commit that says something else is let pass. None, of a lockstep that did not
-        /// say so yet: `revision`, or else the head that is there when it is carried out.
-        head: Option<Revision>,
+        /// What one head may do from now on.
+        lets_pass: Option<LetPass>,
     },
     /// Write nothing to managed resources.
     Suspend {
@@ -77,15 +72,32 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The commit that a person wants let pass, where they said which.
+    /// The commit that a person wants let pass.
     #[must_use]
     pub fn lets_pass(&self) -> Option<Revision> {
         match self {
-            Self::Release { revision, allow_deletes, overriding, head } if allow_deletes.is_some() || *overriding => {
-                head.or(*revision)
-            }
-            Self::Release { .. } | Self::RollBack { .. } | Self::Suspend { .. } | Self::Resume | Self::OverwriteDrift => None,
+            Self::Release { lets_pass, .. } => lets_pass.as_ref().map(|lets_pass| lets_pass.head),
+            Self::RollBack { .. } | Self::Suspend { .. } | Self::Resume | Self::OverwriteDrift => None,
         }
+    }
+}
+
+/// What a person lets one head do beyond what the guard allows, and which: no commit that says something else is let pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetPass {
+    /// The commit as whoever asks has seen it.
+    pub head: Revision,
+    /// It may delete so many keys beyond the limits (rule G1); 0 takes an allowance back.
+    pub allow_deletes: Option<u32>,
+    /// It passes every gate (rule G4).
+    pub overriding: bool,
+}
+
+impl LetPass {
+    /// What is let pass, if anything is.
+    #[must_use]
+    pub fn new(head: Revision, allow_deletes: Option<u32>, overriding: bool) -> Option<Self> {
+        (allow_deletes.is_some() || overriding).then_some(Self { head, allow_deletes, overriding })
     }
 }
 

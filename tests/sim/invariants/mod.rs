@@ -80,13 +80,13 @@ impl Truth {
         self.answered_at = now;
         self.may_try_again();
         match request.map(|request| &request.verb) {
-            Some(Verb::Release { allow_deletes, overriding, .. }) => {
+            Some(Verb::Release { lets_pass, .. }) => {
                 self.pardoned_at = now;
-                if let Some(digest) = meant.filter(|_| accepted) {
+                if let Some((digest, lets_pass)) = meant.filter(|_| accepted).zip(lets_pass.as_ref()) {
                     let before = self.permitted.take().filter(|permitted| permitted.digest == digest);
                     let mut permitted = before.unwrap_or(guard::Permitted { digest, deletes: 0, overriding: false });
-                    permitted.deletes = allow_deletes.unwrap_or(permitted.deletes);
-                    permitted.overriding |= overriding;
+                    permitted.deletes = lets_pass.allow_deletes.unwrap_or(permitted.deletes);
+                    permitted.overriding |= lets_pass.overriding;
                     self.permitted = Some(permitted);
                 }
             }

@@ -71,7 +71,7 @@ fn a_key_that_a_refused_head_drops_is_repaired_as_ever() {
         "commit good k*100 b=1, settle, commit -k* -b, settle, by hand b=9, settle",
         expect![[r#"
             held-refused r1
-            head refused: it would delete 101 of 103 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 101`, or run `lockstep release test --allow-deletes 101`
+            head refused: it would delete 101 of 103 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 101`, or run `lockstep release test r2 --allow-deletes 101`
             live: a=1 b=1 health=good k/…×100
             1. advance r1 by Ada: proven: healthy
             2. repair r1 by lockstep: repaired: b: written by somebody else (mark lost)"#]],
@@ -113,18 +113,18 @@ fn a_mass_delete_is_refused_with_numbers_and_the_environment_stays() {
     check(
         "commit good k*100, settle, commit -k*, settle",
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     check(
         "commit good k*100, settle, commit blank ?build, settle",
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 102 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 102`, or run `lockstep release test --allow-deletes 102`
-        live: a=1 health=good k/…×100
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 102 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 102`, or run `lockstep release test r2 --allow-deletes 102`
+            live: a=1 health=good k/…×100
+            1. advance r1 by Ada: proven: healthy"#]],
     );
 }
 
@@ -141,10 +141,10 @@ fn trailers_up_to_the_head_add_up_to_an_allowance() {
     check(
         "commit good k*100 +Allow-Deletes=100, settle, commit -k*, settle",
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            1. advance r1 by Ada: proven: healthy"#]],
     );
 }
 
@@ -182,7 +182,7 @@ fn a_person_can_allow_deletes_for_the_next_change_only() {
             live: a=1 health=good
             --
             held-refused r3
-            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r4 --allow-deletes 100`
             live: a=1 health=good k/…×100
             done: r2 may delete 100 keys more
             1. advance r1 by Ada: proven: healthy
@@ -198,14 +198,14 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
         "commit good k*100 j*55, settle, commit -k* -j*, settle, ask release deletes 30, settle, show, revert, settle, show, commit -j*, settle",
         expect![[r#"
             held-refused r1, permit for r2: 30 deletes by Grace
-            head refused: it would delete 155 of 157 keys; deletes.at_most is 50 and 30 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 155`, or run `lockstep release test --allow-deletes 155`
+            head refused: it would delete 155 of 157 keys; deletes.at_most is 50 and 30 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 155`, or run `lockstep release test r2 --allow-deletes 155`
             live: a=1 health=good j/…×55 k/…×100
             --
             steady r1
             live: a=1 health=good j/…×55 k/…×100
             --
             held-refused r1
-            head refused: it would delete 55 of 157 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 55`, or run `lockstep release test --allow-deletes 55`
+            head refused: it would delete 55 of 157 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 55`, or run `lockstep release test r4 --allow-deletes 55`
             live: a=1 health=good j/…×55 k/…×100
             done: r2 may delete 30 keys more
             1. advance r1 by Ada: proven: healthy
@@ -214,11 +214,11 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
     check(
         "commit good k*100, settle, ask release deletes 100, wait 1, commit -k*, settle",
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        refused: r1 changes nothing here, so there is nothing to allow; ask again when the change is on the branch
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            refused: r1 changes nothing here, so there is nothing to allow; ask again when the change is on the branch
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     check(
         "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1, show, commit a=2, wait 1, ask resume, settle",
@@ -228,7 +228,7 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
             live: a=1 health=good k/…×100
             --
             held-refused r1
-            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r3 --allow-deletes 100`
             live: a=1 health=good k/…×100
             done: suspended until `lockstep resume test`
             done: r2 passes every gate; still nothing is written before `lockstep resume test`: suspended by Grace: to see
@@ -256,39 +256,30 @@ fn a_commit_that_comes_before_the_answer_is_not_let_pass_in_place_of_the_one_tha
     check(
         &format!("{refused}, ask release override, commit -k* a=2, settle"),
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r3 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     check(
         &format!("{refused}, ask release deletes 100, commit -k* a=2, wait 1, commit -k* a=3, settle"),
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r4 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     // By name: what is named is let pass, and nothing else.
     check(
         &format!("{refused}, commit -k* a=2, settle, ask release r2 override, settle"),
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
-        1. advance r1 by Ada: proven: healthy"#]],
-    );
-    check(
-        &format!("{refused}, commit -k* a=2, settle, ask release as before r2 override, settle"),
-        expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r3 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            refused: r2 was to be let pass, and the branch is at r3, which says something else here; look at it with `lockstep plan test`, and ask again if r3 may pass
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     check(
         &format!("{refused}, ask release r2 deletes 100, settle"),
@@ -315,22 +306,11 @@ fn a_commit_that_comes_before_the_answer_is_not_let_pass_in_place_of_the_one_tha
     check(
         &format!("{refused}, commit -k* a=2, lose r2, ask release r2 override, settle"),
         expect![[r#"
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        refused: r2 was to be let pass, and the branch is at r3 for whoever leads, where r2 can't be read; ask again when `lockstep status test` shows r2 as the head
-        1. advance r1 by Ada: proven: healthy"#]],
-    );
-    // Asked by a lockstep that names no head.
-    check(
-        &format!("{refused}, ask release as before override, commit -k* a=2, settle"),
-        expect![[r#"
-        steady r3
-        live: a=2 health=good
-        done: r3 passes every gate
-        1. advance r1 by Ada: proven: healthy
-        2. release r3 by Grace: done: r3 passes every gate
-        3. advance r3 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r3 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            refused: r2 was to be let pass, and the branch is at r3 for whoever leads, where r2 can't be read; ask again when `lockstep status test` shows r2 as the head
+            1. advance r1 by Ada: proven: healthy"#]],
     );
 }
 
@@ -406,7 +386,7 @@ fn to_allow_no_deletes_takes_an_allowance_back_and_is_nothing_to_do_where_there_
         "commit good k*100, settle, commit -k*, settle, ask release deletes 0, wait 1, ask release deletes 9, wait 1, ask release deletes 0, wait 1, ask release deletes 0, settle",
         expect![[r#"
             held-refused r1
-            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
             live: a=1 health=good k/…×100
             done: nothing to do: nothing was allowed beyond the limits
             done: r2 may delete 9 keys more
@@ -536,7 +516,7 @@ fn deletes_are_limited_although_what_last_good_says_is_lost() {
         "commit good k*30, settle, batch 1, commit a=2 b=2, pass, lose r1, commit -k*, settle, show, commit k*30, settle",
         expect![[r#"
             held-refused r2
-            head refused: it would delete 30 of 33 keys (90.9 %); deletes.at_most_percent is 20; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test --allow-deletes 30`
+            head refused: it would delete 30 of 33 keys (90.9 %); deletes.at_most_percent is 20; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 30`, or run `lockstep release test r3 --allow-deletes 30`
             live: a=2 b=2 health=good k/…×30
             --
             steady r2

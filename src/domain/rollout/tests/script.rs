@@ -8,7 +8,7 @@ use crate::domain::health::Finding;
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::resource::{Flags, KeyMark, OwnerId};
 use crate::domain::revision::Generation;
-use crate::domain::rollout::{Answer, HistoryLine, Rollout, Verb};
+use crate::domain::rollout::{Answer, HistoryLine, LetPass, Rollout, Verb};
 
 /// Carries out a sentence and compares what it shows: the state at each `show` and at the end, then answers and history.
 ///
@@ -16,7 +16,7 @@ use crate::domain::rollout::{Answer, HistoryLine, Rollout, Verb};
 /// `invalid`, `retired`, `blank`, and `+Trailer=value`), `revert`, `fork rN WORDS`, `rewind rN`, `believe`, `branch gone`,
 /// `lose rN`, `find rN`, `narrow rN`, `widen rN`; `settle`, `wait N`, `tick` (a second without a pass), `pass`, `show`; `by hand WORDS`, `copy A B`, `theirs K`, `foreign K`; `deny K`,
 /// `allow`, `contend K`, `peace`, `unreachable`, `reachable`, `new rights`, `permitted`, `batch N`, `whole`; `CHECK sick|blind|well`;
-/// `take over`, `snapshot`, `restore`; `ask VERB … [by NAME]`, `ask release as before …` (no head is named).
+/// `take over`, `snapshot`, `restore`; `ask VERB … [by NAME]`.
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
 pub(in crate::domain) fn check(sentence: &str, expected: Expect) {
@@ -192,17 +192,10 @@ fn verb(world: &World, words: &[&str]) -> Verb {
     // Whoever lets a head pass means the one that the branch is at as they ask.
     let tip = world.tip.map(super::world::revision);
     let release = |revision: Option<_>, allow_deletes: Option<u32>, overriding| {
-        let head = if allow_deletes.is_some() || overriding { revision.or(tip) } else { None };
-        Verb::Release { revision, allow_deletes, overriding, head }
+        let lets_pass = revision.or(tip).and_then(|head| LetPass::new(head, allow_deletes, overriding));
+        Verb::Release { revision, lets_pass }
     };
     match words {
-        ["release", "as", "before", words @ ..] => {
-            let mut verb = verb(world, &[&["release"], words].concat());
-            if let Verb::Release { head, .. } = &mut verb {
-                *head = None;
-            }
-            verb
-        }
         ["rollback"] => Verb::RollBack { to: None },
         ["rollback", to] => Verb::RollBack { to: Some(at(to)) },
         ["release"] => release(None, None, false),
