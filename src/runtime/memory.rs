@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ahead::Ahead;
 use super::denial::Denial;
 use super::reading::{Fit, Readings};
 use crate::domain::desired::DesiredState;
@@ -33,6 +34,7 @@ pub struct Memory {
     pub(super) look_again: Option<Timestamp>,
     pub(super) denial: Denial,
     pub(super) requests: Option<Vec<Request>>,
+    pub(super) ahead: Ahead,
     /// What is named in the mirror: commits, and last good among them.
     pub(super) kept: Option<(Vec<Revision>, Option<Revision>)>,
     pub(super) health: HealthLog,
@@ -66,6 +68,7 @@ impl Memory {
             look_again: None,
             denial: Denial::default(),
             requests: None,
+            ahead: Ahead::default(),
             kept: None,
             health: HealthLog::default(),
             health_of: None,
@@ -99,6 +102,7 @@ impl Memory {
         self.health_of = None;
         self.trouble = None;
         self.denial = Denial::default();
+        self.ahead = Ahead::default();
         self.failures = 0;
     }
 

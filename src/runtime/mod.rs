@@ -7,6 +7,7 @@ pub mod clock;
 pub mod wakes;
 mod failing;
 pub mod reading;
+mod ahead;
 mod denial;
 pub mod memory;
 pub mod observe;

@@ -7,7 +7,7 @@ use super::reading::Reading;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::KeyPath;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Books, HeadView, Rollout, Stored};
+use crate::domain::rollout::{Books, HeadView, Request, Rollout, Stored};
 use crate::port::{EdgeError, EdgeKind, Head, Source, Target, Tip};
 
 /// The record, read again where memory does not have it.
@@ -39,7 +39,7 @@ pub fn no_record<T: Target>(target: &T) -> EdgeError {
         .hint("for a new target run `lockstep init ENVIRONMENT` and pin the target_id that it prints")
 }
 
-/// The head as far as it may be believed, and the books for deciding about it.
+/// The head as far as it may be believed, and the books for deciding about it and about these requests.
 ///
 /// # Errors
 /// When the mirror can't be read.
@@ -47,12 +47,12 @@ pub(super) async fn repository<S: Source>(
     record: &Rollout,
     memory: &mut Memory,
     source: &S,
+    requests: &[Request],
 ) -> Result<(HeadView, Books, bool), EdgeError> {
     let head = source.head().await?;
     let mut books = Books::default();
     let mut missing = false;
-    let mut needed: BTreeSet<Revision> =
-        record.revisions_needed(memory.requests.as_deref().unwrap_or_default()).into_iter().collect();
+    let mut needed: BTreeSet<Revision> = record.revisions_needed(requests).into_iter().collect();
     let view = view(record, &head, memory, source).await?;
     if let HeadView::At(tip) = view {
         needed.insert(tip);

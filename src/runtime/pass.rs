@@ -62,7 +62,7 @@ pub enum Passed {
     Waiting {
         /// Why.
         waiting: Waiting,
-        /// The mirror lacks a commit that the record names: fetch.
+        /// The mirror lacks a commit that the record or a request names: fetch.
         fetch: bool,
     },
     /// A write failed; the decision after the next look takes it into account.
@@ -106,8 +106,11 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     if memory.requests.is_none() {
         memory.requests = Some(world.target.requests().await?);
     }
-    let (head, books, missing) = observe::repository(&stored.record, memory, world.source).await?;
     let now = world.clock.now();
+    let asked = memory.requests.as_deref().unwrap_or_default();
+    let requests = memory.ahead.ready(asked, &mut memory.readings, world.source, now).await?;
+    let awaits_a_commit = requests.len() < asked.len();
+    let (head, books, missing) = observe::repository(&stored.record, memory, world.source, &requests).await?;
     if memory.look_again.is_some_and(|due| due <= now) {
         memory.live = None;
     }
@@ -138,7 +141,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         books: &books,
         live: memory.live.as_ref().unwrap_or(&empty),
         health: &memory.health,
-        requests: memory.requests.as_deref().unwrap_or_default(),
+        requests: &requests,
         trouble: memory.trouble.as_ref(),
         remembered: memory.remembered,
         restored: memory.restored,
@@ -146,8 +149,9 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     match decide(&stored.record, &seen) {
         Step::Wait(mut waiting) => {
             forget(world, memory, lease, &stored).await;
-            waiting.until = [waiting.until, memory.look_again, memory.denial.ask_again()].into_iter().flatten().min();
-            Ok(Passed::Waiting { waiting, fetch: missing })
+            let until = if awaits_a_commit { memory.ahead.until() } else { None };
+            waiting.until = [waiting.until, memory.look_again, memory.denial.ask_again(), until].into_iter().flatten().min();
+            Ok(Passed::Waiting { waiting, fetch: missing || awaits_a_commit })
         }
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
         Step::Apply(apply) => Ok(write(world, memory, lease, stored, &apply, &books).await),

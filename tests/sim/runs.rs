@@ -78,6 +78,7 @@ const SITUATIONS: &[&str] = &[
     "held unproven",
     "one denial was over and another began",
     "pinned by a person",
+    "requests that came with the lease",
     "somebody else's key",
     "steady",
     "stopped at a batch boundary",

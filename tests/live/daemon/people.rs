@@ -1,6 +1,8 @@
 //! Verbs of another process while a controller leads: they go through requests, and it carries them out.
 
-use super::site::{APP, MANY, Running, app, many};
+use super::service::Service;
+use super::site::{APP, MANY, Running, Site, app, many};
+use crate::git_server::GitServer;
 use crate::support::{Agent, eventually};
 
 #[test]
@@ -59,4 +61,23 @@ fn a_suspension_stops_a_large_apply_part_way_and_resuming_finishes_it() {
     it.site.run(&["resume", "test"]).exits(0);
     it.site.until_steady();
     assert_eq!(written(&it.agent), LARGE);
+}
+
+#[test]
+fn a_commit_that_a_person_lets_pass_before_the_leader_has_fetched_it_is_fetched_and_not_refused() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    let server = GitServer::of(&site.repo.path());
+    // Nothing tells the controller of a commit before its next poll; what it misses it may ask for sooner.
+    site.fetch_from = Some(server.url.clone());
+    site.poll = "20s";
+    site.repo.commit("Many", &[(MANY, &many(100, "x"))]);
+    let _controller = site.start("one");
+    site.until_steady();
+    let emptied = site.repo.remove("Drop many", &[MANY]);
+    let said = site.run(&["release", "test", "--allow-deletes", "100"]).exits(0);
+    assert!(said.out.contains(&format!("{} may delete 100 keys more", emptied.short())), "{said:?}");
+    site.until_steady();
+    assert!(agent.tree("config/many/").is_empty());
 }

@@ -15,7 +15,7 @@ use lockstep::domain::check::{Check, CheckKind};
 use lockstep::domain::health::Finding;
 use lockstep::domain::live::LiveState;
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{HistoryLine, Permit};
+use lockstep::domain::rollout::{HistoryLine, Permit, Request};
 use lockstep::domain::time::Timestamp;
 use lockstep::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler};
 
@@ -46,6 +46,8 @@ pub(crate) struct Edge {
     pub(crate) permitted: Arc<Mutex<Option<Permit>>>,
     /// What was read first: a planted bug never reads again.
     first_look: Arc<Mutex<Option<LiveState>>>,
+    /// What was read of requests with the lease.
+    at_lead: Arc<Mutex<Option<Vec<Request>>>>,
 }
 
 impl Edge {
@@ -66,6 +68,7 @@ impl Edge {
             refused: Arc::default(),
             permitted: Arc::default(),
             first_look: Arc::default(),
+            at_lead: Arc::default(),
         }
     }
 

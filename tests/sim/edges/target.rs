@@ -12,7 +12,7 @@ use lockstep::port::{Character, EdgeError, EdgeKind, Leading, Scheduler, Target,
 
 use super::Edge;
 use crate::bugs::Bug;
-use crate::world::{POLL, Refused, SESSION, Session, Unfenced};
+use crate::world::{POLL, Refused, SESSION, Session, Unfenced, World};
 
 /// How many changes one transaction of the simulated target takes.
 const BATCH: usize = 2;
@@ -46,6 +46,15 @@ impl Edge {
             }
         }
         batches
+    }
+
+    /// Requests without an answer, oldest first.
+    fn open(&self, world: &World) -> Vec<Request> {
+        let again = self.has(Bug::AnswersTwice);
+        let open = world.store.requests.values().filter(|(_, answer)| answer.is_none() || again);
+        let mut open: Vec<Request> = open.map(|(request, _)| request.clone()).collect();
+        open.sort_by_key(|request| request.at);
+        open
     }
 
     /// Whether this process was ever told that what was denied may be written.
@@ -180,6 +189,12 @@ impl Target for Edge {
         let id = world.sessions;
         world.began_a_term(self.replica);
         world.lease = Some(Session { id, replica: self.replica, start: self.start, expires: now + SESSION });
+        // As a Consul does that may list what is asked for: in the transaction that takes the lease.
+        let requests = world.random.percent(50).then(|| self.open(&world));
+        if requests.as_ref().is_some_and(|requests| !requests.is_empty()) {
+            world.reached("requests that came with the lease");
+        }
+        *self.at_lead.lock().unwrap() = requests;
         Ok(Leading::Ours(Lease(id)))
     }
 
@@ -275,15 +290,13 @@ impl Target for Edge {
         Ok(self.world().store.history.values().rev().take(at_most).cloned().collect())
     }
 
+    fn requests_at_lead(&self) -> Option<Vec<Request>> {
+        self.at_lead.lock().unwrap().take()
+    }
+
     async fn requests(&self) -> Result<Vec<Request>, EdgeError> {
         self.call("read the requests").await?;
-        let mut open: Vec<Request> = {
-            let world = self.world();
-            let again = self.has(Bug::AnswersTwice);
-            let open = world.store.requests.values().filter(|(_, answer)| answer.is_none() || again);
-            open.map(|(request, _)| request.clone()).collect()
-        };
-        open.sort_by_key(|request| request.at);
+        let open = self.open(&self.world());
         self.border().await;
         Ok(open)
     }
