@@ -208,7 +208,10 @@ fn came_to_rest(world: &mut World) {
     }
     let goal = record.goal.as_ref().map(|goal| goal.revision);
     let leader = world.lease.as_ref().map(|session| session.replica);
-    if goal.zip(leader).is_some_and(|(goal, leader)| !world.mirrors[leader].known.contains(&goal)) {
+    let in_no_mirror = goal.is_some_and(|goal| !world.mirrors.iter().any(|mirror| mirror.known.contains(&goal)));
+    let lacks = |(goal, leader): (_, usize)| !world.mirrors[leader].known.contains(&goal);
+    // Between two terms nobody leads.
+    if goal.zip(leader).map_or(in_no_mirror, lacks) {
         // Forced out, restored from a snapshot, or lost with the last mirror of those who would lead: only people can bring
         // the commit back.
         world.reached("a goal that the leader's mirror lost");

@@ -78,7 +78,10 @@ fn commit(world: &mut World) {
     let Some(tip) = world.origin.tip else { return };
     let mut content = world.origin.content(tip).clone();
     let mut trailers = Vec::new();
-    match world.random.below(26) {
+    if is_proven_in_bulk(world) && is_bulky(&content) && world.random.percent(40) {
+        return drop_the_bulk(world, tip, content);
+    }
+    match world.random.below(24) {
         0..=5 => change(world, &mut content, 1),
         6..=8 => {
             change(world, &mut content, 4);
@@ -156,10 +159,30 @@ fn drop_many(world: &mut World, content: &mut Content) {
     } else {
         content.keys.extend(bulk().map(|key| (key, "1".to_owned())));
         // So that at times the share is what stands in the way of their deletion.
-        if world.random.percent(35) {
+        if world.random.percent(50) {
             content.at_most = 50;
         }
     }
+}
+
+fn is_bulky(content: &Content) -> bool {
+    bulk().any(|key| content.keys.contains_key(&key))
+}
+
+fn is_proven_in_bulk(world: &World) -> bool {
+    let good = world.record().and_then(|record| record.last_good.as_ref());
+    good.is_some_and(|good| is_bulky(world.origin.content(good.revision)))
+}
+
+/// Many keys go that are proven: by what a commit of before said, or by a commit that says nothing else.
+fn drop_the_bulk(world: &mut World, tip: Revision, mut content: Content) {
+    let before = world.origin.ancestry(tip).find(|older| !is_bulky(world.origin.content(*older)));
+    match before.filter(|_| world.random.percent(50)) {
+        Some(before) => content.clone_from(world.origin.content(before)),
+        None => content.keys.retain(|key, _| !bulk().any(|bulky| bulky == *key)),
+    }
+    let revision = world.origin.commit(Some(tip), content, Vec::new());
+    world.note(format!("commit {} on {}: without the bulk", revision.short(), tip.short()));
 }
 
 /// Back to what a commit of before said.

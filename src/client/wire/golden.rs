@@ -122,7 +122,7 @@ fn full() -> Rollout {
             recent: BTreeMap::from([(key("config/z"), vec![at(7), at(8)])]),
             contested: BTreeMap::from([(
                 key("config/z"),
-                Contested { ours: Some(value()), theirs: None, wait: Duration::from_secs(60), next: at(60) },
+                Contested { ours: Some(value()), theirs: None, wait: Duration::from_mins(1), next: at(60) },
             )]),
         },
         drift: Drift { keys: 2, named: BTreeMap::from([(key("config/y"), sides)]), at: at(9) },

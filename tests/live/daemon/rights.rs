@@ -44,7 +44,7 @@ pub(super) fn with_acls() -> Agent {
 /// A site on it, initialised, whose token may do all that it needs but write this key.
 pub(super) fn site_without<'a>(agent: &'a Agent, key: &str) -> (Site, Policy<'a>) {
     let policy = Policy::new(agent);
-    let mut site = Site::named("demo", &agent.address());
+    let site = Site::named("demo", &agent.address());
     site.use_token(&policy.token());
     policy.set(&format!(r#"{RULES} key "{key}" {{ policy = "read" }}"#));
     site.init();
@@ -145,7 +145,7 @@ fn a_commit_that_was_denied_for_one_key_goes_live_by_itself_when_the_policy_of_t
 fn a_consul_that_says_a_denied_key_may_be_written_and_denies_it_again_is_not_believed_for_a_while() {
     let agent = with_acls();
     let _service = Service::start(&agent);
-    let (mut site, policy) = site_without(&agent, "config/many/k00150");
+    let (mut site, _policy) = site_without(&agent, "config/many/k00150");
     let port = agent.port();
     let proxy = Fake::start(move |asked| match asked.forward(port) {
         Reply::Answer { status: 200, headers, body } if asked.path.starts_with("/v1/internal/acl/authorize") => {
