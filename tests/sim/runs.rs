@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use lockstep::domain::name::RepositoryName;
 use lockstep::domain::resource::OwnerId;
+use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{HeadVerdict, Identity, Phase, Rollout, TargetId, Unproven};
 
 use crate::bugs::Bug;
@@ -197,6 +198,13 @@ const fn waits(verdict: HeadVerdict) -> bool {
     matches!(verdict, HeadVerdict::NotBelieved | HeadVerdict::Pinned | HeadVerdict::Suspended | HeadVerdict::Frozen)
 }
 
+/// Whether whoever leads lacks this commit; between two terms nobody leads.
+fn is_out_of_reach(world: &World, goal: Revision) -> bool {
+    let leader = world.lease.as_ref().map(|session| session.replica);
+    let has = |replica: usize| world.mirrors[replica].known.contains(&goal);
+    leader.map_or_else(|| !(0..world.mirrors.len()).any(has), |leader| !has(leader))
+}
+
 /// Liveness: once the faults stop, the environment is where it should be, and nothing is written any more.
 fn came_to_rest(world: &mut World) {
     let Some(record) = world.record().cloned() else { return };
@@ -208,10 +216,7 @@ fn came_to_rest(world: &mut World) {
     }
     let goal = record.goal.as_ref().map(|goal| goal.revision);
     let leader = world.lease.as_ref().map(|session| session.replica);
-    let in_no_mirror = goal.is_some_and(|goal| !world.mirrors.iter().any(|mirror| mirror.known.contains(&goal)));
-    let lacks = |(goal, leader): (_, usize)| !world.mirrors[leader].known.contains(&goal);
-    // Between two terms nobody leads.
-    if goal.zip(leader).map_or(in_no_mirror, lacks) {
+    if goal.is_some_and(|goal| is_out_of_reach(world, goal)) {
         // Forced out, restored from a snapshot, or lost with the last mirror of those who would lead: only people can bring
         // the commit back.
         world.reached("a goal that the leader's mirror lost");
