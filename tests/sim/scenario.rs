@@ -344,7 +344,12 @@ fn ask(world: &mut World) {
         let allow_deletes = (!overriding).then_some(enough);
         // They mean what they have read about, and more seldom whatever the branch is at.
         let head = if world.random.percent(70) { seen } else { world.origin.tip };
-        return submit(world, release(head, allow_deletes, overriding));
+        submit(world, release(head, allow_deletes, overriding));
+        // What they let pass is not always the newest for long.
+        if world.random.percent(25) {
+            commit(world);
+        }
+        return;
     }
     let verb = match world.random.below(10) {
         0..=1 => {
