@@ -13,16 +13,14 @@ pub fn count(number: impl Display, what: &str) -> String {
 /// Some names, and how many more there are.
 pub(in crate::domain) fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 5;
-    let more = names.len().saturating_sub(SHOWN);
-    let shown: Vec<String> = names.take(SHOWN).collect();
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+    let and_more = and_more(names.len(), SHOWN);
+    format!("{}{and_more}", names.take(SHOWN).collect::<Vec<_>>().join(", "))
 }
 
 /// The first `shown` of some names with why, those of the same reason together, and how many more there are:
 /// `a, b: deleted by hand; c: written over and 2 more`.
 pub(in crate::domain) fn by_reason<'t>(all: impl ExactSizeIterator<Item = (&'t str, &'t str)>, shown: usize) -> String {
-    let more = all.len().saturating_sub(shown);
-    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let and_more = and_more(all.len(), shown);
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for (name, why) in all.take(shown) {
         match reasons.iter_mut().find(|(known, _)| *known == why) {
@@ -36,6 +34,14 @@ pub(in crate::domain) fn by_reason<'t>(all: impl ExactSizeIterator<Item = (&'t s
             let texts: Vec<String> = several.iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
             format!("{}{and_more}", texts.join("; "))
         }
+    }
+}
+
+/// What a list says of those that it leaves out.
+fn and_more(all: usize, shown: usize) -> String {
+    match all.saturating_sub(shown) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     }
 }
 

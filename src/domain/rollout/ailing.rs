@@ -39,7 +39,9 @@ impl Rollout {
         let text = self.ailments(&failing, &repair, seen);
         let last = |name: &CheckName| seen.health.track(name)?.last.as_ref().map(|(_, finding)| finding);
         let passing = desired.checks().keys().filter(|name| last(name) == Some(&Finding::Pass)).cloned().collect();
-        let drifted = self.left_keys(&repair, seen.now).cloned().collect();
+        let left = self.left_keys(&repair, seen.now);
+        let drift = self.drift_of(&left, desired, seen);
+        let drifted = left.into_iter().cloned().collect();
         let mut ailing = Ailing { passing, drifted, ..Ailing::default() };
         if self.failing_on_last_good(seen).is_some() {
             for name in failing {
@@ -50,7 +52,7 @@ impl Rollout {
                 ailing.late.insert(name, because);
             }
         }
-        (ailing, text, self.left_by(&repair, desired, seen))
+        (ailing, text, drift)
     }
 
     /// What a repair would write now, and drift that it would leave.
@@ -60,27 +62,27 @@ impl Rollout {
     }
 
     /// The keys that drifted and are left: the policy is to report them, or a person stopped all writes.
-    fn left_keys<'p>(&self, plan: &'p Plan, now: Timestamp) -> impl Iterator<Item = &'p KeyPath> {
+    fn left_keys<'p>(&self, plan: &'p Plan, now: Timestamp) -> BTreeSet<&'p KeyPath> {
         // What an attempt that stands half-way has not written yet did not drift.
         let half_way = self.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none() && attempt.applied.is_none());
         let stopped = self.is_suspended(now) && !half_way;
-        plan.drifted.iter().chain(plan.changes.iter().map(|change| &change.key).filter(move |_| stopped))
+        plan.drifted.iter().chain(plan.changes.iter().map(|change| &change.key).filter(|_| stopped)).collect()
     }
 
     /// Drift that is left, with both sides of some keys.
     pub(super) fn left(&self, desired: &DesiredState, seen: &Observation<'_>) -> Drift {
-        self.repair_plan(desired, seen).map_or_else(Drift::default, |plan| self.left_by(&plan, desired, seen))
+        let plan = self.repair_plan(desired, seen);
+        plan.map_or_else(Drift::default, |plan| self.drift_of(&self.left_keys(&plan, seen.now), desired, seen))
     }
 
-    fn left_by(&self, plan: &Plan, desired: &DesiredState, seen: &Observation<'_>) -> Drift {
-        let keys: BTreeSet<&KeyPath> = self.left_keys(plan, seen.now).collect();
+    fn drift_of(&self, keys: &BTreeSet<&KeyPath>, desired: &DesiredState, seen: &Observation<'_>) -> Drift {
         let sides = |key: &KeyPath| {
             let (wanted, live) = (desired.entries().get(key), seen.live.entries.get(key));
             Sides::of(wanted.map(|entry| entry.digest), live.map(|entry| entry.digest), seen.books.hides(key))
         };
         let drift = Drift {
             keys: u32::try_from(keys.len()).unwrap_or(u32::MAX),
-            named: keys.into_iter().take(Drift::NAMED).map(|key| (key.clone(), sides(key))).collect(),
+            named: keys.iter().take(Drift::NAMED).map(|&key| (key.clone(), sides(key))).collect(),
             at: seen.now,
         };
         drift.unless_known(&self.drift)
