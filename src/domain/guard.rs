@@ -1,10 +1,14 @@
 //! Station 4: limits on what one commit may take away (rules G1, G2, G4, H1).
 
+use std::collections::BTreeSet;
+
 use super::commit::Commit;
 use super::desired::DesiredState;
 use super::environment::DeleteLimits;
-use super::plan::{Action, Intent, Plan};
-use super::words::by_reason;
+use super::name::OWNERS_PREFIX;
+use super::plan::{Action, Intent, ObstacleKind, Plan};
+use super::resource::OwnerId;
+use super::words::{by_reason, listed};
 
 /// Why a plan may not be carried out, with numbers and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +60,26 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     let held = by_reason(plan.obstacles.iter().map(|obstacle| (obstacle.key.as_str(), obstacle.why.as_str())), SHOWN);
     let name = &around.desired.environment().name;
     let mut ways_out = Vec::new();
-    if plan.obstacles.iter().any(|obstacle| obstacle.hidden) {
+    let is_there = |kind| plan.obstacles.iter().any(|obstacle| obstacle.kind == kind);
+    if is_there(ObstacleKind::Hidden) {
         ways_out.push("Give the credential that right, or take the key out of the repository".to_owned());
     }
-    if plan.obstacles.iter().any(|obstacle| !obstacle.drifted && !obstacle.hidden) {
+    if is_there(ObstacleKind::Unmanaged) {
         ways_out
             .push("Take the key out of the repository, or delete it in the target so that lockstep can create it".to_owned());
     }
-    if plan.obstacles.iter().any(|obstacle| obstacle.drifted) {
+    let owners: BTreeSet<OwnerId> = plan
+        .obstacles
+        .iter()
+        .filter_map(|obstacle| if let ObstacleKind::Owned(owner) = obstacle.kind { Some(owner) } else { None })
+        .collect();
+    if !owners.is_empty() {
+        let entries = listed(owners.iter().map(|owner| format!("`{OWNERS_PREFIX}{owner}`")));
+        ways_out.push(format!(
+            "A key has one owner: take it out of this repository, or out of the other one, which Consul's key {entries} names"
+        ));
+    }
+    if is_there(ObstacleKind::Drifted) {
         ways_out.push(format!(
             "To write what the commit says, run `lockstep apply --once --overwrite-drift {name}`; to keep what is live, commit it"
         ));

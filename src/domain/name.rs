@@ -108,6 +108,8 @@ pub const LONGEST_KEY: usize = 512;
 
 /// The prefix that holds lockstep's own state; no desired key may lie below it (rule O5).
 pub const STATE_PREFIX: &str = "lockstep/";
+/// Where a target that several share says whose each owner id is (rule O4).
+pub const OWNERS_PREFIX: &str = "lockstep/owners/";
 
 /// A key of Consul's KV (or a file of a directory target) that lockstep can manage.
 ///

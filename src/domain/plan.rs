@@ -114,10 +114,25 @@ pub struct Obstacle {
     pub key: KeyPath,
     /// Who holds it, or how it differs, for people.
     pub why: String,
+    /// What kind it is.
+    pub kind: ObstacleKind,
+}
+
+/// Why a key must not be touched, as far as what helps differs by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObstacleKind {
+    /// It is there, and nobody's who uses lockstep.
+    Unmanaged,
+    /// Another lockstep environment's mark is on it.
+    Owned(OwnerId),
     /// It is ours and was changed by hand, and the policy is to report that (rule R10).
-    pub drifted: bool,
+    Drifted,
     /// It can't be read, so nobody knows whether it is there.
-    pub hidden: bool,
+    Hidden,
+    /// It is one of [`Terms::leave`].
+    Left,
+    /// The target can't hold such a key.
+    Unfit,
 }
 
 /// An ordered list of changes that takes an environment to a revision: creates and updates first, then deletes (rule A4).
@@ -217,7 +232,7 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
     };
     for (key, entry) in terms.desired.entries() {
         let verdict = match live.hidden.get(key) {
-            Some(why) => Verdict::Hidden(why.clone()),
+            Some(why) => Verdict::Blocked(ObstacleKind::Hidden, why.clone()),
             None => terms.wanted(key, entry, live.entries.get(key)),
         };
         plan.take(key, verdict);
@@ -226,7 +241,7 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
     let complete = |key: &KeyPath| terms.complete.is_some_and(|complete| complete.entries().contains_key(key));
     for (key, why) in &live.hidden {
         if complete(key) && !terms.desired.entries().contains_key(key) {
-            plan.take(key, Verdict::Hidden(why.clone()));
+            plan.take(key, Verdict::Blocked(ObstacleKind::Hidden, why.clone()));
         }
     }
     // Deletes come after every set, so that a reader never misses a key that moved (rule A4).
@@ -247,10 +262,7 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
 enum Verdict {
     Nothing,
     Write(Change),
-    Blocked(String),
-    /// Changed by hand, and wanted otherwise by the revision: how it is and how it should be.
-    Disputed(String),
-    Hidden(String),
+    Blocked(ObstacleKind, String),
     Stray,
     Drifted,
 }
@@ -260,9 +272,7 @@ impl Plan {
         match verdict {
             Verdict::Nothing => {}
             Verdict::Write(change) => self.changes.push(change),
-            Verdict::Blocked(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: false, hidden: false }),
-            Verdict::Disputed(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: true, hidden: false }),
-            Verdict::Hidden(why) => self.obstacles.push(Obstacle { key: key.clone(), why, drifted: false, hidden: true }),
+            Verdict::Blocked(kind, why) => self.obstacles.push(Obstacle { key: key.clone(), why, kind }),
             Verdict::Stray => self.strays.push(key.clone()),
             Verdict::Drifted => self.drifted.push(key.clone()),
         }
@@ -290,21 +300,20 @@ impl Terms<'_> {
                     (Action::Update, found.fence, mark.adopted, why)
                 }
                 Ownership::Marked(mark) => {
-                    return Verdict::Blocked(format!(
-                        "owned by lockstep owner {} (another repository or environment)",
-                        mark.owner
-                    ));
+                    let why = format!("owned by lockstep owner {} (another repository or environment)", mark.owner);
+                    return Verdict::Blocked(ObstacleKind::Owned(mark.owner), why);
                 }
                 Ownership::Unmarked | Ownership::Foreign if complete.is_some() => {
                     (Action::Update, found.fence, false, "written by somebody else (mark lost)".to_owned())
                 }
                 Ownership::Unmarked | Ownership::Foreign => {
-                    return Verdict::Blocked("exists already and is not managed by lockstep".to_owned());
+                    let why = "exists already and is not managed by lockstep".to_owned();
+                    return Verdict::Blocked(ObstacleKind::Unmanaged, why);
                 }
             },
         };
         if self.leave.contains(key) {
-            return Verdict::Blocked("left for now".to_owned());
+            return Verdict::Blocked(ObstacleKind::Left, "left for now".to_owned());
         }
         if let Some(verdict) = self.reported(key, Some(entry), found) {
             return verdict;
@@ -319,7 +328,7 @@ impl Terms<'_> {
             return Verdict::Stray;
         };
         if self.leave.contains(key) {
-            return Verdict::Blocked("left for now".to_owned());
+            return Verdict::Blocked(ObstacleKind::Left, "left for now".to_owned());
         }
         if let Some(verdict) = self.reported(key, None, Some(found)) {
             return verdict;
@@ -372,7 +381,8 @@ impl Terms<'_> {
         };
         let live = told(found.map(|found| found.digest), "deleted");
         let wanted = told(entry.map(|entry| entry.digest), "no such key");
-        Some(Verdict::Disputed(format!("was changed by hand, and drift is only reported here: live {live}, wanted {wanted}")))
+        let why = format!("was changed by hand, and drift is only reported here: live {live}, wanted {wanted}");
+        Some(Verdict::Blocked(ObstacleKind::Drifted, why))
     }
 }
 

@@ -13,7 +13,7 @@ use super::version::{CURRENT, VERSIONS, Version};
 use super::walk::{Found, Snapshot, What, flags_of, key_of, os};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::KeyPath;
-use crate::domain::plan::{Action, Obstacle, Plan};
+use crate::domain::plan::{Action, Obstacle, ObstacleKind, Plan};
 use crate::domain::resource::Flags;
 use crate::domain::revision::{Generation, ValueDigest};
 
@@ -303,7 +303,7 @@ pub fn misfits<'k>(keys: impl IntoIterator<Item = &'k KeyPath>) -> Vec<Obstacle>
             continue;
         };
         if let Ok(key) = KeyPath::parse(key) {
-            misfits.push(Obstacle { key, why, drifted: false, hidden: false });
+            misfits.push(Obstacle { key, why, kind: ObstacleKind::Unfit });
         }
     }
     misfits

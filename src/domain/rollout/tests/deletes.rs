@@ -483,14 +483,14 @@ fn the_head_is_judged_again_when_live_state_changes() {
     check(
         "commit good, settle, theirs b, commit b=1, settle, show, by hand -b, settle",
         expect![[r#"
-        held-refused r1
-        head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
-        live: a=1 b=theirs(theirs) health=good
-        --
-        steady r2
-        live: a=1 b=1 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. A key has one owner: take it out of this repository, or out of the other one, which Consul's key `lockstep/owners/8` names
+            live: a=1 b=theirs(theirs) health=good
+            --
+            steady r2
+            live: a=1 b=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy"#]],
     );
     check(
         "commit good, settle, by hand b=9, commit b=1, settle",

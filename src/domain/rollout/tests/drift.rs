@@ -109,11 +109,11 @@ fn a_key_of_the_goal_that_somebody_else_took_is_told_with_whose_it_is() {
     check(
         "commit good b=1, settle, theirs b, commit a=2, settle",
         expect![[r#"
-        held-refused r1
-        because: left as it is: b (owned by lockstep owner 8 (another repository or environment))
-        head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
-        live: a=1 b=theirs(theirs) health=good
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            because: left as it is: b (owned by lockstep owner 8 (another repository or environment))
+            head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. A key has one owner: take it out of this repository, or out of the other one, which Consul's key `lockstep/owners/8` names
+            live: a=1 b=theirs(theirs) health=good
+            1. advance r1 by Ada: proven: healthy"#]],
     );
 }
 

@@ -321,12 +321,12 @@ fn an_invalid_refused_or_retired_head_interrupts_nothing() {
     check(
         "commit good, settle, theirs b, commit a=2 bad, wait 10, commit b=1, settle",
         expect![[r#"
-        held-refused r1, rejected r2
-        head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it
-        live: a=1 b=theirs(theirs) health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
-        3. rollback r1 by lockstep: proven: healthy"#]],
+            held-refused r1, rejected r2
+            head refused: b: owned by lockstep owner 8 (another repository or environment); nothing was written. A key has one owner: take it out of this repository, or out of the other one, which Consul's key `lockstep/owners/8` names
+            live: a=1 b=theirs(theirs) health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy"#]],
     );
     check(
         "commit good, settle, commit invalid, settle, commit a=3, settle",
