@@ -53,9 +53,12 @@ pub fn explain(rollout: &Rollout) -> Vec<String> {
     }
     if !rollout.repairs.contested.is_empty() {
         let keys = listed(rollout.repairs.contested.keys().map(ToString::to_string));
-        lines.push(format!(
-            "somebody else keeps changing {keys}; they are repaired with growing pauses: find out who writes them"
-        ));
+        let repaired = if rollout.suspension.is_some() {
+            "nothing is repaired while it is suspended"
+        } else {
+            "they are repaired with growing pauses"
+        };
+        lines.push(format!("somebody else keeps changing {keys}; {repaired}: find out who writes them"));
     }
     lines.extend(drifted(rollout).map(|text| {
         let named = rollout.drift.named.iter().map(|(key, sides)| format!("{key} ({})", sides.said()));
@@ -252,6 +255,26 @@ mod tests {
             on a000001, not proven: build failed at the deadline: got 503; nothing to go back to
             - there is nothing to go back to; a newer commit moves on, and it is proven if the checks pass
             - nothing was proven here yet, so there is nothing to go back to"#]],
+        );
+    }
+
+    #[test]
+    fn a_fight_promises_no_repair_that_does_not_come() {
+        let fight = "commit good, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1";
+        check(
+            fight,
+            expect![[r#"
+                steady on a000001: contested, the next repair waits: a
+                - somebody else keeps changing a; they are repaired with growing pauses: find out who writes them"#]],
+        );
+        check(
+            &format!("{fight}, ask suspend, settle"),
+            expect![[r#"
+                suspended by Grace; steady on a000001: 1 key differs from the revision and is left while it is suspended
+                - `lockstep resume test` goes on
+                - suspended by Grace: to see
+                - somebody else keeps changing a; nothing is repaired while it is suspended: find out who writes them
+                - 1 key differs from the revision and is left while it is suspended: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)"#]],
         );
     }
 

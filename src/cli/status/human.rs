@@ -145,7 +145,9 @@ impl Environment {
             };
             page.field("contested", format_args!("{key}: {values}"));
             let last = last_repair.map_or_else(String::new, |last| format!(", last at {}", when(last.0, now)));
-            let again = if next_repair.0 > now {
+            let again = if self.suspension.is_some() {
+                "not repaired while it is suspended".to_owned()
+            } else if next_repair.0 > now {
                 format!("not repaired again before {}", when(next_repair.0, now))
             } else {
                 "changed again, it is repaired at once".to_owned()
@@ -381,6 +383,21 @@ mod tests {
                   attempt      advance by Ada, proven: change 1
                   contested    a: sha256 of ours 6b86b273, of theirs 19581e27
                                repaired 3 times in the last 10 minutes, last at 1970-01-12 13:48:21Z (8m19s ago); changed again, it is repaired at once
+            "#]],
+        );
+        check(
+            &format!("commit good, settle, {fight}, ask suspend, settle"),
+            expect![[r#"
+                test  steady, suspended
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000001 Change a000001
+                               proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
+                  hint: `lockstep resume test` goes on
+                  attempt      advance by Ada, proven: change 1
+                  suspended    by Grace at 1970-01-12 13:48:22Z (8m18s ago): to see
+                  contested    a: sha256 of ours 6b86b273, of theirs 19581e27
+                               repaired 3 times in the last 10 minutes, last at 1970-01-12 13:48:21Z (8m19s ago); not repaired while it is suspended
             "#]],
         );
         check(

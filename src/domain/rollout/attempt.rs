@@ -112,6 +112,7 @@ impl Rollout {
             Some(Attempt { line, applied: None, except: Vec::new(), drifted_before: plan.drifted.iter().cloned().collect() });
         record.reason = String::new();
         record.drift = Drift::default();
+        record.repairs.go_on_under(desired);
         record.note = None;
         record.unproven = None;
         record.frozen_tip = None;

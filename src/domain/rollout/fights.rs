@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::domain::desired::DesiredState;
+use crate::domain::environment::DriftPolicy;
 use crate::domain::name::KeyPath;
 use crate::domain::revision::ValueDigest;
 use crate::domain::time::Timestamp;
@@ -146,6 +148,31 @@ impl RepairLog {
     pub fn lately(&self, key: &KeyPath, now: Timestamp) -> impl DoubleEndedIterator<Item = Timestamp> {
         let times = self.recent.get(key).map_or(&[][..], Vec::as_slice);
         times.iter().copied().filter(move |at| now.since(*at) <= Self::WINDOW)
+    }
+
+    /// The fights that go on when this is the goal: about its values. One over a key that it drops or gives the value that the
+    /// other side wants is over, and where drift is only reported nobody fights.
+    pub(super) fn go_on_under(&mut self, desired: &DesiredState) {
+        if desired.environment().policy.drift == DriftPolicy::Report {
+            self.contested.clear();
+        }
+        self.contested.retain(|key, fight| fight.goes_on_under(key, desired));
+    }
+}
+
+impl Contested {
+    /// Whether it goes on when this is the goal; then it is about what that says.
+    fn goes_on_under(&mut self, key: &KeyPath, desired: &DesiredState) -> bool {
+        let is_hidden = self.ours.is_none() && self.theirs.is_none();
+        let Some(wanted) = desired.entries().get(key) else {
+            return self.ours.is_none() && !is_hidden;
+        };
+        if is_hidden || wanted.sensitive {
+            (self.ours, self.theirs) = (None, None);
+            return true;
+        }
+        let before = self.ours.replace(wanted.digest);
+        before == self.ours || self.theirs != self.ours
     }
 }
 

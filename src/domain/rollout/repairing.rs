@@ -10,6 +10,7 @@ use super::observation::{HeadView, Observation};
 use super::record::Rollout;
 use super::{Apply, Care, Save, Step};
 use crate::domain::desired::DesiredState;
+use crate::domain::environment::DriftPolicy;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::{Intent, Plan};
 use crate::domain::revision::Generation;
@@ -161,7 +162,9 @@ impl RepairLog {
             times.push(now);
             let repairs = times.len();
             let known = self.contested.get(&change.key).map(|contested| contested.wait);
-            if repairs < CONTESTED_AFTER && known.is_none() {
+            // Where drift is only reported, each repair is a person's word, and no fight.
+            let fights = desired.environment().policy.drift == DriftPolicy::Correct;
+            if !fights || repairs < CONTESTED_AFTER && known.is_none() {
                 continue;
             }
             let wait = known.map_or(FIRST_BACK_OFF, |wait| (wait * 2).min(RepairLog::WINDOW));

@@ -65,6 +65,7 @@ impl Rollout {
         let mut record = self.clone();
         let same = [&mut record.goal, &mut record.complete, &mut record.last_good].into_iter().flatten();
         same.filter(|reached| reached.digest == goal.digest).for_each(|reached| reached.rules = tip);
+        record.repairs.go_on_under(new);
         Some(record)
     }
 

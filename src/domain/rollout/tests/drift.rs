@@ -161,6 +161,44 @@ fn no_digest_of_a_sensitive_key_is_kept_since_it_could_be_guessed_from_it() {
     assert_eq!((told("a"), told("b")), (Some((false, false)), Some((true, true))));
 }
 
+/// What the record says of the fight over `a` after a sentence, with the digests' first digits.
+fn fight_after(sentence: &str) -> Option<(Option<String>, Option<String>)> {
+    let record = super::rollout_after(sentence);
+    let short = |digest: crate::domain::revision::ValueDigest| digest.to_string()[..8].to_owned();
+    record.repairs.contested.get("a").map(|fight| (fight.ours.map(short), fight.theirs.map(short)))
+}
+
+#[test]
+fn a_fight_is_about_what_the_goal_says_and_over_with_the_key() {
+    let begun = "commit good b=1, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1";
+    #[track_caller]
+    fn check(sentence: &str, ours_and_theirs: Option<(&str, &str)>) {
+        let told = |digest: &str| if digest == "hidden" { None } else { Some(digest.to_owned()) };
+        assert_eq!(fight_after(sentence), ours_and_theirs.map(|(ours, theirs)| (told(ours), told(theirs))), "{sentence}");
+    }
+    let (one, two, nine) = ("6b86b273", "d4735e3a", "19581e27");
+    check(begun, Some((one, nine)));
+    check(&format!("{begun}, commit b=2, settle"), Some((one, nine)));
+    check(&format!("{begun}, commit a=2, settle"), Some((two, nine)));
+    check(&format!("{begun}, commit a=2 bad, settle"), Some((one, nine)));
+    check(&format!("{begun}, commit a=2!sensitive, settle"), Some(("hidden", "hidden")));
+    check(&format!("{begun}, commit -a, settle"), None);
+    check(&format!("{begun}, commit a=9, settle"), None);
+    check(&format!("{begun}, commit b=2 @drift=report, settle"), None);
+    check(&format!("{begun}, commit @drift=report, settle"), None);
+    // Whoever writes what we write takes the mark away.
+    let same = begun.replace("a=9", "a=1");
+    check(&format!("{same}, commit b=2, settle"), Some((one, one)));
+}
+
+#[test]
+fn overwriting_reported_drift_again_and_again_is_a_person_and_no_fight() {
+    let again = "by hand a=9, settle, ask overwrite drift, settle";
+    let record = super::rollout_after(&format!("commit @drift=report, settle, {again}, {again}, {again}, {again}"));
+    assert!(record.repairs.contested.is_empty(), "{:?}", record.repairs);
+    assert_eq!(record.drift.keys, 0);
+}
+
 #[test]
 fn a_contested_key_does_not_keep_other_keys_from_repair() {
     let fight = "by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9";
