@@ -1,8 +1,8 @@
 //! Where lockstep's own state lies in a Consul (rule O5).
 
-use crate::domain::name::{EnvironmentName, RepositoryName, STATE_PREFIX};
 /// Below this every environment of this Consul has its owner id (rule O4).
 pub(super) use crate::domain::name::OWNERS_PREFIX as OWNERS;
+use crate::domain::name::{EnvironmentName, RepositoryName, STATE_PREFIX};
 use crate::domain::revision::Generation;
 use crate::domain::rollout::RequestId;
 

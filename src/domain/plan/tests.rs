@@ -373,7 +373,12 @@ fn a_key_that_cannot_be_read_is_an_obstacle_and_never_absent() {
         let live = LiveState { partial: true, hidden: hide(&["dropped", "new", "elsewhere"]), ..live("a=1 stays=1") };
         let plan = plan(&terms(intent, &wanted, &complete, &[&complete], &none), &live);
         let changed: Vec<&str> = plan.changes.iter().map(|change| change.key.as_str()).collect();
-        let hidden: Vec<&str> = plan.obstacles.iter().filter(|o| (o.kind, &o.why) == (ObstacleKind::Hidden, &why)).map(|o| o.key.as_str()).collect();
+        let hidden: Vec<&str> = plan
+            .obstacles
+            .iter()
+            .filter(|o| (o.kind, &o.why) == (ObstacleKind::Hidden, &why))
+            .map(|o| o.key.as_str())
+            .collect();
         assert_eq!((changed, hidden), (vec!["a"], vec!["new", "dropped"]), "{intent:?}");
     }
 }

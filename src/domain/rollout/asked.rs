@@ -31,9 +31,7 @@ impl Rollout {
             }
             Verb::Suspend { until } => Ok(self.asked_suspend(*until, request, seen)),
             Verb::Resume => Ok(self.asked_resume(seen)),
-            Verb::OverwriteDrift => {
-                Ok((Save::of(Self { overwrite_drift: true, ..self.clone() }), "drift is put right once".to_owned()))
-            }
+            Verb::OverwriteDrift => self.asked_to_overwrite(seen),
         };
         let changed = outcome.as_ref().is_ok_and(|(save, _)| save.record != *self);
         let (mut save, accepted, text) = match outcome {
@@ -324,7 +322,10 @@ impl Rollout {
             || format!("suspended until `lockstep resume {}`", self.identity.environment),
             |until| format!("suspended until {until}"),
         );
-        (Save::of(Self { suspension: Some(suspension), ..self.clone() }), text)
+        // What was to be overwritten may be meant to stay by the time that writing goes on.
+        let ends = if self.overwrite_drift { "; drift is not put right any more" } else { "" };
+        let record = Self { suspension: Some(suspension), overwrite_drift: false, ..self.clone() };
+        (Save::of(record), format!("{text}{ends}"))
     }
 
     /// Lets writing go on, or follows the branch again: one thing at a time, so that what somebody stopped for an hour does not

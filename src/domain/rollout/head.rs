@@ -170,7 +170,7 @@ impl Rollout {
                 let mut plan = self.plan_leaving(&leave, intent, revision, desired, self.next_generation(seen), seen);
                 for obstacle in &mut plan.obstacles {
                     if let Some(fight) = self.repairs.contested.get(&obstacle.key).filter(|_| leave.contains(&obstacle.key)) {
-                        obstacle.why = format!("somebody else keeps changing it; not repaired again before {}", fight.next);
+                        obstacle.why = fight.said();
                     }
                 }
                 Preview { plan, hindrance: suspended(), in_step: true, loosened }

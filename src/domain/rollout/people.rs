@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
+use crate::domain::name::EnvironmentName;
 use crate::domain::revision::{Revision, RevisionDigest};
 use crate::domain::time::Timestamp;
 
@@ -41,6 +42,16 @@ impl Suspension {
     pub fn said(&self) -> String {
         let until = self.until.map_or_else(String::new, |until| format!(" until {until}"));
         format!("suspended by {}{until}: {}", self.by, self.reason)
+    }
+
+    /// The same, and what that keeps from happening until what.
+    #[must_use]
+    pub fn stops(&self, environment: &EnvironmentName) -> String {
+        let (said, resume) = (self.said(), format!("`lockstep resume {environment}`"));
+        match self.until {
+            Some(_) => format!("{said}; nothing is written until then, or until {resume}"),
+            None => format!("{said}; nothing is written until {resume}"),
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use super::fights::{Contested, RepairLog};
 use super::head::Judgement;
 use super::line::{HistoryLine, Outcome};
 use super::observation::{HeadView, Observation};
+use super::reached::Reached;
 use super::record::Rollout;
 use super::{Apply, Care, Save, Step};
 use crate::domain::desired::DesiredState;
 use crate::domain::environment::DriftPolicy;
 use crate::domain::name::KeyPath;
-use crate::domain::plan::{Intent, Plan};
+use crate::domain::plan::{Intent, Obstacle, ObstacleKind, Plan};
 use crate::domain::revision::Generation;
 use crate::domain::time::Timestamp;
 use crate::domain::words::by_reason;
@@ -23,6 +24,8 @@ const CONTESTED_AFTER: usize = 3;
 const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 /// Keys whose repairs are logged at most: a bulk change by hand is no fight over one key.
 const LOGGED: usize = 256;
+/// Keys that an answer names at most.
+const LISTED: usize = 5;
 
 impl Rollout {
     /// The step that puts drift right, if there is drift and now is the time.
@@ -76,6 +79,66 @@ impl Rollout {
         if dropped.is_empty() || self.plan_advance(&candidate, seen).is_err() { Vec::new() } else { dropped }
     }
 
+    /// Puts drift right once, on a person's word, where the policy is to report it (rule R10). Refused while nothing is written,
+    /// and where nothing of what drifted can be: nobody should find it overwritten later.
+    pub(super) fn asked_to_overwrite(&self, seen: &Observation<'_>) -> Result<(Save, String), String> {
+        let name = &self.identity.environment;
+        if let Some(suspension) = self.suspension.as_ref().filter(|_| self.is_suspended(seen.now)) {
+            return Err(suspension.stops(name));
+        }
+        if let HeadView::Retired(tip) = seen.head {
+            return Err(format!("{} has no environment {name}; nothing is written or deleted", tip.short()));
+        }
+        let unchanged = |text: &str| Ok((Save::of(self.clone()), text.to_owned()));
+        let Some(goal) = &self.goal else { return unchanged("nothing was ever applied here") };
+        if self.overwrite_drift {
+            return unchanged("drift is being put right already");
+        }
+        let desired = seen.books.of(goal).ok_or_else(|| seen.books.why_unknown(goal.revision))?;
+        let record = Self { overwrite_drift: true, ..self.clone() };
+        let (is_some, stays) = self.overwritable(&record, goal, desired, seen);
+        let left =
+            || format!("left as it is: {}", by_reason(stays.iter().map(|(key, why)| (key.as_str(), why.as_str())), LISTED));
+        match (is_some, stays.is_empty()) {
+            (false, true) => unchanged("nothing drifted here"),
+            (false, false) => Err(left()),
+            (true, true) => Ok((Save::of(record), "drift is put right once".to_owned())),
+            (true, false) => Ok((Save::of(record), format!("drift is put right once; {}", left()))),
+        }
+    }
+
+    /// Whether there is drift that goes when it may be overwritten, and the keys that stay as they are all the same, with why.
+    fn overwritable(
+        &self,
+        overwriting: &Self,
+        goal: &Reached,
+        desired: &DesiredState,
+        seen: &Observation<'_>,
+    ) -> (bool, Vec<(KeyPath, String)>) {
+        let in_the_way = |plan: &Plan| plan.obstacles.iter().any(|obstacle| obstacle.kind == ObstacleKind::Drifted);
+        if let Some(attempt) = self.attempt.as_ref().filter(|_| self.is_half_way()) {
+            let plan = self.plan(attempt.line.intent, goal.revision, desired, goal.generation, seen);
+            return (!plan.drifted.is_empty() || in_the_way(&plan), Vec::new());
+        }
+        let generation = self.next_generation(seen);
+        let mut leave: BTreeSet<KeyPath> = self.repairs.waiting(seen.now).collect();
+        let repair = |leave: &_| overwriting.plan_leaving(leave, Intent::Repair, goal.revision, desired, generation, seen);
+        let given_up = overwriting.given_up(&repair(&leave), seen);
+        leave.extend(given_up.iter().cloned());
+        let plan = repair(&leave);
+        let why = |obstacle: &Obstacle| match self.repairs.contested.get(&obstacle.key) {
+            Some(fight) if obstacle.kind == ObstacleKind::Left && fight.waits(seen.now) => fight.said(),
+            _ if given_up.contains(&obstacle.key) => "the head drops it".to_owned(),
+            _ => obstacle.why.clone(),
+        };
+        let stays = plan.obstacles.iter().map(|obstacle| (obstacle.key.clone(), why(obstacle))).collect();
+        let head = match self.judge_head(seen) {
+            Judgement::Candidate(head) => in_the_way(&self.plan(Intent::Advance, head.tip, head.desired, generation, seen)),
+            Judgement::InStep | Judgement::NotFollowed(_) => false,
+        };
+        (!plan.is_empty() || head, stays)
+    }
+
     /// When the next contested key is due, so that the loop looks again then.
     pub(super) fn next_repair(&self, now: Timestamp) -> Option<Timestamp> {
         self.repairs.contested.values().filter(|contested| contested.waits(now)).map(|contested| contested.next).min()
@@ -108,7 +171,8 @@ impl Rollout {
         let mut record = self.clone();
         record.overwrite_drift = false;
         let Some(line) = record.close_repair(Outcome::Repaired, "put right", seen.now) else {
-            return (self.overwrite_drift && plan.obstacles.is_empty()).then(|| Step::record(record));
+            // What stays although a person wanted it overwritten was told when it was asked for; nothing later is meant.
+            return self.overwrite_drift.then(|| Step::record(record));
         };
         let record = record.whole_after(plan);
         Some(Step::Record(Box::new(Save { history: vec![line], ..Save::of(record) })))
@@ -133,6 +197,11 @@ fn summary(plan: &Plan) -> String {
 }
 
 impl Contested {
+    /// Why it is left.
+    pub(super) fn said(&self) -> String {
+        format!("somebody else keeps changing it; not repaired again before {}", self.next)
+    }
+
     /// Whether its next repair is still ahead. One further ahead than any back-off was set by another clock (rule L3).
     fn waits(&self, now: Timestamp) -> bool {
         self.next > now && self.next.since(now) <= RepairLog::WINDOW

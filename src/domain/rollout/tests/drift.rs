@@ -342,9 +342,105 @@ fn overwriting_drift_is_asked_for_once_and_not_for_what_drifts_later() {
             steady r1
             drift of 1: a (changed, live sha256 2c624232…, wanted sha256 6b86b273…)
             live: a=8(unmarked) health=good
+            done: nothing to do: nothing drifted here
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn overwriting_drift_says_what_stays_and_is_refused_where_nothing_is_written() {
+    let report = "commit @drift=report b=1, settle";
+    #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
+    fn answered(sentence: &str, expected: expect_test::Expect) {
+        let answers = super::answers_after(sentence);
+        let said = answers.last().map(|answer| {
+            let became = if !answer.accepted {
+                "refused"
+            } else if answer.changed {
+                "done"
+            } else {
+                "unchanged"
+            };
+            format!("{became}: {}", answer.text)
+        });
+        expected.assert_eq(&said.unwrap_or_default());
+    }
+    answered("ask overwrite drift, pass", expect!["unchanged: nothing to do: nothing was ever applied here"]);
+    answered(&format!("{report}, ask overwrite drift, settle"), expect!["unchanged: nothing to do: nothing drifted here"]);
+    answered(
+        &format!("{report}, by hand a=9, theirs b, ask overwrite drift, settle"),
+        expect![
+            "done: drift is put right once; left as it is: b: owned by lockstep owner 8 (another repository or environment)"
+        ],
+    );
+    answered(
+        &format!("{report}, theirs b, ask overwrite drift, settle"),
+        expect!["refused: left as it is: b: owned by lockstep owner 8 (another repository or environment)"],
+    );
+    answered(
+        &format!("{report}, by hand a=9, ask suspend, settle, ask overwrite drift, pass"),
+        expect!["refused: suspended by Grace: to see; nothing is written until `lockstep resume test`"],
+    );
+    answered(
+        &format!("{report}, by hand a=9, ask suspend 60, pass, ask overwrite drift, pass"),
+        expect![
+            "refused: suspended by Grace until 1970-01-12 13:49:18Z: to see; nothing is written until then, or until `lockstep resume test`"
+        ],
+    );
+    answered(
+        &format!("{report}, by hand a=9, commit retired, believe, settle, ask overwrite drift, settle"),
+        expect!["refused: a000002 has no environment test; nothing is written or deleted"],
+    );
+    answered(
+        &format!("{report}, by hand a=9, unreachable, ask overwrite drift, ask overwrite drift, settle"),
+        expect!["unchanged: nothing to do: drift is being put right already"],
+    );
+    let fight = "commit good, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1";
+    answered(
+        &format!("{fight}, ask overwrite drift, settle"),
+        expect!["refused: left as it is: a: somebody else keeps changing it; not repaired again before 1970-01-12 13:48:31Z"],
+    );
+    answered(
+        &format!("{report}, commit a=2 @drift=report, batch 1, pass, by hand b=9, ask overwrite drift, pass"),
+        expect!["done: drift is put right once"],
+    );
+}
+
+#[test]
+fn a_suspension_ends_what_was_to_be_overwritten() {
+    check(
+        "commit @drift=report, settle, by hand a=9, ask overwrite drift, ask suspend, settle, ask resume, settle",
+        expect![[r#"
+            steady r1
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+            live: a=9(unmarked) health=good
             done: drift is put right once
+            done: suspended until `lockstep resume test`; drift is not put right any more
+            done: resumed
             1. advance r1 by Ada: proven: healthy
-            2. overwrite-drift r1 by Grace: done: drift is put right once"#]],
+            2. overwrite-drift r1 by Grace: done: drift is put right once
+            3. suspend r1 by Grace: done: suspended until `lockstep resume test`; drift is not put right any more
+            4. resume r1 by Grace: done: resumed"#]],
+    );
+}
+
+#[test]
+fn what_could_not_be_overwritten_is_not_overwritten_later() {
+    check(
+        "commit @drift=report b=1, settle, by hand a=9, theirs b, ask overwrite drift, settle, show, by hand b=9, settle",
+        expect![[r#"
+            steady r1
+            because: left as it is: b (owned by lockstep owner 8 (another repository or environment))
+            live: a=1 b=theirs(theirs) health=good
+            --
+            steady r1
+            drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+            live: a=1 b=9(unmarked) health=good
+            done: drift is put right once; left as it is: b: owned by lockstep owner 8 (another repository or environment)
+            1. advance r1 by Ada: proven: healthy
+            2. overwrite-drift r1 by Grace: done: drift is put right once; left as it is: b: owned by lockstep owner 8 (another repository or environment)
+            3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
     );
 }
 
