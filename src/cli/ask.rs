@@ -29,16 +29,24 @@ const LOOKS: u32 = 10;
 /// Options of every verb that asks something.
 #[derive(Debug, clap::Args)]
 pub(super) struct Asking {
-    /// Who asks, as history and status show it [default: the user's name]
-    #[arg(long, env = "USER", hide_env = true, value_name = "NAME")]
-    by: Option<String>,
+    #[command(flatten)]
+    by: By,
     /// How long to wait for the outcome, such as 30s or 5m
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = duration)]
     timeout: Duration,
 }
 
-impl Asking {
-    fn by(&self) -> String {
+/// Whoever asks.
+#[derive(Debug, clap::Args)]
+pub(super) struct By {
+    /// Who asks, as history and status show it [default: the user's name]
+    #[arg(long, env = "USER", hide_env = true, value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl By {
+    /// The person and the machine.
+    pub(super) fn name(&self) -> String {
         let host = rustix::system::uname();
         let user = self.by.clone().unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
         format!("{user}@{}", host.nodename().to_string_lossy())
@@ -48,6 +56,11 @@ impl Asking {
 /// Reads a duration of the command line.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| format!("{error}; {}", error.hint()))
+}
+
+/// A reason says something.
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("say why".to_owned()) } else { Ok(text.trim().to_owned()) }
 }
 
 /// What is asked.
@@ -95,7 +108,7 @@ async fn asked(
         }
         return Err(failure);
     }
-    let id = submit(edges, &target, verb.clone(), reason, &asking.by()).await?;
+    let id = submit(edges, &target, verb.clone(), reason, &asking.by.name()).await?;
     let waiting = wait(edges, environment, &target, &id, verb, output);
     timeout(asking.timeout, waiting).await.unwrap_or_else(|_| {
         Err(Failure::new(format!("there is no answer from {environment} within {}", rough(asking.timeout))).hint(format!(

@@ -1,11 +1,10 @@
 //! `release`: drop a rejection or the freeze, or let the head pass a gate.
 
-use super::ask::{Asking, Question, ask};
+use super::ask::{Asking, Question, ask, reason};
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::Output;
-use super::rollback::reason;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{LetPass, Verb};
 use crate::port::Tip;

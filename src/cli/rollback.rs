@@ -1,6 +1,6 @@
 //! `rollback`: back to a proven revision, and stay there.
 
-use super::ask::{Asking, Question, ask};
+use super::ask::{Asking, Question, ask, reason};
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
@@ -30,11 +30,6 @@ pub(super) struct Args {
     reason: String,
     #[command(flatten)]
     asking: Asking,
-}
-
-/// A reason says something.
-pub(super) fn reason(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("say why".to_owned()) } else { Ok(text.trim().to_owned()) }
 }
 
 pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Result<Exit, Failure> {

@@ -1,11 +1,10 @@
 //! `suspend`: nothing is written to an environment until somebody resumes it, or until a moment.
 
-use super::ask::{Asking, Question, ask};
+use super::ask::{Asking, Question, ask, reason};
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::Output;
-use super::rollback::reason;
 use crate::domain::desired::parse_duration;
 use crate::domain::rollout::Verb;
 use crate::domain::time::Timestamp;

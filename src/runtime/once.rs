@@ -94,7 +94,7 @@ impl<S: Source, T: Target, P: Probe + 'static> Once<'_, S, T, P> {
                         sampling.follow(&record, memory);
                         let until = until.map_or(IDLE, |until| until.since(clock.now()));
                         wait(until.clamp(Duration::from_millis(1), IDLE), &mut sampling, memory).await;
-                    } else if is_rewound(&record) && !fetched_again {
+                    } else if is_rewound(&record) && !fetched_again && !record.is_suspended(clock.now()) {
                         fetched_again = true;
                         RealTime.sleep(self.poll).await;
                         self.source.fetch().await?;

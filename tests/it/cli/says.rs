@@ -109,7 +109,7 @@ fn drift_of_a_suspended_environment_is_in_status_and_tells_nothing_of_a_sensitiv
     by_hand(&stage, "config/app/port", Some("1"));
     by_hand(&stage, "config/app/password", Some("hunter3"));
     by_hand(&stage, "config/app/motd", None);
-    stage.run(&["apply", "--once"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(1);
     let told = status(&stage);
     assert_eq!(told["drift"]["keys"], 3, "{told:#}");
     let named = told["drift"]["named"].as_array().unwrap();

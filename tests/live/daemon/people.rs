@@ -54,6 +54,12 @@ fn a_suspension_stops_a_large_apply_part_way_and_resuming_finishes_it() {
     assert!(before < LARGE, "the apply was over before it could be stopped");
     assert_eq!(status["suspension"]["reason"], "stop it", "{status:#}");
     assert_eq!(status["phase"], "applying", "{status:#}");
+    // Nobody waits for what can't go on.
+    let ended = it.site.run(&["apply", "--once", "--timeout", "60s", "--output", "json"]).exits(1).json();
+    let ended = &ended["environments"][0];
+    assert_eq!((&ended["phase"], &ended["suspension"]["reason"]), (&"applying".into(), &"stop it".into()), "{ended:#}");
+    let reason = ended["reason"].as_str().unwrap();
+    assert!(reason.contains("`lockstep resume test`") && reason.contains("some keys may be written already"), "{ended:#}");
     // A look at everything, and still nothing is written.
     it.agent.put("config/of-others", b"x");
     it.site.run(&["status", "test"]).exits(0);
