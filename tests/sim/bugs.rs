@@ -55,6 +55,8 @@ pub(crate) enum Bug {
     RollsBackARollback,
     /// R9: nobody remembers what was repaired.
     RepairsWithoutBackOff,
+    /// R9: a key that is repaired with patience counts as if it were as it should be.
+    ProvesWhatIsFoughtOver,
     /// R10: drift is put right whatever the policy says.
     WritesDriftUnderReport,
     /// A5: the line of an attempt that ended is never closed.
@@ -138,7 +140,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 66] = [
+    pub(crate) const ALL: [Self; 67] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -167,6 +169,7 @@ impl Bug {
         Self::AnswersTwice,
         Self::RollsBackARollback,
         Self::RepairsWithoutBackOff,
+        Self::ProvesWhatIsFoughtOver,
         Self::WritesDriftUnderReport,
         Self::TakesALostAnswerForDone,
         Self::RepeatsAfterALostAnswer,

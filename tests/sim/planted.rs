@@ -2,7 +2,7 @@
 
 use lockstep::domain::desired::read_environment;
 use lockstep::domain::health::{Finding, HealthLog, Sample};
-use lockstep::domain::live::{Fence, LiveState};
+use lockstep::domain::live::{Fence, LiveEntry, LiveState};
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::{Flags, KeyMark, Ownership};
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
@@ -221,7 +221,9 @@ impl Planted<'_> {
     fn looking_past_others(bug: Bug, record: &Rollout, seen: &Observation<'_>) -> Option<LiveState> {
         let back = record.attempt.as_ref().is_some_and(|attempt| attempt.line.intent == Intent::RollBack);
         let judged = matches!(record.phase, Phase::Verifying | Phase::HeldUnproven);
+        let fights = &record.repairs.contested;
         let wanted = match (bug, &seen.head) {
+            (Bug::ProvesWhatIsFoughtOver, _) if judged && !fights.is_empty() => record.goal.as_ref()?.revision,
             (Bug::BeginsDespiteAnObstacle, HeadView::At(tip)) => *tip,
             (Bug::ProvesARollbackThatLeftKeys, _) if back && judged => record.goal.as_ref()?.revision,
             _ => return None,
@@ -229,7 +231,10 @@ impl Planted<'_> {
         let (desired, owner) = (seen.books.desired.get(&wanted)?, record.identity.owner);
         let mut live = seen.live.clone();
         for (key, entry) in desired.entries() {
-            if let Some(found) = live.entries.get_mut(key).filter(|found| found.flags.mark_of(owner).is_none()) {
+            let of_others = |found: &&mut LiveEntry| {
+                found.flags.mark_of(owner).is_none() && (bug != Bug::ProvesWhatIsFoughtOver || fights.contains_key(key))
+            };
+            if let Some(found) = live.entries.get_mut(key).filter(of_others) {
                 found.digest = entry.digest;
                 found.flags = KeyMark { adopted: false, owner, generation: record.generation }.flags();
             }

@@ -13,6 +13,8 @@ use crate::world::{Refused, World};
 pub(crate) struct Eyes {
     /// The target's index when the keys were last read.
     pub(super) looked: u64,
+    /// And when that was.
+    pub(super) looked_at: i64,
     /// The branch in its mirror, and since when.
     tip: Option<(Revision, i64)>,
     /// When its term began.
@@ -47,6 +49,7 @@ impl Eyes {
 impl World {
     pub(crate) fn looked(&mut self, replica: usize) {
         self.truth.eyes[replica].looked = self.store.index;
+        self.truth.eyes[replica].looked_at = self.now;
     }
 
     pub(crate) fn fetched(&mut self, replica: usize, tip: Option<Revision>) {

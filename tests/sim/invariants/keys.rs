@@ -210,3 +210,22 @@ pub(super) fn a_rollback_is_proven_whole(world: &mut World, replica: usize, befo
         world.violated(format!("A9: a rollback that left {held:?} was proven"));
     }
 }
+
+/// R9, R10: a proof is of the goal's own values, whoever fights over them; all that may differ is what had drifted before the
+/// attempt where that is only reported, and what nobody has seen yet.
+pub(super) fn a_proof_is_of_what_the_goal_says(world: &mut World, replica: usize, before: &Rollout, record: &Rollout) {
+    let proven = |of: &Rollout| of.last_good.as_ref().map(|good| good.generation);
+    if proven(before) == proven(record) || record.phase != Phase::Steady {
+        return;
+    }
+    let Some(state) = record.goal.as_ref().and_then(|goal| desired(world, goal.revision)) else { return };
+    let drifted = record.attempt.as_ref().map(|attempt| attempt.drifted_before.clone()).unwrap_or_default();
+    let seen_at = world.truth.eyes[replica].looked_at;
+    for (key, entry) in state.entries().iter().filter(|(key, _)| !drifted.contains(*key)) {
+        let unseen = world.edited.get(key.as_str()).is_some_and(|at| *at >= seen_at);
+        let is_so = world.store.keys.get(key.as_str()).is_some_and(|stored| *stored.value == *entry.value);
+        if !unseen && !is_so {
+            world.violated(format!("R9: a revision was proven although {key} is another than it says"));
+        }
+    }
+}

@@ -223,6 +223,7 @@ pub(crate) fn after_write(world: &mut World, replica: usize, moved: bool) {
     moves::deadlines_are_kept(world, replica, &before, &record);
     moves::verdicts_are_honest(world, &before, &record);
     keys::a_rollback_is_proven_whole(world, replica, &before, &record);
+    keys::a_proof_is_of_what_the_goal_says(world, replica, &before, &record);
     let applied = |of: &Rollout| of.attempt.as_ref().map(|attempt| (attempt.line.generation, attempt.applied));
     if applied(&record) != applied(&before) {
         let now = applied(&record).is_some_and(|(_, at)| at.is_some());

@@ -170,12 +170,12 @@ fn fight_after(sentence: &str) -> Option<(Option<String>, Option<String>)> {
 
 #[test]
 fn a_fight_is_about_what_the_goal_says_and_over_with_the_key() {
-    let begun = "commit good b=1, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1";
     #[track_caller]
     fn check(sentence: &str, ours_and_theirs: Option<(&str, &str)>) {
         let told = |digest: &str| if digest == "hidden" { None } else { Some(digest.to_owned()) };
         assert_eq!(fight_after(sentence), ours_and_theirs.map(|(ours, theirs)| (told(ours), told(theirs))), "{sentence}");
     }
+    let begun = "commit good b=1, settle, by hand a=9, wait 1, by hand a=9, wait 1, by hand a=9, wait 1";
     let (one, two, nine) = ("6b86b273", "d4735e3a", "19581e27");
     check(begun, Some((one, nine)));
     check(&format!("{begun}, commit b=2, settle"), Some((one, nine)));
@@ -349,7 +349,6 @@ fn overwriting_drift_is_asked_for_once_and_not_for_what_drifts_later() {
 
 #[test]
 fn overwriting_drift_says_what_stays_and_is_refused_where_nothing_is_written() {
-    let report = "commit @drift=report b=1, settle";
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
     fn answered(sentence: &str, expected: expect_test::Expect) {
@@ -366,6 +365,7 @@ fn overwriting_drift_says_what_stays_and_is_refused_where_nothing_is_written() {
         });
         expected.assert_eq(&said.unwrap_or_default());
     }
+    let report = "commit @drift=report b=1, settle";
     answered("ask overwrite drift, pass", expect!["unchanged: nothing to do: nothing was ever applied here"]);
     answered(&format!("{report}, ask overwrite drift, settle"), expect!["unchanged: nothing to do: nothing drifted here"]);
     answered(
