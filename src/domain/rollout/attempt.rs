@@ -170,10 +170,12 @@ impl Rollout {
         let generation = self.next_generation(seen);
         let mut record = self.clone();
         record.generation = generation;
+        // Nothing was ever applied and there is no head: no commit that a line could name.
+        let Some(revision) = self.revision_here(seen) else { return Step::record(record) };
         let line = HistoryLine {
             generation,
             intent: Intent::Restored,
-            revision: self.goal.as_ref().map_or(Revision::from_bytes([0; 20]), |goal| goal.revision),
+            revision,
             from: None,
             by: HistoryLine::LOCKSTEP.to_owned(),
             because: "the record is older than the one this controller wrote".to_owned(),

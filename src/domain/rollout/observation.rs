@@ -31,6 +31,24 @@ pub enum HeadView {
     At(Revision),
 }
 
+impl HeadView {
+    /// The head, if it can be followed.
+    pub(super) const fn followable(&self) -> Option<Revision> {
+        match self {
+            Self::At(tip) => Some(*tip),
+            Self::None(_) | Self::Rewound(_) | Self::Invalid(..) | Self::Retired(_) => None,
+        }
+    }
+
+    /// The head, whatever is wrong with it.
+    const fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::At(tip) | Self::Rewound(tip) | Self::Invalid(tip, _) | Self::Retired(tip) => Some(*tip),
+            Self::None(_) => None,
+        }
+    }
+}
+
 /// What was read of the repository.
 #[derive(Debug, Clone, Default)]
 pub struct Books {
@@ -187,13 +205,16 @@ impl Rollout {
     /// can be asked about it. Of one that is remembered of something else nobody needs to know whether it is over.
     #[must_use]
     pub fn refusal_in_the_way(&self, head: &HeadView, books: &Books) -> Option<&RefusedAttempt> {
-        let head = match head {
-            HeadView::At(tip) => books.desired(*tip).map(DesiredState::revision_digest),
-            HeadView::None(_) | HeadView::Rewound(_) | HeadView::Invalid(..) | HeadView::Retired(_) => None,
-        };
+        let head = head.followable().and_then(|tip| books.desired(tip)).map(DesiredState::revision_digest);
         let goal = self.goal.as_ref().map(|goal| goal.digest);
         let wanted = |refused: &&RefusedAttempt| [goal, head].contains(&Some(refused.digest));
         self.refused.as_ref().filter(|refused| !refused.keys.is_empty()).filter(wanted)
+    }
+
+    /// What a line of history names that is about the environment and no attempt: where it is, and before the first deploy the
+    /// head, whatever is wrong with that; none where there is no commit at all.
+    pub(super) fn revision_here(&self, seen: &Observation<'_>) -> Option<Revision> {
+        self.goal.as_ref().map(|goal| goal.revision).or_else(|| seen.head.revision())
     }
 
     /// The revisions whose desired states a decision needs.
