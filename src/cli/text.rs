@@ -29,6 +29,16 @@ pub(super) fn moment(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.as_millis().to_string(), |at| at.to_string())
 }
 
+/// A moment: its text for programs, itself for people.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At(pub(super) Timestamp);
+
+impl serde::Serialize for At {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&moment(self.0))
+    }
+}
+
 /// A moment in UTC, to the second, and how long ago it was, or how long it will be. Whoever reads it may be anywhere, and the log
 /// says it in the same zone.
 pub(super) fn when(at: Timestamp, now: Timestamp) -> String {

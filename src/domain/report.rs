@@ -1,5 +1,6 @@
 //! Station 8: a rollout as people read it: one headline, and what they need to know and could do next.
 
+use super::environment::DriftPolicy;
 use super::plan::Intent;
 use super::rollout::{Allowance, Attempt, HeadVerdict, Permit, Phase, Reached, Rollout, Suspension, Unproven};
 use super::words::{count, listed};
@@ -21,11 +22,17 @@ pub fn headline(rollout: &Rollout) -> String {
     let text = match (rollout.phase, back) {
         (Phase::Idle, _) => "nothing applied yet".to_owned(),
         (Phase::Applying, None) => format!("applying {goal}"),
+        (Phase::Applying, Some(attempt)) if rollout.is_pending() => {
+            format!("{}; a rollback to {goal} waits: {}", standing(rollout), cause(attempt))
+        }
         (Phase::Applying, Some(attempt)) => format!("rolling back to {goal}: {}", cause(attempt)),
-        (Phase::Verifying, None) => format!("verifying {goal}"),
+        (Phase::Verifying, None) => with(&format!("verifying {goal}"), &rollout.reason),
+        (Phase::Verifying, Some(_)) if !rollout.reason.is_empty() => {
+            format!("rolled back to {goal}, verifying: {}", rollout.reason)
+        }
         (Phase::Verifying, Some(attempt)) => format!("rolled back to {goal}, verifying: {}", cause(attempt)),
         (Phase::Steady, _) => {
-            let texts = [Some(rollout.reason.clone()).filter(|reason| !reason.is_empty()), drifted(rollout)];
+            let texts = [Some(rollout.reason.clone()).filter(|reason| !reason.is_empty()), differing(rollout)];
             with(&format!("steady on {goal}"), &texts.into_iter().flatten().collect::<Vec<_>>().join("; "))
         }
         (Phase::HeldAfterRollback, Some(attempt)) => format!("rolled back to {goal}: {}", cause(attempt)),
@@ -68,13 +75,41 @@ pub fn explain(rollout: &Rollout) -> Vec<String> {
     lines.iter().map(|line| clipped(line, LONGEST_LINE)).collect()
 }
 
-/// How many keys differ from the goal and are left so, and why that is.
+/// How many keys differ from the goal, or from what is live while a rollback waits, and are left so, and why that is, after a
+/// pass has looked.
 #[must_use]
 pub fn drifted(rollout: &Rollout) -> Option<String> {
+    drifted_under(rollout, Some(DriftPolicy::Report))
+}
+
+/// The same where no pass may have looked since a person resumed it: what is put right then is left no more. Without the
+/// policy nothing is said of why.
+#[must_use]
+pub fn drifted_under(rollout: &Rollout, policy: Option<DriftPolicy>) -> Option<String> {
+    let differ = differing(rollout)?;
+    let are = if rollout.drift.keys == 1 { "is" } else { "are" };
+    Some(match policy {
+        _ if rollout.suspension.is_some() => format!("{differ} and {are} left while it is suspended"),
+        Some(DriftPolicy::Report) => format!("{differ} and {are} left since drift is only reported here"),
+        Some(DriftPolicy::Correct) => format!("{differ} and {are} put right next"),
+        None => differ,
+    })
+}
+
+fn differing(rollout: &Rollout) -> Option<String> {
     let keys = Some(rollout.drift.keys).filter(|keys| *keys > 0)?;
-    let are = if keys == 1 { "differs from the revision and is" } else { "differ from the revision and are" };
-    let why = if rollout.suspension.is_some() { "while it is suspended" } else { "since drift is only reported here" };
-    Some(format!("{} {are} left {why}", count(keys, "key")))
+    Some(format!("{} {} from the revision", count(keys, "key"), if keys == 1 { "differs" } else { "differ" }))
+}
+
+/// The rollback that is not begun, and what it waits for.
+#[must_use]
+pub fn waits(rollout: &Rollout) -> Option<String> {
+    let goal = short(rollout.goal.as_ref().filter(|_| rollout.is_pending())?);
+    let name = &rollout.identity.environment;
+    Some(match &rollout.suspension {
+        Some(suspension) => format!("rollback to {goal} waits: {}; `lockstep resume {name}` carries it out", suspension.said()),
+        None => format!("rollback to {goal} waits for whoever leads next"),
+    })
 }
 
 /// What people let the head do, as long as it did not do it: each with who and why.
@@ -93,7 +128,7 @@ pub fn permitted(rollout: &Rollout) -> Vec<String> {
 pub fn advice(rollout: &Rollout) -> Vec<String> {
     let name = &rollout.identity.environment;
     let advice = match (rollout.phase, rollout.unproven) {
-        (Phase::Applying, _) if rollout.suspension.is_some() => {
+        (Phase::Applying, _) if rollout.suspension.is_some() && !rollout.is_pending() => {
             "some keys may be written already, and no more are until it is resumed".to_owned()
         }
         (Phase::Frozen, _) => format!(
@@ -132,8 +167,10 @@ pub fn advice(rollout: &Rollout) -> Vec<String> {
             _,
         ) => String::new(),
     };
-    let resume = rollout.suspension.as_ref().map(|_| format!("`lockstep resume {name}` goes on"));
-    [advice].into_iter().filter(|advice| !advice.is_empty()).chain(resume).collect()
+    // What a rollback waits for is said with it.
+    let stopped = rollout.suspension.as_ref().filter(|_| !rollout.is_pending());
+    let resume = stopped.map(|_| format!("`lockstep resume {name}` goes on"));
+    [advice].into_iter().filter(|advice| !advice.is_empty()).chain(waits(rollout)).chain(resume).collect()
 }
 
 /// Why the head is not followed.
@@ -171,6 +208,15 @@ fn last_good(rollout: &Rollout) -> Vec<String> {
         None => vec!["nothing was proven here yet, so there is nothing to go back to".to_owned()],
         Some(good) if good.digest == goal.digest => Vec::new(),
         Some(good) => vec![format!("last good is {}", short(good))],
+    }
+}
+
+/// What is live while a rollback waits.
+fn standing(rollout: &Rollout) -> String {
+    match (&rollout.complete, rollout.partly_written()) {
+        (_, Some(part)) => format!("partly on {}", short(part)),
+        (Some(whole), None) => format!("on {}", short(whole)),
+        (None, None) => "on nothing".to_owned(),
     }
 }
 
@@ -250,6 +296,12 @@ mod tests {
             - nothing was proven here yet, so there is nothing to go back to"#]],
         );
         check(
+            "commit good, settle, commit a=2 bad, wait 3",
+            expect![[r#"
+            verifying a000002: not passing: build (got 503)
+            - last good is a000001"#]],
+        );
+        check(
             "commit bad, settle",
             expect![[r#"
             on a000001, not proven: build failed at the deadline: got 503; nothing to go back to
@@ -291,7 +343,12 @@ mod tests {
             &format!("{bad}, wait 20, batch 1, tick, pass"),
             expect!["rolling back to a000001: build failed at the deadline: got 503"],
         );
-        check(&format!("{bad}, wait 22"), expect!["rolled back to a000001, verifying: build failed at the deadline: got 503"]);
+        check(
+            &format!("{bad}, wait 22"),
+            expect![[r#"
+            rolled back to a000001, verifying: build failed at the deadline: got 503
+            - a000002 is not followed: rejected as a000002: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on"#]],
+        );
         check(
             "commit good, settle, commit a=2, settle, ask rollback, settle",
             expect![[r#"
@@ -419,6 +476,14 @@ mod tests {
                 - `lockstep resume test` goes on
                 - suspended by Grace: to see
                 - last good is a000001"#]],
+        );
+        check(
+            "commit good, settle, commit a=2, settle, ask suspend, wait 1, ask rollback, settle",
+            expect![[r#"
+                suspended by Grace; on a000002; a rollback to a000001 waits: asked for by Grace: to see
+                - rollback to a000001 waits: suspended by Grace: to see; `lockstep resume test` carries it out
+                - a000002 waits: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+                - suspended by Grace: to see"#]],
         );
         check(
             "commit good k*100, settle, commit -k*, settle, ask suspend, wait 1, ask release override, wait 1, ask release deletes 9, wait 1",

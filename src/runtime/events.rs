@@ -249,7 +249,18 @@ mod tests {
             ("commit good, wait 6", "settle", &[("proven", at(1, 1))]),
             // What is unhealthy is what is left, and not where it goes.
             (&format!("{bad}, wait 20, batch 1"), "tick, pass", &[("rollback-started", at(1, 3)), ("unhealthy", at(2, 2))]),
-            (&format!("{bad}, wait 22"), "settle", &[("rollback-finished", at(1, 3)), ("head-not-followed", (Some(2), None))]),
+            // The head is judged as soon as the way back is written.
+            (
+                &format!("{bad}, wait 20"),
+                "wait 1",
+                &[
+                    ("rollback-started", at(1, 3)),
+                    ("unhealthy", at(2, 2)),
+                    ("applied", at(1, 3)),
+                    ("head-not-followed", (Some(2), None)),
+                ],
+            ),
+            (&format!("{bad}, wait 22"), "settle", &[("rollback-finished", at(1, 3))]),
             // What is superseded is what was under way, and not the newer one.
             (
                 "commit good, settle, batch 1, commit a=2 b=2, pass",
@@ -295,14 +306,13 @@ mod tests {
         );
         check("commit good, settle, commit a=2 unknown, wait 15", "settle", &["held: held-unproven"]);
         check("commit good, settle, commit a=2 unknown, settle, build well", "commit readme, settle", &[]);
-        check("commit good, settle, commit a=2 bad, wait 22", "settle", &["rolled back except []", "head: rejected"]);
+        check("commit good, settle, commit a=2 bad, wait 22", "settle", &["rolled back except []"]);
         let by_hand = "commit @drift=report, settle, commit a=2 bad, wait 10, by hand a=9, wait 12";
         check(
             by_hand,
             "settle",
             &[
                 "rolled back except [\"a (was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 6b86b273…)\"]",
-                "head: rejected",
             ],
         );
         let sick = "commit good, settle, build sick, wait 1, commit a=2, wait 22";

@@ -42,6 +42,8 @@ pub struct Look {
     pub before: Vec<Arc<DesiredState>>,
     /// What would be done.
     pub preview: Preview,
+    /// What the attempt says that goes first, if one does.
+    pub first: Option<Arc<DesiredState>>,
 }
 
 /// Looks at what `at` would do to the environment if it were the branch head.
@@ -98,8 +100,10 @@ pub async fn preview<S: Source, T: Target>(
         restored: false,
     };
     let preview = record.preview(at, &desired, &seen);
+    let goal = record.goal.as_ref().filter(|_| preview.first.is_some()).map(|goal| goal.digest);
+    let first = books.desired.values().find(|desired| Some(desired.revision_digest()) == goal).cloned();
     let before = books.desired.into_values().collect();
-    Ok(Previewed::Look(Box::new(Look { record: stored, live, desired, before, preview })))
+    Ok(Previewed::Look(Box::new(Look { record: stored, live, desired, before, preview, first })))
 }
 
 /// The identity of an environment that has none yet, with an owner that no key of the target names: nothing there is ours.

@@ -205,6 +205,29 @@ fn is_out_of_reach(world: &World, goal: Revision) -> bool {
     leader.map_or_else(|| !(0..world.mirrors.len()).any(has), |leader| !has(leader))
 }
 
+/// Whether nobody else holds a key of the goal: that keeps it from being proven, whatever its checks say (rule A9).
+fn is_whole(record: &Rollout) -> bool {
+    record.attempt.as_ref().is_none_or(|attempt| attempt.except.is_empty())
+}
+
+/// Nothing goes on at the end that will never be over.
+fn nothing_is_left_open(world: &mut World, record: &Rollout) {
+    if matches!(record.phase, Phase::Applying | Phase::Verifying) {
+        world.violated(format!("liveness: still {}: {} {:?}", record.phase.word(), record.reason, record.note));
+    }
+    if record.repair.is_some() {
+        world.violated("liveness: a repair was never finished");
+    }
+    let open: Vec<u32> =
+        world.store.history.values().filter(|line| line.closed.is_none()).map(|line| line.generation.number()).collect();
+    if !open.is_empty() && record.phase != Phase::HeldRefused && world.restored_at == 0 {
+        world.violated(format!("liveness: history lines {open:?} were never closed"));
+    }
+    if world.store.requests.values().any(|(_, answer)| answer.is_none()) {
+        world.violated("liveness: a request was never answered");
+    }
+}
+
 /// Liveness: once the faults stop, the environment is where it should be, and nothing is written any more.
 fn came_to_rest(world: &mut World) {
     let Some(record) = world.record().cloned() else { return };
@@ -225,20 +248,7 @@ fn came_to_rest(world: &mut World) {
         }
         return;
     }
-    if matches!(record.phase, Phase::Applying | Phase::Verifying) {
-        world.violated(format!("liveness: still {}: {} {:?}", record.phase.word(), record.reason, record.note));
-    }
-    if record.repair.is_some() {
-        world.violated("liveness: a repair was never finished");
-    }
-    let open: Vec<u32> =
-        world.store.history.values().filter(|line| line.closed.is_none()).map(|line| line.generation.number()).collect();
-    if !open.is_empty() && record.phase != Phase::HeldRefused && world.restored_at == 0 {
-        world.violated(format!("liveness: history lines {open:?} were never closed"));
-    }
-    if world.store.requests.values().any(|(_, answer)| answer.is_none()) {
-        world.violated("liveness: a request was never answered");
-    }
+    nothing_is_left_open(world, &record);
     let Some(tip) = world.origin.tip else { return };
     let content = world.origin.content(tip).clone();
     let state = invariants::desired(world, tip);
@@ -298,7 +308,10 @@ fn came_to_rest(world: &mut World) {
         (None, Phase::HeldUnproven) if content.health == Health::Good && content.checked => {
             // Under `drift: report` the service may follow a value that somebody wrote.
             let lives = world.store.keys.get("config/health").is_some_and(|stored| stored.value == b"good");
-            if lives && matches!(record.unproven, Some(Unproven::Unknown | Unproven::NothingToGoBackTo | Unproven::Released)) {
+            if lives
+                && is_whole(&record)
+                && matches!(record.unproven, Some(Unproven::Unknown | Unproven::NothingToGoBackTo | Unproven::Released))
+            {
                 world.violated(format!("liveness: healthy and never proven: {}", record.reason));
             }
         }

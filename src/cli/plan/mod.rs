@@ -12,7 +12,7 @@ use super::output::{Output, Told, VERSION};
 use super::text::clean;
 use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, KeyPath};
-use crate::domain::plan::Action;
+use crate::domain::plan::{Action, Intent, Plan};
 use crate::domain::revision::Revision;
 use crate::domain::rollout::Preview;
 use crate::port::Target as _;
@@ -113,11 +113,11 @@ async fn one(edges: &Edges, environment: &EnvironmentName, revision: Revision) -
             return Ok(Environment { state: State::Failed, note: Some(text), ..named });
         }
     };
-    let keys: Vec<KeyPath> = look
-        .preview
-        .plan
+    let Preview { plan, first, .. } = &look.preview;
+    let keys: Vec<KeyPath> = plan
         .changes
         .iter()
+        .chain(first.iter().flat_map(|first| &first.plan.changes))
         .filter(|change| change.action != Action::Create)
         .map(|change| change.key.clone())
         .collect();
@@ -133,8 +133,9 @@ fn is_sensitive(look: &Look, key: &KeyPath) -> bool {
     hides(&look.desired) || look.before.iter().any(|state| hides(state))
 }
 
-fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
-    let Look { record, live, desired, before: _, preview: Preview { plan, hindrance, in_step, loosened } } = look;
+/// The changes of a plan with both values of each, as far as they may be seen.
+fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Vec<ChangeView> {
+    let live = &look.live;
     let changes = plan.changes.iter().map(|change| {
         let key = &change.key;
         let sensitive = is_sensitive(look, key);
@@ -150,23 +151,39 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         let after = wanted.map(|entry| if sensitive { Value::hidden(differs(entry.digest)) } else { Value::of(&entry.value) });
         ChangeView { key: key.to_string(), action: change.action.into(), why: clean(&change.why), before, after }
     });
+    changes.collect()
+}
+
+fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
+    let Look { record, live, desired, before: _, preview, first: goes_first } = look;
+    let Preview { plan, hindrance, in_step, loosened, first } = preview;
     let obstacles =
         plan.obstacles.iter().map(|obstacle| Obstacle { key: obstacle.key.to_string(), why: clean(&obstacle.why) }).collect();
     let texts = |keys: &[KeyPath]| keys.iter().map(ToString::to_string).collect();
     let complete = record.as_ref().and_then(|record| record.complete.as_ref());
     let novelty = match complete {
-        _ if *in_step => view::Novelty::Nothing,
+        // What is under way and goes on is no drift.
+        _ if *in_step && plan.intent == Intent::Repair => view::Novelty::Nothing,
+        Some(complete) if *in_step || complete.digest == desired.revision_digest() => view::Novelty::Keys,
         Some(complete) if complete.state == desired.state_digest() => view::Novelty::Judgement,
         Some(_) | None => view::Novelty::Keys,
     };
     let differs = !plan.is_empty() || !plan.obstacles.is_empty() || !plan.drifted.is_empty() || !in_step;
+    let first = first.as_ref().zip(goes_first.as_ref()).map(|(first, desired)| view::First {
+        intent: first.plan.intent.word(),
+        revision: first.plan.revision.to_string(),
+        waits: first.waits.as_deref().map(clean),
+        counts: first.plan.counts().into(),
+        changes: changes(&first.plan, desired, look, found),
+    });
     Environment {
         state: if differs { State::Changes } else { State::InStep },
         initialised: record.is_some(),
         first_deploy: record.as_ref().is_none_or(|record| record.complete.is_none()),
         from: record.as_ref().and_then(|record| record.goal.as_ref()).map(|goal| goal.revision.to_string()),
         counts: plan.counts().into(),
-        changes: changes.collect(),
+        changes: changes(plan, desired, look, found),
+        first,
         obstacles,
         strays: texts(&plan.strays),
         unmanaged: texts(&plan.unmanaged),

@@ -52,6 +52,9 @@ pub(super) struct Environment {
     pub(super) first_deploy: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<String>,
+    /// An attempt whose writes are not over, which goes on before the revision can be gone to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) first: Option<First>,
     pub(super) counts: Counts,
     pub(super) changes: Vec<ChangeView>,
     pub(super) obstacles: Vec<Obstacle>,
@@ -91,6 +94,18 @@ pub(super) enum Novelty {
     Judgement,
     /// Something else of keys.
     Keys,
+}
+
+/// What is written before the revision can be gone to.
+#[derive(Serialize)]
+pub(super) struct First {
+    pub(super) intent: &'static str,
+    pub(super) revision: String,
+    /// Why nothing of it is written now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waits: Option<String>,
+    pub(super) counts: Counts,
+    pub(super) changes: Vec<ChangeView>,
 }
 
 /// Why the plan would not be carried out.
@@ -138,6 +153,25 @@ pub(super) struct Counts {
     updated: u32,
     deleted: u32,
     released: u32,
+}
+
+impl Counts {
+    /// `2 to create, 1 to delete`; none where nothing changes.
+    fn said(self) -> Option<String> {
+        let Self { created, updated, deleted, released } = self;
+        let parts = [("to create", created), ("to update", updated), ("to delete", deleted), ("to release", released)];
+        let parts: Vec<String> =
+            parts.iter().filter(|(_, number)| *number > 0).map(|(what, number)| format!("{number} {what}")).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+impl First {
+    fn headline(&self) -> String {
+        let short = self.revision.get(..7).unwrap_or(&self.revision);
+        let counts = self.counts.said().unwrap_or_else(|| "no key changes".to_owned());
+        format!("{counts} by the {} to {short}, which goes first", self.intent)
+    }
 }
 
 impl From<plan::Counts> for Counts {
@@ -207,6 +241,7 @@ impl Environment {
             initialised: false,
             first_deploy: false,
             from: None,
+            first: None,
             counts: Counts::default(),
             changes: Vec::new(),
             obstacles: Vec::new(),
@@ -268,6 +303,17 @@ impl Environment {
         if self.state == State::Changes && self.checks == Some(0) {
             page.line("  no checks: proven when it was live for min_healthy_time");
         }
+        if let Some(First { intent, revision, waits, changes, .. }) = &self.first {
+            let short = revision.get(..7).unwrap_or(revision);
+            let why = waits.as_deref().map_or_else(|| "is under way".to_owned(), |waits| format!("waits: {waits}"));
+            page.line(format_args!("  {}", format!("the {intent} to {short} {why}").style(Style::new().yellow())));
+            for change in changes {
+                change.human(full, page);
+            }
+            if !self.changes.is_empty() {
+                page.line("  what the revision would change of what is live now:");
+            }
+        }
         for change in &self.changes {
             change.human(full, page);
         }
@@ -292,18 +338,19 @@ impl Environment {
             State::Failed => format!("{}", "could not be planned".style(Style::new().red())),
             State::Unreachable => format!("{}", "not reachable".style(Style::new().red())),
             State::Changes => {
-                let Counts { created, updated, deleted, released } = self.counts;
-                let parts = [("to create", created), ("to update", updated), ("to delete", deleted), ("to release", released)];
-                let parts: Vec<String> =
-                    parts.iter().filter(|(_, number)| *number > 0).map(|(what, number)| format!("{number} {what}")).collect();
-                match (parts.is_empty(), self.novelty) {
-                    (false, Novelty::Nothing) => format!("{} (drift)", parts.join(", ")),
-                    (false, _) => parts.join(", "),
-                    (true, Novelty::Nothing) => "drift".to_owned(),
+                let own = match (self.counts.said(), self.novelty) {
+                    (Some(counts), Novelty::Nothing) => format!("{counts} (drift)"),
+                    (Some(counts), _) => counts,
+                    (None, Novelty::Nothing) => "drift".to_owned(),
                     // Checks or policy alone are a new revision too (rule R3).
-                    (true, Novelty::Judgement) => "no key changes; checks or health policy do".to_owned(),
-                    (true, Novelty::Keys) if !self.obstacles.is_empty() => "no key changes".to_owned(),
-                    (true, Novelty::Keys) => "no key changes; live is already as it says".to_owned(),
+                    (None, Novelty::Judgement) => "no key changes; checks or health policy do".to_owned(),
+                    (None, Novelty::Keys) if !self.obstacles.is_empty() => "no key changes".to_owned(),
+                    (None, Novelty::Keys) => "no key changes; live is already as it says".to_owned(),
+                };
+                match &self.first {
+                    Some(first) if self.changes.is_empty() => first.headline(),
+                    Some(first) => format!("{}; the revision itself: {own}", first.headline()),
+                    None => own,
                 }
             }
         }

@@ -1,13 +1,16 @@
 //! The state of environments as people read it: each thing that is to be known once, most important first.
 
+use std::time::Duration;
+
 use owo_colors::{OwoColorize as _, Style};
 
+use super::people::{PermitView, StopView};
 use super::view::{
-    AttemptView, ContestedView, DriftView, DriftedView, Environment, HeadView, IN_STEP, NOT_JUDGED, PermitView, RejectionView,
-    RevisionView, Statuses, StopView,
+    AttemptView, ContestedView, DriftView, DriftedView, Environment, HeadView, IN_STEP, NOT_JUDGED, RejectionView,
+    RevisionView, Statuses, VerifyingView,
 };
 use crate::cli::output::{Page, View};
-use crate::cli::text::{self, clean, count, when};
+use crate::cli::text::{self, clean, count, rough, when};
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{HeadVerdict, Phase};
@@ -105,15 +108,11 @@ impl Environment {
         let mut said = Said::default();
         // As evidence of a proof it says nothing that "proven" does not.
         said.once("healthy");
-        if let Some(goal) = &self.goal {
-            page.field("revision", quoted(&goal.revision, goal.subject.as_deref()));
-            page.field("", self.standing(now));
-            said.once(goal.subject.as_deref().unwrap_or_default());
-        }
+        self.place(now, &mut said, page);
         if let Some(reason) = self.reason.as_ref().filter(|reason| said.once(reason)) {
             page.field("reason", reason);
         }
-        for line in &self.advice {
+        for line in self.advice.iter().filter(|line| self.waits.as_ref() != Some(*line)) {
             page.hint(line);
         }
         let here = |good: &&RevisionView| self.goal.as_ref().is_some_and(|goal| goal.revision == good.revision);
@@ -170,6 +169,37 @@ impl Environment {
         }
     }
 
+    /// Where it is, what comes next, and what it needs to be proven.
+    fn place(&self, now: Timestamp, said: &mut Said, page: &mut Page) {
+        if let Some(waits) = &self.waits {
+            page.field("live", self.live());
+            page.field("next", waits);
+            said.once(waits);
+        } else if let Some(goal) = &self.goal {
+            page.field("revision", quoted(&goal.revision, goal.subject.as_deref()));
+            page.field("", self.standing(now));
+            said.once(goal.subject.as_deref().unwrap_or_default());
+            if self.live.is_some() {
+                page.field("live", self.live());
+            }
+        }
+        if let Some(VerifyingView { healthy_seconds, deadline, since: _ }) = &self.verifying {
+            let what = if self.checks == Some(0) { "for having been live" } else { "for every check to pass" };
+            let time = rough(Duration::from_secs_f64(*healthy_seconds));
+            let until = if deadline.0 > now { ", until" } else { "; the deadline was" };
+            page.field("waits", format_args!("{what} for {time}{until} {}", when(deadline.0, now)));
+        }
+    }
+
+    /// What is live where that is not the goal, or not wholly.
+    fn live(&self) -> String {
+        let named = |view: &RevisionView| quoted(&view.revision, view.subject.as_deref());
+        let whole = self.live.as_ref().map(|live| format!("{}, generation {}", named(live), live.generation));
+        let partly = self.partly.as_ref().map(|partly| format!("what was written of {}", named(partly)));
+        let both: Vec<String> = whole.into_iter().chain(partly).collect();
+        if both.is_empty() { "nothing".to_owned() } else { both.join(", and ") }
+    }
+
     /// Since when, whether it is proven, by what.
     fn standing(&self, now: Timestamp) -> String {
         let proven = match (self.proven, self.checks) {
@@ -180,8 +210,7 @@ impl Environment {
         };
         let since =
             self.attempt.as_ref().map_or_else(String::new, |attempt| format!(" since {}", when(attempt.started.0, now)));
-        let generation = self.goal.as_ref().map_or(self.generation, |goal| goal.generation);
-        format!("{proven}, generation {generation}{since}")
+        format!("{proven}, generation {}{since}", self.generation)
     }
 
     fn head(&self, said: &mut Said, page: &mut Page) {
@@ -210,7 +239,7 @@ impl Environment {
     /// What the last attempt came to, where that says more than the phase.
     fn last_attempt(&self, said: &mut Said, page: &mut Page) {
         let Some(AttemptView { intent, by, because, outcome, evidence, except, .. }) = &self.attempt else { return };
-        let how = outcome.unwrap_or("under way");
+        let how = outcome.unwrap_or(if self.waits.is_some() { "not begun" } else { "under way" });
         // Why an environment that is well by now was taken back once is in `history`.
         let is_past = *intent == Intent::RollBack.word() && self.phase == Phase::Steady.word() && self.proven;
         let because = if is_past { String::new() } else { said.because(because) };
@@ -243,22 +272,29 @@ mod tests {
 
     use expect_test::{Expect, expect};
 
-    use super::super::view::Subjects;
+    use super::super::view::{Rules, Subjects};
     use super::*;
     use crate::cli::output::VERSION;
+    use crate::domain::environment::DriftPolicy;
     use crate::domain::rollout::tests::rollout_after;
 
     /// What `status` shows a moment after a sentence; the first commit is `a000010`, the second `a000020`, and so on.
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
     fn check(sentence: &str, expected: Expect) {
-        let record = rollout_after(sentence);
-        let named = [&record.goal, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
+        let now = Timestamp::from_millis(1_000_600_000);
+        let record = rollout_after(sentence).as_of(now).into_owned();
+        let named = [&record.goal, &record.complete, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
         let named = named.chain(record.note.as_ref().and_then(|note| note.revision));
         let subjects = Subjects(named.map(|revision| (revision, format!("Change {}", revision.short()))).collect());
         let name = &record.identity.environment;
-        let now = Timestamp::from_millis(1_000_600_000);
-        let mut environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(1), 0, now);
+        let rules = Rules {
+            checks: 1,
+            min_healthy_time: Duration::from_secs(10),
+            healthy_deadline: Duration::from_secs(20),
+            drift: DriftPolicy::Correct,
+        };
+        let mut environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(&rules), 0, now);
         environment.leader = Some("host-1:42".to_owned());
         let status = Statuses { version: VERSION, repository: "config".to_owned(), environments: vec![environment], now };
         let mut page = Page::default();
@@ -351,6 +387,154 @@ mod tests {
                   attempt      rollback by lockstep, frozen
                   rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
             "#]],
+        );
+    }
+
+    #[test]
+    fn a_rollback_that_waits_is_said_beside_what_is_live_the_head_and_drift() {
+        check(
+            "commit good, settle, commit a=2, settle, ask suspend 900, wait 1, ask rollback, wait 1, by hand a=9, wait 1",
+            expect![[r#"
+                test  applying, suspended
+                  target       directory live/test
+                  leader       host-1:42
+                  live         a000002 Change a000002, generation 2
+                  next         rollback to a000001 waits: suspended by Grace until 1970-01-12 14:04:56Z: to see; `lockstep resume test` carries it out
+                  head         a000002 Change a000002 is not followed (pinned)
+                               pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+                  attempt      rollback by Grace, not begun
+                  pinned       by Grace at 1970-01-12 13:49:58Z (6m42s ago)
+                  suspended    by Grace at 1970-01-12 13:49:57Z (6m43s ago), until 1970-01-12 14:04:56Z (in 8m16s)
+                  rejected     a000002 at 1970-01-12 13:49:58Z (6m42s ago): rolled back by Grace: to see
+                  drift        1 key differs from the revision and is left while it is suspended
+                               a: changed, live sha256 19581e27…, wanted sha256 d4735e3a…
+            "#]],
+        );
+        check(
+            "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend, wait 1, ask rollback, wait 1",
+            expect![[r#"
+                test  applying, suspended
+                  target       directory live/test
+                  leader       host-1:42
+                  live         a000001 Change a000001, generation 1, and what was written of a000002 Change a000002
+                  next         rollback to a000001 waits: suspended by Grace: to see; `lockstep resume test` carries it out
+                  head         a000002 Change a000002 is not followed (pinned)
+                               pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+                  attempt      rollback by Grace, not begun
+                  pinned       by Grace at 1970-01-12 13:48:20Z (8m20s ago)
+                  suspended    by Grace at 1970-01-12 13:48:19Z (8m21s ago)
+                  rejected     a000002 at 1970-01-12 13:48:20Z (8m20s ago): rolled back by Grace: to see
+            "#]],
+        );
+        check(
+            "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend, wait 1, commit a=3, wait 1",
+            expect![[r#"
+                test  applying, suspended
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000002 Change a000002
+                               not proven, generation 2 since 1970-01-12 13:48:18Z (8m22s ago)
+                  live         a000001 Change a000001, generation 1, and what was written of a000002 Change a000002
+                  hint: some keys may be written already, and no more are until it is resumed
+                  hint: `lockstep resume test` goes on
+                  last good    a000001 Change a000001
+                  head         a000003 Change a000003 is not followed (suspended)
+                               suspended by Grace: to see
+                  attempt      advance by Ada, under way: change 2
+                  suspended    by Grace at 1970-01-12 13:48:19Z (8m21s ago)
+            "#]],
+        );
+    }
+
+    #[test]
+    fn while_it_is_judged_it_says_what_is_needed_until_when_and_which_check_does_not_pass() {
+        check(
+            "commit good, settle, commit a=2, wait 3",
+            expect![[r#"
+                test  verifying
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000002 Change a000002
+                               not proven, generation 2 since 1970-01-12 13:48:19Z (8m21s ago)
+                  waits        for every check to pass for 10s; the deadline was 1970-01-12 13:48:39Z (8m1s ago)
+                  last good    a000001 Change a000001
+                  attempt      advance by Ada, under way: change 2
+            "#]],
+        );
+        check(
+            "commit good ?other, settle, build sick, other blind, commit a=2 ?other=rotten, wait 3",
+            expect![[r#"
+                test  verifying
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000002 Change a000002
+                               not proven, generation 2 since 1970-01-12 13:48:19Z (8m21s ago)
+                  waits        for every check to pass for 10s; the deadline was 1970-01-12 13:48:39Z (8m1s ago)
+                  reason       not passing: build, other (build: got 500)
+                  last good    a000001 Change a000001
+                  attempt      advance by Ada, under way: change 2
+            "#]],
+        );
+        check(
+            "commit good, settle, commit a=2 bad, wait 3, ask suspend, wait 1, commit a=3, settle",
+            expect![[r#"
+                test  verifying, suspended
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000002 Change a000002
+                               not proven, generation 2 since 1970-01-12 13:48:19Z (8m21s ago)
+                  waits        for every check to pass for 10s; the deadline was 1970-01-12 13:48:39Z (8m1s ago)
+                  reason       not passing: build (got 503)
+                  hint: `lockstep resume test` goes on
+                  last good    a000001 Change a000001
+                  head         a000003 Change a000003 is not followed (suspended)
+                               suspended by Grace: to see
+                  attempt      advance by Ada, under way: change 2
+                  suspended    by Grace at 1970-01-12 13:48:22Z (8m18s ago)
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_decision_is_in_status_before_anybody_made_a_pass() {
+        check(
+            "commit good, settle, commit a=2, settle, ask rollback, settle, ask resume, pass",
+            expect![[r#"
+            test  steady
+              target       directory live/test
+              leader       host-1:42
+              revision     a000001 Change a000001
+                           proven, generation 3 since 1970-01-12 13:49:57Z (6m43s ago)
+              attempt      rollback by Grace, proven
+        "#]],
+        );
+        check(
+            "commit good, settle, ask suspend, wait 1, by hand a=9, commit a=2, wait 1, ask resume, pass",
+            expect![[r#"
+            test  steady
+              target       directory live/test
+              leader       host-1:42
+              revision     a000001 Change a000001
+                           proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+              attempt      advance by Ada, proven: change 1
+              drift        1 key differs from the revision and is put right next
+                           a: changed, live sha256 19581e27…, wanted sha256 6b86b273…
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_suspension_that_ran_out_is_not_said_any_more_whoever_noticed() {
+        check(
+            "commit good, settle, ask suspend 60, wait 1, commit a=2, wait 1",
+            expect![[r#"
+            test  steady
+              target       directory live/test
+              leader       host-1:42
+              revision     a000001 Change a000001
+                           proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+              attempt      advance by Ada, proven: change 1
+        "#]],
         );
     }
 

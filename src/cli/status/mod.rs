@@ -1,5 +1,6 @@
 //! `status`: where every environment stands, at a glance.
 
+mod people;
 mod view;
 mod human;
 
@@ -12,12 +13,12 @@ use super::output::{Output, Told, VERSION};
 use super::text::clean;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{HeadVerdict, Phase, Rollout};
+use crate::domain::rollout::{HeadVerdict, Phase, Reached, Rollout};
 use crate::port::{Source as _, Target as _, Tip};
 use crate::runtime::reading::{Reading, Readings};
 use crate::runtime::together::together;
 
-use view::{Environment, HeadView, Statuses, Subjects};
+use view::{Environment, HeadView, Rules, Statuses, Subjects};
 
 /// Show where environments stand: phase, revision, whether it is proven, and what to do
 ///
@@ -68,8 +69,8 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
         return Ok(Environment::uninitialised(environment, name, target.makes_its_record()));
     };
     let waiting = target.requests().await.map_or(0, |requests| requests.len());
-    let record = stored.record;
-    let named = [&record.goal, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
+    let record = stored.record.as_of(edges.now()).into_owned();
+    let named = [&record.goal, &record.complete, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
     let note = record.note.as_ref().and_then(|note| note.revision);
     let mut subjects = Subjects(BTreeMap::new());
     for revision in named.chain(note) {
@@ -77,11 +78,11 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
             subjects.0.insert(revision, subject);
         }
     }
-    let checks = match &record.goal {
-        Some(goal) => checks(edges, environment, goal.revision).await,
+    let rules = match &record.goal {
+        Some(goal) => rules(edges, environment, goal).await,
         None => None,
     };
-    let mut status = Environment::of(environment, name, &record, &subjects, checks, waiting, edges.now());
+    let mut status = Environment::of(environment, name, &record, &subjects, rules.as_ref(), waiting, edges.now());
     let invalid = record.note.as_ref().filter(|note| note.verdict == HeadVerdict::Invalid).and_then(|note| note.revision);
     if let (Some(head), Some(revision)) = (&mut status.head, invalid) {
         head.hint = Some(edges.how_to_see_problems(revision));
@@ -97,7 +98,14 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
 /// Nothing where that can't be told: the rest of status is worth as much without.
 async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Rollout) -> Option<HeadView> {
     let Tip::At(tip) = edges.tip else { return None };
-    let goal = record.goal.as_ref().filter(|_| !matches!(record.phase, Phase::Applying | Phase::Verifying))?;
+    let goal = record.goal.as_ref()?;
+    let under_way = match record.phase {
+        Phase::Applying => Some(format!("{} is being written", goal.revision.short())),
+        Phase::Verifying => Some(format!("{} is being judged", goal.revision.short())),
+        Phase::Idle | Phase::Steady | Phase::HeldAfterRollback | Phase::HeldUnproven | Phase::HeldRefused | Phase::Frozen => {
+            None
+        }
+    };
     // A mirror that is behind the record knows nothing of the head.
     if tip != goal.tip && !edges.source.descends(tip, goal.tip).await.ok()? {
         return None;
@@ -107,16 +115,21 @@ async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Ro
         Reading::Valid(desired) => record.is_in_step_with(desired.revision_digest()),
         Reading::Invalid(_) | Reading::Retired | Reading::Missing => false,
     };
-    Some(HeadView::followed(tip, subject(edges, tip).await, in_step.then_some(goal.revision), environment))
+    let in_step = in_step.then_some(goal.revision);
+    Some(HeadView::followed(tip, subject(edges, tip).await, in_step, environment, under_way.as_deref()))
 }
 
 async fn subject(edges: &Edges, revision: Revision) -> Option<String> {
     Some(edges.commit(revision).await?.subject)
 }
 
-/// How many checks judge the environment's goal, if the mirror has it.
-async fn checks(edges: &Edges, environment: &EnvironmentName, revision: Revision) -> Option<usize> {
-    let tree = edges.source.tree(revision).await.ok()?;
-    let desired = crate::domain::desired::read_environment(&tree, environment).ok()??;
-    Some(desired.checks().len())
+/// How the environment's goal is judged, if the mirror has it: by the newest commit that says the same (rule G4).
+async fn rules(edges: &Edges, environment: &EnvironmentName, goal: &Reached) -> Option<Rules> {
+    for revision in [goal.rules, goal.revision] {
+        if let Ok(tree) = edges.source.tree(revision).await {
+            let desired = crate::domain::desired::read_environment(&tree, environment).ok()??;
+            return Some(Rules::from(desired.as_ref()));
+        }
+    }
+    None
 }

@@ -1,19 +1,43 @@
 //! The state of environments as it is printed; the structured form is version 1 and stable.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::people::{PermitView, StopView};
 use crate::cli::output::Told;
-use crate::cli::text::{clean, moment};
+use crate::cli::text::{At, clean, moment};
+use crate::domain::desired::DesiredState;
+use crate::domain::environment::DriftPolicy;
 use crate::domain::name::EnvironmentName;
 use crate::domain::report;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Allowance, Drift, Grant, Permit, Phase, Reached, RepairLog, Rollout};
+use crate::domain::rollout::{Drift, Phase, Reached, RepairLog, Rollout};
 use crate::domain::time::Timestamp;
 
 /// First lines of commit messages, as far as the mirror has them.
 pub(super) struct Subjects(pub(super) BTreeMap<Revision, String>);
+
+/// How the goal is judged, as far as the mirror has it.
+pub(super) struct Rules {
+    pub(super) checks: usize,
+    pub(super) min_healthy_time: Duration,
+    pub(super) healthy_deadline: Duration,
+    pub(super) drift: DriftPolicy,
+}
+
+impl From<&DesiredState> for Rules {
+    fn from(desired: &DesiredState) -> Self {
+        let policy = &desired.environment().policy;
+        Self {
+            checks: desired.checks().len(),
+            min_healthy_time: policy.rollout.min_healthy_time,
+            healthy_deadline: policy.rollout.healthy_deadline,
+            drift: policy.drift,
+        }
+    }
+}
 
 /// Where environments stand.
 #[derive(Serialize)]
@@ -23,16 +47,6 @@ pub(super) struct Statuses {
     pub(super) environments: Vec<Environment>,
     #[serde(skip)]
     pub(super) now: Timestamp,
-}
-
-/// A moment: its text for programs, itself for people.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At(pub(super) Timestamp);
-
-impl Serialize for At {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&moment(self.0))
-    }
 }
 
 /// Where one environment stands.
@@ -53,9 +67,24 @@ pub(super) struct Environment {
     pub(super) reason: Option<String>,
     /// What would help, most important first; empty when nothing is asked of anybody.
     pub(super) advice: Vec<String>,
+    /// The one that wrote the goal; 0 before the first deploy.
     pub(super) generation: u32,
+    /// The highest given out here: attempts, repairs and people's decisions take one each.
+    pub(super) last_generation: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) goal: Option<RevisionView>,
+    /// The revision last applied completely, where it is not the goal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) live: Option<RevisionView>,
+    /// The revision that some of its keys may have come to instead: one that was being written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) partly: Option<RevisionView>,
+    /// A rollback that is not begun, and what it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waits: Option<String>,
+    /// What the goal is being judged by, while it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verifying: Option<VerifyingView>,
     pub(super) proven: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checks: Option<usize>,
@@ -96,6 +125,25 @@ pub(super) struct RevisionView {
     pub(super) generation: u32,
 }
 
+/// What a goal needs to be proven. Which checks don't pass yet is the reason.
+#[derive(Serialize)]
+pub(super) struct VerifyingView {
+    /// When it was applied.
+    pub(super) since: At,
+    /// How long every check has to pass without a break, in seconds.
+    pub(super) healthy_seconds: f64,
+    /// When what fails then is enough to reject it. A controller that takes over may give it more time.
+    pub(super) deadline: At,
+}
+
+impl VerifyingView {
+    fn of(record: &Rollout, rules: &Rules) -> Option<Self> {
+        let since = record.attempt.as_ref().filter(|_| record.phase == Phase::Verifying)?.applied?;
+        let healthy_seconds = rules.min_healthy_time.as_secs_f64();
+        Some(Self { since: At(since), healthy_seconds, deadline: At(since + rules.healthy_deadline) })
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct AttemptView {
     pub(super) intent: &'static str,
@@ -131,65 +179,6 @@ pub(super) struct HeadView {
     /// What shows all of it, where the text is the first of many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hint: Option<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct StopView {
-    pub(super) by: String,
-    pub(super) reason: String,
-    pub(super) at: At,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) until: Option<At>,
-}
-
-#[derive(Serialize)]
-pub(super) struct PermitView {
-    pub(super) revision: String,
-    /// It may delete more than the limits allow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) deletes: Option<AllowanceView>,
-    /// It passes every gate.
-    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
-    pub(super) every_gate: Option<GrantView>,
-    /// Both in words.
-    #[serde(skip)]
-    pub(super) texts: Vec<String>,
-}
-
-impl PermitView {
-    fn of(record: &Rollout) -> Option<Self> {
-        let Permit { revision, deletes, every_gate, digest: _ } = record.permit.as_ref()?;
-        Some(Self {
-            revision: revision.to_string(),
-            deletes: deletes.as_ref().map(|Allowance { count, grant }| {
-                let GrantView { by, reason, at } = grant.into();
-                AllowanceView { count: count.get(), by, reason, at }
-            }),
-            every_gate: every_gate.as_ref().map(GrantView::from),
-            texts: report::permitted(record).iter().map(|text| clean(text)).collect(),
-        })
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct AllowanceView {
-    pub(super) count: u32,
-    pub(super) by: String,
-    pub(super) reason: String,
-    pub(super) at: At,
-}
-
-#[derive(Serialize)]
-pub(super) struct GrantView {
-    pub(super) by: String,
-    pub(super) reason: String,
-    pub(super) at: At,
-}
-
-impl From<&Grant> for GrantView {
-    fn from(grant: &Grant) -> Self {
-        Self { by: clean(&grant.by), reason: clean(&grant.reason), at: At(grant.at) }
-    }
 }
 
 #[derive(Serialize)]
@@ -242,8 +231,8 @@ pub(super) struct DriftedView {
 }
 
 impl DriftView {
-    fn of(record: &Rollout) -> Option<Self> {
-        let text = report::drifted(record)?;
+    fn of(record: &Rollout, policy: Option<DriftPolicy>) -> Option<Self> {
+        let text = report::drifted_under(record, policy)?;
         let Drift { keys, named, at } = &record.drift;
         let named = named.iter().map(|(key, sides)| DriftedView {
             key: key.to_string(),
@@ -283,12 +272,14 @@ impl HeadView {
         subject: Option<String>,
         in_step_with: Option<Revision>,
         environment: &EnvironmentName,
+        under_way: Option<&str>,
     ) -> Self {
         let unchanged_since = in_step_with.filter(|goal| *goal != head).map(|goal| goal.to_string());
-        let (verdict, text, hint) = match in_step_with {
-            Some(goal) if goal == head => (IN_STEP, format!("in step with {}", head.short()), None),
-            Some(goal) => (IN_STEP, format!("in step with {}, unchanged since {}", head.short(), goal.short()), None),
-            None => (
+        let (verdict, text, hint) = match (in_step_with, under_way) {
+            (Some(goal), _) if goal == head => (IN_STEP, format!("in step with {}", head.short()), None),
+            (Some(goal), _) => (IN_STEP, format!("in step with {}, unchanged since {}", head.short(), goal.short()), None),
+            (None, Some(what)) => (NOT_JUDGED, format!("nothing of it is written while {what}"), None),
+            (None, None) => (
                 NOT_JUDGED,
                 "nothing of it is written yet".to_owned(),
                 Some(format!(
@@ -312,13 +303,13 @@ impl RevisionView {
 }
 
 impl Environment {
-    /// From its record.
+    /// From its record as it holds now.
     pub(super) fn of(
         environment: &EnvironmentName,
         target: String,
         record: &Rollout,
         subjects: &Subjects,
-        checks: Option<usize>,
+        rules: Option<&Rules>,
         requests_waiting: usize,
         now: Timestamp,
     ) -> Self {
@@ -340,6 +331,9 @@ impl Environment {
                 except: attempt.except.iter().map(|text| clean(text)).collect(),
             }
         });
+        let goal = record.goal.as_ref().map(|goal| goal.generation);
+        let live =
+            record.complete.as_ref().filter(|complete| Some(complete.generation) != goal && record.being_written().is_some());
         Self {
             name: environment.to_string(),
             target: Some(target),
@@ -348,10 +342,15 @@ impl Environment {
             headline: Some(clean(&report::headline(record))),
             reason: Some(clean(&record.reason)).filter(|reason| !reason.is_empty()),
             advice: report::advice(record).iter().map(|line| clean(line)).collect(),
-            generation: record.generation.number(),
+            generation: record.goal.as_ref().map_or(0, |goal| goal.generation.number()),
+            last_generation: record.generation.number(),
+            live: live.map(|live| RevisionView::of(live, subjects)),
+            partly: record.partly_written().map(|partly| RevisionView::of(partly, subjects)),
+            waits: report::waits(record).map(|text| clean(&text)),
+            verifying: rules.and_then(|rules| VerifyingView::of(record, rules)),
             goal: record.goal.as_ref().map(|goal| RevisionView::of(goal, subjects)),
             proven,
-            checks,
+            checks: rules.map(|rules| rules.checks),
             last_good: record.last_good.as_ref().map(|good| RevisionView::of(good, subjects)),
             attempt,
             head: record.note.as_ref().map(|note| HeadView {
@@ -362,18 +361,8 @@ impl Environment {
                 text: clean(&note.text),
                 hint: None,
             }),
-            pin: record.pin.as_ref().map(|pin| StopView {
-                by: clean(&pin.by),
-                reason: clean(&pin.reason),
-                at: At(pin.at),
-                until: None,
-            }),
-            suspension: record.suspension.as_ref().map(|stop| StopView {
-                by: clean(&stop.by),
-                reason: clean(&stop.reason),
-                at: At(stop.at),
-                until: stop.until.map(At),
-            }),
+            pin: record.pin.as_ref().map(StopView::from),
+            suspension: record.suspension.as_ref().map(StopView::from),
             permit: PermitView::of(record),
             rejected: record
                 .rejected
@@ -386,7 +375,7 @@ impl Environment {
                 })
                 .collect(),
             contested: ContestedView::of(record, now),
-            drift: DriftView::of(record),
+            drift: DriftView::of(record, rules.map(|rules| rules.drift)),
             requests_waiting,
             error: None,
             is_read: true,
@@ -414,7 +403,12 @@ impl Environment {
             reason: None,
             advice: Vec::new(),
             generation: 0,
+            last_generation: 0,
             goal: None,
+            live: None,
+            partly: None,
+            waits: None,
+            verifying: None,
             proven: false,
             checks: None,
             last_good: None,

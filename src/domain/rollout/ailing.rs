@@ -64,7 +64,7 @@ impl Rollout {
     /// The keys that drifted and are left: the policy is to report them, or a person stopped all writes.
     fn left_keys<'p>(&self, plan: &'p Plan, now: Timestamp) -> BTreeSet<&'p KeyPath> {
         // What an attempt that stands half-way has not written yet did not drift.
-        let stopped = self.is_suspended(now) && !self.is_half_way();
+        let stopped = self.is_suspended(now) && self.being_written().is_none();
         plan.drifted.iter().chain(plan.changes.iter().map(|change| &change.key).filter(|_| stopped)).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::head::{Hindrance, Judgement};
+use super::head::Outlook;
 use super::line::{Attempt, Outcome};
 use super::moves::trusted;
 use super::observation::{Observation, Trouble, TroubleKind};
@@ -21,7 +21,10 @@ impl Rollout {
             return Step::wait("the record says applying without an attempt; run `lockstep release`", None);
         };
         if self.is_suspended(seen.now) {
-            return Step::wait("suspended while applying", self.suspended_until());
+            return self.stopped(seen);
+        }
+        if let Some(begun) = self.begun() {
+            return Step::record(begun);
         }
         let intent = attempt.line.intent;
         if intent == Intent::Advance
@@ -52,6 +55,16 @@ impl Rollout {
         if plan.is_empty() { self.written(&plan, seen) } else { self.write_on(plan) }
     }
 
+    /// While nothing may be written: what the head is, and what drifted where that can be told, are said all the same.
+    fn stopped(&self, seen: &Observation<'_>) -> Step {
+        let (note, drift) = (self.head_note(seen), self.drift_while_pending(seen).unwrap_or_else(|| self.drift.clone()));
+        if (&note, &drift) != (&self.note, &self.drift) {
+            return Step::record(Self { note, drift, ..self.clone() });
+        }
+        let reason = if self.is_pending() { "suspended before the rollback" } else { "suspended while applying" };
+        Step::wait(reason, self.suspended_until())
+    }
+
     /// The commit gone to was forced out of the branch and is in no mirror here, or can't be used under today's configuration:
     /// only a newer head can go on from this.
     pub(super) fn without_its_goal(&self, goal: &Reached, seen: &Observation<'_>) -> Step {
@@ -61,16 +74,11 @@ impl Rollout {
 
     /// To a newer commit that may take this attempt's place; a refused or invalid one takes no place (rule G3).
     pub(super) fn supersede(&self, seen: &Observation<'_>) -> Option<Step> {
-        if self.is_suspended(seen.now) {
-            return None;
-        }
-        let Judgement::Candidate(candidate) = self.judge_head(seen) else { return None };
-        let plan = self.plan_advance(&candidate, seen).ok()?;
-        match self.hindrance(candidate.desired, candidate.tip, seen) {
-            None => Some(self.advance(&candidate, plan, seen)),
-            Some(Hindrance::Refused(record)) => Some(Step::record(*record)),
+        match self.outlook(seen) {
+            Outlook::Followed(candidate, plan) => Some(self.advance(&candidate, plan, seen)),
+            Outlook::Denied(record) => Some(Step::record(*record)),
             // What is under way has its own things to do meanwhile.
-            Some(Hindrance::Wait(_) | Hindrance::Note(_)) => None,
+            Outlook::InStep | Outlook::NotFollowed(_) | Outlook::Waits(_) => None,
         }
     }
 
@@ -84,6 +92,7 @@ impl Rollout {
             attempt.except = except(plan);
         }
         record.reason = String::new();
+        record.note = record.head_note(seen);
         Step::record(record)
     }
 

@@ -75,11 +75,6 @@ impl Rollout {
         plan(&terms, seen.live)
     }
 
-    /// Whether an advance or a rollback has begun and is not written completely.
-    pub(super) fn is_half_way(&self) -> bool {
-        self.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none() && attempt.applied.is_none())
-    }
-
     /// Begins an advance or a rollback: the record with its new goal, and the history lines that open and close.
     ///
     /// The record says `Applying`; the lines of whatever was under way are closed as superseded unless they are closed.

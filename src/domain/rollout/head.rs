@@ -31,27 +31,18 @@ pub(super) enum Judgement<'a> {
     NotFollowed(HeadNote),
 }
 
-/// Why a candidate is not gone to now.
-pub(super) enum Hindrance {
+/// What comes of the head while nothing stands in the way but what a decision about it finds.
+pub(super) enum Outlook<'a> {
+    /// It says what the goal says.
+    InStep,
+    /// It is not followed.
+    NotFollowed(HeadNote),
     /// The last failure asks for patience.
-    Wait(Step),
-    /// It is refused for as long as somebody else keeps writing its keys.
-    Note(HeadNote),
+    Waits(Step),
     /// It was denied: the record that remembers so.
-    Refused(Box<Rollout>),
-}
-
-/// What a revision would do to an environment now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preview {
-    /// What would be written; of a revision that the environment is on already: its repair.
-    pub plan: Plan,
-    /// Why it would not be written as it is.
-    pub hindrance: Option<HeadNote>,
-    /// The environment's goal says the same.
-    pub in_step: bool,
-    /// Limits that the revision loosens: what they were and what they will be. They count from the revision after it (rule G4).
-    pub loosened: Vec<String>,
+    Denied(Box<Rollout>),
+    /// It is gone to, with this plan.
+    Followed(Candidate<'a>, Plan),
 }
 
 impl Rollout {
@@ -123,6 +114,41 @@ impl Rollout {
         self.goal.as_ref().is_some_and(|goal| goal.digest == digest)
     }
 
+    /// What comes of the head now: judged, planned, guarded, and with the last failure in mind.
+    pub(super) fn outlook<'a>(&self, seen: &Observation<'a>) -> Outlook<'a> {
+        let candidate = match self.judge_head(seen) {
+            Judgement::InStep => return Outlook::InStep,
+            Judgement::NotFollowed(note) => return Outlook::NotFollowed(note),
+            Judgement::Candidate(candidate) => candidate,
+        };
+        if self.is_suspended(seen.now) {
+            return Outlook::NotFollowed(self.suspended_note(candidate.tip));
+        }
+        match self.plan_advance(&candidate, seen) {
+            Err(refusal) => Outlook::NotFollowed(refusal),
+            Ok(plan) => self.hindrance(candidate.desired, candidate.tip, seen).unwrap_or(Outlook::Followed(candidate, plan)),
+        }
+    }
+
+    /// Why the head is not followed, for the record. While something is under way a head that only waits for its turn has no
+    /// note, unless nothing is written for anybody.
+    pub(super) fn head_note(&self, seen: &Observation<'_>) -> Option<HeadNote> {
+        let writes = !self.is_suspended(seen.now);
+        if writes && self.phase == Phase::Applying {
+            return None;
+        }
+        if writes && self.phase == Phase::Verifying {
+            return match self.judge_head(seen) {
+                Judgement::NotFollowed(note) => Some(note),
+                Judgement::InStep | Judgement::Candidate(_) => None,
+            };
+        }
+        match self.outlook(seen) {
+            Outlook::NotFollowed(note) => Some(note),
+            Outlook::InStep | Outlook::Waits(_) | Outlook::Denied(_) | Outlook::Followed(..) => None,
+        }
+    }
+
     /// The plan to a candidate, if the guard lets it pass.
     pub(super) fn plan_advance(&self, candidate: &Candidate<'_>, seen: &Observation<'_>) -> Result<Plan, HeadNote> {
         let (plan, refusal) = self.weigh(candidate, seen);
@@ -130,21 +156,10 @@ impl Rollout {
     }
 
     /// The plan to a candidate, and what the guard has against it.
-    fn weigh(&self, candidate: &Candidate<'_>, seen: &Observation<'_>) -> (Plan, Option<HeadNote>) {
+    pub(super) fn weigh(&self, candidate: &Candidate<'_>, seen: &Observation<'_>) -> (Plan, Option<HeadNote>) {
         let plan = self.plan(Intent::Advance, candidate.tip, candidate.desired, self.next_generation(seen), seen);
-        let complete = self.complete.as_ref().and_then(|reached| seen.books.of(reached));
-        let digest = candidate.desired.revision_digest();
-        let permit = self.permit_for(digest);
-        let around = Circumstances {
-            desired: candidate.desired,
-            complete,
-            last_good: self.last_good.as_ref().and_then(|reached| seen.books.of(reached)),
-            base_is_lost: self.last_good.as_ref().or(self.complete.as_ref()).is_some_and(|base| seen.books.of(base).is_none()),
-            proven: self.is_proven(digest),
-            commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.revision, candidate.tip)),
-            allowed_deletes: permit.map_or(0, Permit::allowed_deletes),
-            overridden: permit.is_some_and(|permit| permit.every_gate.is_some()),
-        };
+        let permit = self.permit_for(candidate.desired.revision_digest());
+        let around = self.circumstances(candidate, permit, seen);
         let refusal = guard(&plan, &around).err().map(|Refusal(text)| HeadNote {
             revision: Some(candidate.tip),
             verdict: HeadVerdict::Refused,
@@ -153,64 +168,52 @@ impl Rollout {
         (plan, refusal)
     }
 
-    /// What would be written if `revision` were the branch head, and what stands against it: for showing, not for doing.
-    ///
-    /// `seen.head` must say that the head is at `revision`, and `seen.books` must hold what a decision about it needs. The
-    /// same judgement, plan and guard as in [`Rollout::decide`] speak here, so that what is shown is what will be done.
-    #[must_use]
-    pub fn preview(&self, revision: Revision, desired: &DesiredState, seen: &Observation<'_>) -> Preview {
-        let loosened = self.loosened(desired, seen);
-        let suspended = || self.is_suspended(seen.now).then(|| self.suspended_note(revision));
-        match self.judge_head(seen) {
-            Judgement::InStep => {
-                // An attempt that is not over goes on as what it is; its keys are repaired only afterwards.
-                let open = self.attempt.as_ref().filter(|attempt| attempt.line.closed.is_none() && attempt.applied.is_none());
-                let intent = open.map_or(Intent::Repair, |attempt| attempt.line.intent);
-                let leave = self.repairs.waiting(seen.now).filter(|_| intent == Intent::Repair).collect();
-                let mut plan = self.plan_leaving(&leave, intent, revision, desired, self.next_generation(seen), seen);
-                for obstacle in &mut plan.obstacles {
-                    if let Some(fight) = self.repairs.contested.get(&obstacle.key).filter(|_| leave.contains(&obstacle.key)) {
-                        obstacle.why = fight.said();
-                    }
-                }
-                Preview { plan, hindrance: suspended(), in_step: true, loosened }
-            }
-            Judgement::NotFollowed(note) => {
-                let (plan, _) = self.weigh(&Candidate { tip: revision, desired, retried: false }, seen);
-                Preview { plan, hindrance: Some(note), in_step: false, loosened }
-            }
-            Judgement::Candidate(candidate) => {
-                let (plan, refusal) = self.weigh(&candidate, seen);
-                Preview { plan, hindrance: refusal.or_else(suspended), in_step: false, loosened }
-            }
+    fn circumstances<'s>(
+        &self,
+        candidate: &Candidate<'s>,
+        permit: Option<&Permit>,
+        seen: &'s Observation<'_>,
+    ) -> Circumstances<'s> {
+        let base = self.last_good.as_ref().or(self.complete.as_ref());
+        Circumstances {
+            desired: candidate.desired,
+            complete: self.complete.as_ref().and_then(|reached| seen.books.of(reached)),
+            last_good: self.last_good.as_ref().and_then(|reached| seen.books.of(reached)),
+            base_is_lost: base.is_some_and(|base| seen.books.of(base).is_none()),
+            proven: self.is_proven(candidate.desired.revision_digest()),
+            commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.revision, candidate.tip)),
+            allowed_deletes: permit.map_or(0, Permit::allowed_deletes),
+            overridden: permit.is_some_and(|permit| permit.every_gate.is_some()),
         }
     }
 
-    /// The limits that a revision loosens, in words.
-    fn loosened(&self, desired: &DesiredState, seen: &Observation<'_>) -> Vec<String> {
-        let Some(live) = self.complete.as_ref().and_then(|reached| seen.books.of(reached)) else { return Vec::new() };
-        let (now, new) = (&live.environment().policy.deletes, &desired.environment().policy.deletes);
-        [("deletes.at_most", now.at_most, new.at_most), ("deletes.at_most_percent", now.at_most_percent, new.at_most_percent)]
-            .iter()
-            .filter(|(_, now, new)| new > now)
-            .map(|(limit, now, new)| format!("{limit} is loosened from {now} to {new}; that counts from the next revision on"))
-            .collect()
+    /// What of a permit let this plan pass: nothing that it would have passed without (rules G1, G4).
+    pub(super) fn needed(&self, permit: &Permit, candidate: &Candidate<'_>, plan: &Plan, seen: &Observation<'_>) -> Permit {
+        let passes = |permit: Option<&Permit>| guard(plan, &self.circumstances(candidate, permit, seen)).is_ok();
+        let allowance = Permit { every_gate: None, ..permit.clone() };
+        if passes(None) {
+            Permit { deletes: None, ..allowance }
+        } else if passes(Some(&allowance)) {
+            allowance
+        } else {
+            Permit { deletes: None, ..permit.clone() }
+        }
     }
 
     /// What the last failure says against advancing now, although the guard has nothing against it.
-    pub(super) fn hindrance(&self, desired: &DesiredState, tip: Revision, seen: &Observation<'_>) -> Option<Hindrance> {
+    fn hindrance(&self, desired: &DesiredState, tip: Revision, seen: &Observation<'_>) -> Option<Outlook<'static>> {
         let trouble = seen.trouble?;
         if let Some(denied) = seen.denied(Intent::Advance, tip) {
             let refused = denied.refusal(desired.revision_digest(), seen.rights);
-            return Some(Hindrance::Refused(Box::new(Self { refused: Some(refused), ..self.clone() })));
+            return Some(Outlook::Denied(Box::new(Self { refused: Some(refused), ..self.clone() })));
         }
         let wait = seen.backing_off()?;
         let fought_over = trouble.kind == TroubleKind::Conflict && trouble.revision == tip;
         if fought_over && seen.now.since(trouble.since) >= desired.environment().policy.rollout.apply_deadline {
             let note = HeadNote { revision: Some(tip), verdict: HeadVerdict::Refused, text: trouble.text.clone() };
-            return Some(Hindrance::Note(note));
+            return Some(Outlook::NotFollowed(note));
         }
-        Some(Hindrance::Wait(wait))
+        Some(Outlook::Waits(wait))
     }
 
     /// Whether a commit after the freeze ends it (rule R6).

@@ -15,11 +15,13 @@ pub mod record;
 pub mod observation;
 pub mod retention;
 mod head;
+mod preview;
 mod attempt;
 mod baseline;
 mod moves;
 mod sampled;
 mod repairing;
+mod pending;
 mod applying;
 mod verifying;
 mod ailing;
@@ -28,18 +30,20 @@ mod asked;
 
 pub use ailing::Ailing;
 pub use fights::{Contested, Drift, Drifted, RepairLog, Sides};
-pub use head::Preview;
 pub use identity::{Identity, TargetId};
 pub use line::{Attempt, Closed, HistoryLine, Outcome};
 pub use note::{HeadNote, HeadVerdict};
 pub use observation::{Books, HeadView, Observation, Trouble, TroubleKind};
 pub use people::{Allowance, Grant, Permit, Pin, Suspension};
 pub use phase::{Phase, Unproven};
+pub use preview::{Preview, Unfinished};
 pub use reached::{Proof, Reached, RefusedAttempt, Rejection};
 pub use record::Rollout;
 pub use request::{Answer, LetPass, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
 pub use sampled::{LogSubject, SampleSubject};
+
+use std::borrow::Cow;
 
 use super::live::Fence;
 use super::plan::Plan;
@@ -158,8 +162,8 @@ impl Rollout {
         if self.has_outlived_its_permit(seen) {
             return Step::record(Self { permit: None, ..self.clone() });
         }
-        if self.suspension.as_ref().and_then(|suspension| suspension.until).is_some_and(|until| until <= seen.now) {
-            return Step::record(Self { suspension: None, drift: Drift::default(), ..self.clone() });
+        if let Cow::Owned(record) = self.as_of(seen.now) {
+            return Step::record(record);
         }
         match self.phase {
             Phase::Applying => self.while_applying(seen),

@@ -37,7 +37,8 @@ impl Rollout {
         let commit = seen.books.head.as_ref().filter(|commit| commit.revision == candidate.tip);
         let by = commit.map_or_else(|| "unknown".to_owned(), |commit| commit.author.clone());
         let mut because = commit.map_or_else(String::new, |commit| commit.subject.clone());
-        if let Some(Permit { deletes, every_gate, .. }) = permit {
+        // Only what let it pass is named, and not what it would have passed without.
+        if let Some(Permit { deletes, every_gate, .. }) = permit.map(|permit| self.needed(&permit, candidate, &plan, seen)) {
             if let Some(Allowance { count: more, grant }) = deletes {
                 because = format!("{because} ({} allowed by {})", count(more.get(), "more delete"), grant.who());
             }

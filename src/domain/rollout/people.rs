@@ -32,7 +32,7 @@ pub struct Suspension {
     pub by: String,
     /// Why.
     pub reason: String,
-    /// When.
+    /// Since when, without a break: another word on how long or why does not change it.
     pub at: Timestamp,
 }
 

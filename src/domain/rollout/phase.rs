@@ -5,7 +5,7 @@
 pub enum Phase {
     /// Initialised; no revision was ever attempted.
     Idle,
-    /// A plan is being written.
+    /// A plan is being written, or waits until writing is allowed.
     Applying,
     /// Written completely; samples are being judged.
     Verifying,

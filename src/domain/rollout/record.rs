@@ -27,7 +27,8 @@ pub struct Rollout {
     pub complete: Option<Reached>,
     /// The newest revision applied and proven.
     pub last_good: Option<Reached>,
-    /// Revisions attempted since `complete`, the goal included, until a plan is empty (rule R7).
+    /// Revisions attempted since `complete`, the goal included, until a plan is empty (rule R7). A goal whose rollback waits for
+    /// writing to be allowed is not among them yet ([`Self::is_pending`]).
     pub attempted: Vec<Reached>,
     /// What was proven here: the last [`Self::PROOFS`].
     pub proven: Vec<Proof>,

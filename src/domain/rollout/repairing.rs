@@ -116,7 +116,7 @@ impl Rollout {
         seen: &Observation<'_>,
     ) -> (bool, Vec<(KeyPath, String)>) {
         let in_the_way = |plan: &Plan| plan.obstacles.iter().any(|obstacle| obstacle.kind == ObstacleKind::Drifted);
-        if let Some(attempt) = self.attempt.as_ref().filter(|_| self.is_half_way()) {
+        if let Some(attempt) = self.being_written() {
             let plan = self.plan(attempt.line.intent, goal.revision, desired, goal.generation, seen);
             return (!plan.drifted.is_empty() || in_the_way(&plan), Vec::new());
         }

@@ -1,8 +1,10 @@
 //! While nothing is under way: follow the head, put drift right, and say why not (rules R3, R4, R6, R8, G3).
 
+use std::borrow::Cow;
+
 use super::ailing::Ailing;
 use super::fights::Drift;
-use super::head::{Hindrance, Judgement};
+use super::head::Outlook;
 use super::note::{HeadNote, HeadVerdict};
 use super::observation::{HeadView, Observation, TroubleKind};
 use super::people::Suspension;
@@ -23,24 +25,17 @@ impl Rollout {
             let by = format!("commit {} of {}", commit.revision.short(), commit.author);
             return Step::record(self.clone().unfrozen(&by));
         }
-        let note = match self.judge_head(seen) {
-            Judgement::InStep => match self.under_new_rules(seen) {
+        let note = match self.outlook(seen) {
+            Outlook::InStep => match self.under_new_rules(seen) {
                 Some(record) => return Step::record(record),
                 None => None,
             },
-            Judgement::NotFollowed(note) => Some(note),
-            Judgement::Candidate(candidate) if self.is_suspended(seen.now) => Some(self.suspended_note(candidate.tip)),
-            Judgement::Candidate(candidate) => match self.plan_advance(&candidate, seen) {
-                Err(note) => Some(note),
-                Ok(plan) => match self.hindrance(candidate.desired, candidate.tip, seen) {
-                    None => {
-                        return self.await_baseline(&candidate, seen).unwrap_or_else(|| self.advance(&candidate, plan, seen));
-                    }
-                    Some(Hindrance::Wait(step)) => return step,
-                    Some(Hindrance::Refused(record)) => return Step::record(*record),
-                    Some(Hindrance::Note(note)) => Some(note),
-                },
-            },
+            Outlook::NotFollowed(note) => Some(note),
+            Outlook::Waits(step) => return step,
+            Outlook::Denied(record) => return Step::record(*record),
+            Outlook::Followed(candidate, plan) => {
+                return self.await_baseline(&candidate, seen).unwrap_or_else(|| self.advance(&candidate, plan, seen));
+            }
         };
         let goal = self.goal.as_ref().and_then(|goal| seen.books.of(goal));
         let Some(desired) = goal else { return self.rest(note, None, <_>::default(), seen) };
@@ -148,6 +143,14 @@ impl Rollout {
         Step::Wait(Waiting { reason: note.map_or_else(String::new, |note| note.text), until, ailing, ..Waiting::default() })
     }
 
+    /// The record with what the next pass would find the head to be: whoever made this move may make no other for long.
+    pub(super) fn with_head_judged(self, seen: &Observation<'_>) -> Self {
+        let note = self.head_note(seen);
+        let under_way = matches!(self.phase, Phase::Applying | Phase::Verifying);
+        let phase = if under_way { self.phase } else { self.resting_phase(note.as_ref()) };
+        Self { phase, note, ..self }
+    }
+
     fn resting_phase(&self, note: Option<&HeadNote>) -> Phase {
         let unfinished =
             self.phase == Phase::HeldRefused && self.attempt.as_ref().is_some_and(|attempt| attempt.line.closed.is_none());
@@ -183,6 +186,17 @@ impl Rollout {
     #[must_use]
     pub fn is_suspended(&self, now: Timestamp) -> bool {
         self.suspension.as_ref().is_some_and(|suspension| suspension.until.is_none_or(|until| until > now))
+    }
+
+    /// The record as it holds at this moment: a suspension that has run out is over, whoever may have noticed, and no head
+    /// waits for it any more.
+    #[must_use]
+    pub fn as_of(&self, now: Timestamp) -> Cow<'_, Self> {
+        if self.suspension.is_none() || self.is_suspended(now) {
+            return Cow::Borrowed(self);
+        }
+        let note = self.note.clone().filter(|note| note.verdict != HeadVerdict::Suspended);
+        Cow::Owned(Self { suspension: None, note, ..self.clone() })
     }
 
     pub(super) fn suspended_until(&self) -> Option<Timestamp> {

@@ -7,10 +7,11 @@ use super::reached::Reached;
 use super::record::Rollout;
 use super::{Care, Step};
 use crate::domain::desired::DesiredState;
-use crate::domain::health::HealthVerdict;
+use crate::domain::health::{Finding, HealthVerdict};
 use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::time::Timestamp;
+use crate::domain::words::listed;
 
 /// What keeps a healthy goal from being proven.
 pub(super) struct Obstacle {
@@ -51,9 +52,12 @@ impl Rollout {
                 return step;
             }
         }
-        let drift = if suspended { self.left(desired, seen) } else { self.drift.clone() };
-        if drift != self.drift {
-            return Step::record(Self { drift, ..self.clone() });
+        // What was found while suspended may be left still, or put right by now.
+        let drift = if suspended || self.drift.keys > 0 { self.left(desired, seen) } else { self.drift.clone() };
+        let (note, reason) = (self.head_note(seen), self.not_passing(desired, seen));
+        let goes_on = suspended || matches!(verdict, HealthVerdict::Unknown { .. });
+        if goes_on && (&reason, &note, &drift) != (&self.reason, &self.note, &self.drift) {
+            return Step::record(Self { reason, note, drift, ..self.clone() });
         }
         match verdict {
             HealthVerdict::Healthy => self.passed(attempt, desired, seen),
@@ -66,6 +70,30 @@ impl Rollout {
                 if overdue { self.undecided(attempt, &because, seen) } else { wait(because, healthy_at, deadline, seen.now) }
             }
         }
+    }
+
+    /// Which counted checks have not passed since the apply, or fail for good while nothing may follow from it; empty when there
+    /// are none. What one of them found stays as it was said first: a record is not written at the pace of samples.
+    fn not_passing(&self, desired: &DesiredState, seen: &Observation<'_>) -> String {
+        let (baseline, fail_after) = (self.not_counted(desired, seen), desired.environment().policy.rollout.fail_after);
+        let found = desired.checks().keys().filter(|name| !baseline.contains(*name)).filter_map(|name| {
+            let track = seen.health.track(name)?;
+            let (_, finding) = track.last.as_ref()?;
+            let fails = track.passed_last.is_none() || track.failures >= fail_after.max(1);
+            match finding {
+                Finding::Fail { because } if fails => Some((name, because.clone())),
+                Finding::Unknown { because } if fails => Some((name, format!("could not be checked: {because}"))),
+                Finding::Fail { .. } | Finding::Unknown { .. } | Finding::Pass => None,
+            }
+        });
+        let found: Vec<_> = found.collect();
+        let Some((first, because)) = found.first() else { return String::new() };
+        let names = format!("not passing: {}", listed(found.iter().map(|(name, _)| name.to_string())));
+        if self.reason.strip_prefix(&names).is_some_and(|rest| rest.starts_with(" (")) {
+            return self.reason.clone();
+        }
+        let which = if found.len() > 1 { format!("{first}: ") } else { String::new() };
+        format!("{names} ({which}{because})")
     }
 
     /// Healthy for long enough: proven, unless something other than health stands against it.

@@ -9,3 +9,4 @@ mod says;
 mod shapes;
 mod stage;
 mod validate;
+mod waits;

@@ -46,6 +46,7 @@ fn what_looks_keeps_its_shape() {
         .environments[].contested[]
         .environments[].environment text
         .environments[].generation number
+        .environments[].last_generation number
         .environments[].leader null
         .environments[].phase text
         .environments[].proven bool
@@ -123,6 +124,7 @@ fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
         .environments[].head.text text
         .environments[].head.verdict text
         .environments[].headline text
+        .environments[].last_generation number
         .environments[].last_good.generation number
         .environments[].last_good.revision text
         .environments[].last_good.subject text
@@ -334,6 +336,7 @@ fn what_goes_back_keeps_its_shape() {
         .environments[].head.text text
         .environments[].head.verdict text
         .environments[].headline text
+        .environments[].last_generation number
         .environments[].last_good.generation number
         .environments[].last_good.revision text
         .environments[].last_good.subject text

@@ -167,12 +167,12 @@ fn a_consul_restored_from_a_snapshot_is_noted_and_brought_back_in_step_and_no_nu
         running.release(version);
         running.site.until_steady();
     }
-    let before = running.site.status()["generation"].as_u64().unwrap();
+    let before = running.site.status()["last_generation"].as_u64().unwrap();
     assert_eq!((running.agent.get("config/app/version").unwrap(), before), (b"three".to_vec(), 3));
 
     running.agent.consul(&["snapshot", "restore", &snapshot]);
     running.site.until("it is noted, and the head is back", |status| {
-        status["generation"].as_u64().is_some_and(|generation| generation > before)
+        status["last_generation"].as_u64().is_some_and(|generation| generation > before)
     });
     running.site.until_steady();
     assert_eq!(running.agent.get("config/app/version").unwrap(), b"three");

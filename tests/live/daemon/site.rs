@@ -210,7 +210,7 @@ impl Site {
         let history = self.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
         let lines = history["lines"].as_array().unwrap();
         let generations: Vec<u64> = lines.iter().rev().map(|line| line["generation"].as_u64().unwrap()).collect();
-        let expected: Vec<u64> = (1..=self.status()["generation"].as_u64().unwrap()).collect();
+        let expected: Vec<u64> = (1..=self.status()["last_generation"].as_u64().unwrap()).collect();
         assert_eq!(generations, expected, "{history:#}");
         assert!(lines.iter().all(|line| line["outcome"].is_string()), "{history:#}");
     }

@@ -83,11 +83,16 @@ fn goes_back_for_a_reason(world: &mut World, replica: usize, before: &Rollout) {
     }
 }
 
-/// H6, A3: the deadline of health counts from the first empty plan and once, and what is denied is not fought for.
+/// H6, H5, A3: the deadline of health counts from the first empty plan and once, what failed before stays so while a revision is
+/// judged, and what is denied is not fought for.
 pub(super) fn deadlines_are_kept(world: &mut World, replica: usize, before: &Rollout, record: &Rollout) {
     const DEADLINE: i64 = 20_000;
     let (Some(was), Some(is)) = (&before.attempt, &record.attempt) else { return };
     let same = was.line.generation == is.line.generation;
+    let judged = before.phase == Phase::Verifying && record.phase == Phase::Verifying;
+    if same && judged && record.baseline != before.baseline {
+        world.violated("H5: which checks failed before was changed while a revision is judged");
+    }
     if same && was.applied.is_some() && was.applied != is.applied {
         world.violated("H6: the deadline of health was started again");
     }

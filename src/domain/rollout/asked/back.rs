@@ -21,7 +21,8 @@ impl Rollout {
         request: &Request,
         seen: &Observation<'_>,
     ) -> Result<(Save, String), String> {
-        let goal = self.goal.as_ref().ok_or("nothing was ever applied here")?;
+        // What a rollback that waits has not written is neither left nor rejected.
+        let goal = self.stands_on().ok_or("nothing was ever applied here")?;
         let to = to.or_else(|| self.way_back()).ok_or_else(|| self.no_way_back(goal))?;
         let desired = seen.books.desired(to).ok_or_else(|| seen.books.why_unknown(to))?;
         let digest = desired.revision_digest();
@@ -55,12 +56,22 @@ impl Rollout {
         let mut pinned: BTreeSet<_> = [goal.digest].into();
         pinned.extend(seen.head.followable().and_then(|tip| seen.books.desired(tip)).map(DesiredState::revision_digest));
         pinned.remove(&digest);
-        let closed = before.close_open_lines(Outcome::RolledBack, &because, seen.now);
+        let closed = if self.is_pending() {
+            before.close_open_lines(
+                Outcome::Superseded,
+                &format!("superseded by {} before its first write", to.short()),
+                seen.now,
+            )
+        } else {
+            before.close_open_lines(Outcome::RolledBack, &because, seen.now)
+        };
+        before.goal = Some(goal.clone());
         let plan = before.plan(Intent::RollBack, to, desired, before.next_generation(seen), seen);
         let tip = self.believed_tip(seen, goal);
         let (by, reason) = (request.by.clone(), request.reason.clone());
         let aim = Aim { intent: Intent::RollBack, revision: to, tip, by: by.clone(), because: reason.clone() };
         let mut save = before.begin(aim, desired, &plan, seen.now).with_lines(closed);
+        save.record = save.record.pending_while_suspended(seen.now);
         save.record.pin = Some(Pin { seen: pinned, rejected, by, reason, at: seen.now });
         Ok((save, format!("rolling back from {} to {}", goal.revision.short(), to.short())))
     }
@@ -84,6 +95,9 @@ impl Rollout {
     /// The environment is where a person wants it; whether it stays there is said too.
     fn there_already(&self, to: Revision) -> String {
         let short = to.short();
+        if self.is_pending() {
+            return format!("it is going to {short} already");
+        }
         let stays =
             if self.pin.is_some() { "and stays there" } else { "and follows the branch: `lockstep suspend` keeps it there" };
         format!("it is on {short} already, {stays}")
@@ -106,7 +120,7 @@ impl Rollout {
 
     /// Last good; when that is where the environment is, the newest other revision that was proven.
     fn way_back(&self) -> Option<Revision> {
-        let goal = self.goal.as_ref()?;
+        let goal = self.stands_on()?;
         let good = self.last_good.as_ref().filter(|good| good.digest != goal.digest).map(|good| good.revision);
         good.or_else(|| self.proven.iter().rev().find(|proof| proof.digest != goal.digest).map(|proof| proof.revision))
     }

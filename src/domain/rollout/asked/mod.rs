@@ -3,9 +3,9 @@
 mod back;
 mod release;
 
-use super::fights::Drift;
-use super::head::Judgement;
+use super::head::Outlook;
 use super::line::{Closed, HistoryLine, Outcome};
+use super::note::HeadVerdict;
 use super::observation::Observation;
 use super::people::Suspension;
 use super::reached::Rejection;
@@ -34,8 +34,12 @@ impl Rollout {
         let changed = outcome.as_ref().is_ok_and(|(save, _)| save.record != *self);
         let (mut save, accepted, text) = match outcome {
             Ok((save, text)) => {
-                let save = if changed { self.noted(save, &text, request, seen) } else { save };
-                let text = if changed { text } else { format!("nothing to do: {text}") };
+                let (save, text) = if changed {
+                    let judged = Save { record: save.record.with_head_judged(seen), ..save };
+                    (self.noted(judged, &text, request, seen), text)
+                } else {
+                    (save, format!("nothing to do: {text}"))
+                };
                 let hindered = save.record.hindered_after(request, seen);
                 (save, true, [Some(text), hindered].into_iter().flatten().collect::<Vec<_>>().join("; "))
             }
@@ -100,15 +104,15 @@ impl Rollout {
             Verb::Suspend { .. } | Verb::OverwriteDrift => return None,
             Verb::Release { .. } | Verb::Resume => {}
         }
-        match self.judge_head(seen) {
-            Judgement::NotFollowed(note) => Some(format!("the head is still not followed: {}", note.text)),
-            Judgement::Candidate(_) if self.is_suspended(seen.now) => Some(stopped()),
-            Judgement::InStep | Judgement::Candidate(_) => None,
-        }
+        let Outlook::NotFollowed(note) = self.outlook(seen) else { return None };
+        let waits = note.verdict == HeadVerdict::Suspended;
+        Some(if waits { stopped() } else { format!("the head is still not followed: {}", note.text) })
     }
 
     fn asked_suspend(&self, until: Option<Timestamp>, request: &Request, seen: &Observation<'_>) -> (Save, String) {
-        let suspension = Suspension { until, by: request.by.clone(), reason: request.reason.clone(), at: seen.now };
+        let before = self.suspension.as_ref().filter(|_| self.is_suspended(seen.now));
+        let at = before.map_or(seen.now, |before| before.at);
+        let suspension = Suspension { until, by: request.by.clone(), reason: request.reason.clone(), at };
         let text = until.map_or_else(
             || format!("suspended until `lockstep resume {}`", self.identity.environment),
             |until| format!("suspended until {until}"),
@@ -126,8 +130,10 @@ impl Rollout {
             return self.asked_unpin();
         }
         let still = self.pin.as_ref().map_or_else(String::new, |pin| format!("; still pinned by a rollback of {}", pin.by));
-        let record = Self { suspension: None, drift: Drift::default(), ..self.clone() };
-        (Save::of(record), format!("resumed{still}"))
+        let goal = self.goal.as_ref().filter(|_| self.is_pending());
+        let goes_on =
+            goal.map_or_else(String::new, |goal| format!("; the rollback to {} is carried out", goal.revision.short()));
+        (Save::of(Self { suspension: None, ..self.clone() }), format!("resumed{goes_on}{still}"))
     }
 
     /// Follows the branch again: what a rollback rejected is no more rejected, since that was to stay away from it.
@@ -135,7 +141,7 @@ impl Rollout {
         let Some(pin) = &self.pin else {
             return (Save::of(self.clone()), "it is neither suspended nor pinned".to_owned());
         };
-        let mut record = Self { pin: None, drift: Drift::default(), ..self.clone() };
+        let mut record = Self { pin: None, ..self.clone() };
         let taken_back = |rejection: &Rejection| pin.rejected.contains(&rejection.digest);
         record.rejected.retain(|rejection| !taken_back(rejection));
         let again: Vec<String> = self

@@ -190,6 +190,7 @@ fn what_says_nothing_is_waited_for_a_few_samples_and_a_minute_at_most() {
             live: a=1 health=good
             --
             verifying r2, good r1
+            because: not passing: other (got 500)
             waits: other fails: got 500
             live: a=2 health=good
             1. advance r1 by Ada: proven: healthy
@@ -286,10 +287,12 @@ fn a_repair_while_verifying_asks_anew_and_does_not_restart_the_deadline() {
         "commit good ?gen=generation, settle, commit bad a=2, wait 10, by hand a=9, wait 10, show, wait 1",
         expect![[r#"
             verifying r2, good r1
+            because: not passing: build (got 503)
             waits: build fails: got 503
             live: a=2 health=bad
             --
             verifying r1, rejected r2
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             waits: build was not sampled yet
             live: a=1 health=good
             1. advance r1 by Ada: proven: healthy

@@ -221,15 +221,16 @@ fn going_back_while_suspended_says_what_it_waits_for() {
     check(
         "commit good, settle, commit a=2, settle, ask suspend, wait 1, ask rollback, settle",
         expect![[r#"
-        applying r1, complete r2, rejected r2, pinned by Grace, suspended by Grace
-        waits: suspended while applying
-        live: a=2 health=good
-        done: suspended until `lockstep resume test`
-        done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: proven: healthy
-        3. suspend r2 by Grace: done: suspended until `lockstep resume test`
-        4. rollback r1 by Grace: under way"#]],
+            applying r1, complete r2, rejected r2, pinned by Grace, suspended by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            waits: suspended before the rollback
+            live: a=2 health=good
+            done: suspended until `lockstep resume test`
+            done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. suspend r2 by Grace: done: suspended until `lockstep resume test`
+            4. rollback r1 by Grace: under way"#]],
     );
 }
 
@@ -287,5 +288,179 @@ fn what_changes_nothing_is_called_so_by_the_answer_itself() {
     assert_eq!(
         changed("commit good @drift=report, settle, by hand a=9, wait 1, ask resume, ask overwrite drift, settle, ask release"),
         [false, true]
+    );
+}
+
+#[test]
+fn the_same_suspension_again_changes_nothing_and_another_word_on_it_does() {
+    check(
+        "commit good, settle, ask suspend, wait 1, ask suspend, wait 1, ask suspend by Bob, settle",
+        expect![[r#"
+        steady r1, suspended by Bob
+        live: a=1 health=good
+        done: suspended until `lockstep resume test`
+        done: nothing to do: suspended until `lockstep resume test`
+        done: suspended until `lockstep resume test`
+        1. advance r1 by Ada: proven: healthy
+        2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+        3. suspend r1 by Bob: done: suspended until `lockstep resume test`"#]],
+    );
+    // One that ran out is none.
+    check(
+        "commit good, settle, ask suspend 5, wait 9, ask suspend, settle",
+        expect![[r#"
+        steady r1, suspended by Grace
+        live: a=1 health=good
+        done: suspended until 1970-01-12 13:48:23Z
+        done: suspended until `lockstep resume test`
+        1. advance r1 by Ada: proven: healthy
+        2. suspend r1 by Grace: done: suspended until 1970-01-12 13:48:23Z
+        3. suspend r1 by Grace: done: suspended until `lockstep resume test`"#]],
+    );
+}
+
+#[test]
+fn what_a_person_decided_is_in_the_record_with_what_it_means_for_the_head_before_the_next_pass() {
+    let back = "commit good, settle, commit a=2, settle, ask rollback, settle";
+    check(
+        &format!("{back}, ask suspend, pass, show, ask resume, pass, show, ask resume, pass"),
+        expect![[r#"
+        held-after-rollback r1, rejected r2, pinned by Grace, suspended by Grace
+        head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+        live: a=1 health=good
+        --
+        held-after-rollback r1, rejected r2, pinned by Grace
+        head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+        live: a=1 health=good
+        --
+        steady r1
+        live: a=1 health=good
+        done: rolling back from r2 to r1
+        done: suspended until `lockstep resume test`
+        done: resumed; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+        done: unpinned; r2 may be tried again
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. rollback r1 by Grace: proven: healthy
+        4. suspend r1 by Grace: done: suspended until `lockstep resume test`
+        5. resume r1 by Grace: done: resumed; still pinned by a rollback of Grace
+        6. resume r1 by Grace: done: unpinned; r2 may be tried again"#]],
+    );
+    check(
+        "commit good, settle, ask suspend, wait 1, commit a=2, wait 1, ask resume, pass",
+        expect![[r#"
+        steady r1
+        live: a=1 health=good
+        done: suspended until `lockstep resume test`
+        done: resumed
+        1. advance r1 by Ada: proven: healthy
+        2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+        3. resume r1 by Grace: done: resumed"#]],
+    );
+    check(
+        "commit good k*100, settle, commit -k*, settle, ask release deletes 100, pass",
+        expect![[r#"
+        steady r1, permit for r2: 100 deletes by Grace
+        live: a=1 health=good k/…×100
+        done: r2 may delete 100 keys more
+        1. advance r1 by Ada: proven: healthy
+        2. release r2 by Grace: done: r2 may delete 100 keys more"#]],
+    );
+    check(
+        "commit good k*100, settle, commit -k*, settle, ask suspend, pass, show, ask resume, pass",
+        expect![[r#"
+        steady r1, suspended by Grace
+        head suspended: suspended by Grace: to see
+        live: a=1 health=good k/…×100
+        --
+        held-refused r1
+        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        live: a=1 health=good k/…×100
+        done: suspended until `lockstep resume test`
+        done: resumed; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+        1. advance r1 by Ada: proven: healthy
+        2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+        3. resume r1 by Grace: done: resumed"#]],
+    );
+}
+
+#[test]
+fn drift_that_is_there_still_is_said_until_it_is_put_right() {
+    check(
+        "commit good, settle, ask suspend, wait 1, by hand a=9, wait 1, ask resume, pass, show, settle",
+        expect![[r#"
+        steady r1
+        drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        live: a=9(unmarked) health=good
+        --
+        steady r1
+        live: a=1 health=good
+        done: suspended until `lockstep resume test`
+        done: resumed
+        1. advance r1 by Ada: proven: healthy
+        2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+        3. resume r1 by Grace: done: resumed
+        4. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good, settle, ask suspend 30, wait 1, by hand a=9, wait 28, tick, pass, show, settle",
+        expect![[r#"
+        steady r1
+        drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        live: a=9(unmarked) health=good
+        --
+        steady r1
+        live: a=1 health=good
+        done: suspended until 1970-01-12 13:48:48Z
+        1. advance r1 by Ada: proven: healthy
+        2. suspend r1 by Grace: done: suspended until 1970-01-12 13:48:48Z
+        3. repair r1 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, wait 4, ask suspend, wait 1, by hand a=9, wait 1, ask resume, pass, show, settle",
+        expect![[r#"
+            verifying r2, good r1
+            drift of 1: a (changed, live sha256 19581e27…, wanted sha256 d4735e3a…)
+            live: a=9(unmarked) health=good
+            --
+            steady r2
+            live: a=2 health=good
+            done: suspended until `lockstep resume test`
+            done: resumed
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. suspend r2 by Grace: done: suspended until `lockstep resume test`
+            4. resume r2 by Grace: done: resumed
+            5. repair r2 by lockstep: repaired: a: written by somebody else (mark lost)"#]],
+    );
+}
+
+#[test]
+fn an_allowance_is_named_in_history_only_by_what_it_let_pass() {
+    let because = |sentence: &str| super::history_after(sentence).into_iter().map(|line| line.because).collect::<Vec<_>>();
+    let many = "commit good k*100, settle, commit -k*, settle, ask suspend, pass";
+    for (asked, expected) in [
+        ("ask release deletes 100", "change 2 (100 more deletes allowed by Grace: to see)"),
+        ("ask release override", "change 2 (gates overridden by Grace: to see)"),
+        ("ask release deletes 100, pass, ask release override", "change 2 (100 more deletes allowed by Grace: to see)"),
+        ("ask release deletes 1, pass, ask release override", "change 2 (gates overridden by Grace: to see)"),
+    ] {
+        let lines = because(&format!("{many}, {asked}, pass, ask resume, settle"));
+        assert_eq!(lines.last().unwrap(), expected, "{asked}");
+    }
+    let lines = because(
+        "commit good, settle, ask suspend, wait 1, commit a=2, wait 1, ask release deletes 9, pass, ask resume, settle",
+    );
+    assert_eq!(lines.last().unwrap(), "change 2", "it needed none");
+}
+
+#[test]
+fn a_restored_target_is_noted_under_no_commit_where_there_is_none() {
+    check(
+        "branch gone, settle, snapshot, wait 1, restore, settle",
+        expect![[r#"
+        idle
+        head not-believed: the branch does not exist any more
+        live: "#]],
     );
 }

@@ -62,13 +62,14 @@ fn drift_while_verifying_is_put_right_and_does_not_restart_the_deadline() {
     check(
         "commit good, settle, commit a=2 bad, wait 15, by hand a=9, wait 6",
         expect![[r#"
-        verifying r1, rejected r2
-        waits: build was not sampled yet
-        live: a=1 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
-        3. repair r2 by lockstep: repaired: a: written by somebody else (mark lost)
-        4. rollback r1 by lockstep: under way"#]],
+            verifying r1, rejected r2
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+            waits: build was not sampled yet
+            live: a=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. repair r2 by lockstep: repaired: a: written by somebody else (mark lost)
+            4. rollback r1 by lockstep: under way"#]],
     );
     check(
         "commit good, settle, commit a=2, wait 4, by hand a=9, settle",

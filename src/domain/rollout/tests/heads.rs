@@ -285,16 +285,18 @@ fn a_push_during_a_rollback_waits_for_its_writes() {
     check(
         "commit good, settle, commit a=2 bad, wait 10, deny b, commit b=1 good, wait 2, show, settle",
         expect![[r#"
-        verifying r2, good r1, not permitted: permission denied
-        waits: build fails: got 503
-        live: a=2 health=bad
-        --
-        held-refused r1, rejected r2, not permitted: permission denied
-        head refused: permission denied
-        live: a=1 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
-        3. rollback r1 by lockstep: proven: healthy"#]],
+            verifying r2, good r1, not permitted: permission denied
+            because: not passing: build (got 503)
+            head refused: permission denied
+            waits: build fails: got 503
+            live: a=2 health=bad
+            --
+            held-refused r1, rejected r2, not permitted: permission denied
+            head refused: permission denied
+            live: a=1 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+            3. rollback r1 by lockstep: proven: healthy"#]],
     );
 }
 

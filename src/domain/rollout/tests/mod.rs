@@ -16,6 +16,7 @@ mod writes;
 mod drift;
 mod rules;
 mod people;
+mod pending;
 mod baseline;
 mod properties;
 

@@ -367,6 +367,7 @@ fn a_suspension_in_the_middle_of_things_stops_their_writes() {
         "commit good, settle, commit a=2 bad, wait 5, ask suspend, settle, show, ask resume, settle",
         expect![[r#"
             verifying r2, good r1, suspended by Grace
+            because: not passing: build (got 503)
             waits: suspended while unhealthy: build failed at the deadline: got 503
             live: a=2 health=bad
             --
@@ -418,6 +419,7 @@ fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and
         &format!("{half}, commit d=1, wait 30, show, ask resume, settle"),
         expect![[r#"
             applying r2, complete r1, good r1, suspended by Grace
+            head suspended: suspended by Grace: to see
             waits: suspended while applying
             live: a=2 b=1 c=1 health=good
             --
@@ -436,7 +438,8 @@ fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and
         &format!("{half}, ask rollback, wait 30, show, ask resume, settle"),
         expect![[r#"
             applying r1, rejected r2, pinned by Grace, suspended by Grace
-            waits: suspended while applying
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            waits: suspended before the rollback
             live: a=2 b=1 c=1 health=good
             --
             held-after-rollback r1, rejected r2, pinned by Grace
@@ -444,12 +447,12 @@ fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and
             live: a=1 b=1 c=1 health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
             4. rollback r1 by Grace: proven: healthy
-            5. resume r1 by Grace: done: resumed; still pinned by a rollback of Grace"#]],
+            5. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace"#]],
     );
     check(
         "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend 60, wait 50, show, settle",
@@ -488,6 +491,7 @@ fn a_half_written_rollback_stands_still_while_suspended() {
         "commit good b=1, settle, commit a=2 b=2 bad, wait 20, batch 1, tick, pass, ask suspend, settle, show, ask resume, settle",
         expect![[r#"
             applying r1, complete r2, rejected r2, suspended by Grace
+            head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             waits: suspended while applying
             live: a=1 b=2 health=bad
             --
@@ -528,7 +532,8 @@ fn a_person_who_goes_back_while_suspended_is_told_that_nothing_is_written() {
         "commit good, settle, commit a=2, settle, ask suspend, wait 1, ask rollback, settle, show, ask resume, settle",
         expect![[r#"
             applying r1, complete r2, rejected r2, pinned by Grace, suspended by Grace
-            waits: suspended while applying
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            waits: suspended before the rollback
             live: a=2 health=good
             --
             held-after-rollback r1, rejected r2, pinned by Grace
@@ -536,12 +541,12 @@ fn a_person_who_goes_back_while_suspended_is_told_that_nothing_is_written() {
             live: a=1 health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
             4. rollback r1 by Grace: proven: healthy
-            5. resume r1 by Grace: done: resumed; still pinned by a rollback of Grace"#]],
+            5. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace"#]],
     );
 }
 

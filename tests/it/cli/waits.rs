@@ -1,0 +1,125 @@
+//! What `status`, `plan` and `rollback` say while something waits: for a person, for a check, or for a controller.
+
+use std::net::TcpListener;
+
+use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, until};
+
+/// The only environment, as `status` tells it to programs.
+fn status(stage: &Stage) -> serde_json::Value {
+    stage.run(&["status", "--output", "json"]).exits(0).json()["environments"][0].take()
+}
+
+#[track_caller]
+fn says(text: &str, expected: &[&str]) {
+    for part in expected {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn a_rollback_that_waits_for_resume_is_shown_with_what_is_live_and_with_its_keys() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let (first, before) = (stage.repo.tip().short(), stage.live());
+    let second = stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]).short();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.run(&["suspend", "test", "--until", "2h", "--reason", "migration"]).exits(0);
+    stage.run(&["rollback", "test", "--reason", "slow"]).exits(0);
+
+    let said = stage.run(&["status"]).exits(0).out;
+    let next = format!("next         rollback to {first} waits: suspended by ann@");
+    says(&said, &["test  applying, suspended\n", &format!("live         {second} Second, generation 2\n"), &next]);
+    says(
+        &said,
+        &["migration; `lockstep resume test` carries it out\n", "is not followed (pinned)", "rollback by ann@", "not begun"],
+    );
+    let told = status(&stage);
+    assert!(told["live"]["revision"].as_str().unwrap().starts_with(&second), "{told:#}");
+    assert!(told["goal"]["revision"].as_str().unwrap().starts_with(&first) && told["waits"].is_string(), "{told:#}");
+    assert!(told["headline"].as_str().unwrap().contains(&format!("on {second}; a rollback to {first} waits")), "{told:#}");
+
+    let plan = stage.run(&["plan"]).exits(3).out;
+    let headline = format!("test  2 to create, 1 to update by the rollback to {first}, which goes first\n");
+    says(
+        &plan,
+        &[&headline, &format!("the rollback to {first} waits: suspended by ann@"), "~ config/app/port", "+ config/app/motd"],
+    );
+    says(&plan, &["      - 2\n", "      + 8080\n"]);
+    let planned = stage.run(&["plan", "--output", "json"]).exits(3).json()["environments"][0].take();
+    assert_eq!(planned["first"]["intent"], "rollback", "{planned:#}");
+    assert_eq!(planned["first"]["changes"].as_array().unwrap().len(), 3, "{planned:#}");
+    assert!(planned["changes"].as_array().unwrap().is_empty(), "{planned:#}");
+    // Of the revision itself it is the same attempt, and no drift.
+    let plan = stage.run(&["plan", "--rev", &first]).exits(3).out;
+    says(&plan, &["test  2 to create, 1 to update\n", "not applied: suspended by ann@", "~ config/app/port"]);
+
+    let again = stage.run(&["rollback", "test", "--reason", "twice"]).exits(0).out;
+    says(&again, &[&format!("nothing to do: it is going to {first} already; still nothing is written before")]);
+    let rejected = status(&stage)["rejected"].take();
+    assert_eq!(rejected.as_array().unwrap().len(), 1, "only what was live is rejected: {rejected}");
+    stage.run(&["resume", "test"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(1);
+    assert_eq!((stage.live(), stage.phase().as_str()), (before, "held-after-rollback"));
+}
+
+#[test]
+fn a_decision_is_in_status_at_once_although_no_controller_runs() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
+    stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(1);
+    let port = stage.home.path().join("test/current/config/app/port");
+    std::fs::remove_file(&port).unwrap();
+    std::fs::write(&port, "1").unwrap();
+    stage.run(&["apply", "--once"]).exits(1);
+    assert_eq!(status(&stage)["head"]["verdict"], "suspended");
+
+    let again = stage.run(&["suspend", "test", "--reason", "migration", "--output", "json"]).exits(0).json();
+    assert_eq!((&again["accepted"], &again["changed"]), (&true.into(), &false.into()), "{again}");
+    stage.run(&["resume", "test"]).exits(0);
+    let told = status(&stage);
+    assert_eq!((&told["phase"], &told["head"]["verdict"]), (&"steady".into(), &"not-judged".into()), "{told:#}");
+    assert_eq!(told["drift"]["keys"], 1, "it is there still: {told:#}");
+    let said = stage.run(&["status"]).exits(0).out;
+    says(&said, &["drift        1 key differs from the revision and is put right next\n"]);
+    assert!(!said.contains("suspended"), "{said}");
+    // Two decisions had a number each, and the keys are as the first attempt wrote them.
+    assert_eq!((&told["generation"], &told["last_generation"]), (&1.into(), &3.into()), "{told:#}");
+    assert_eq!(told["goal"]["generation"], told["generation"], "{told:#}");
+    says(&said, &["generation 1 since"]);
+
+    stage.run(&["suspend", "test", "--reason", "again", "--until", "1s"]).exits(0);
+    until("the suspension is over, and nobody was there", || status(&stage)["suspension"].is_null());
+    assert!(!stage.run(&["status"]).exits(0).out.contains("suspended"));
+}
+
+#[test]
+fn while_a_revision_is_judged_status_names_the_check_that_does_not_pass_the_deadline_and_a_newer_head() {
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rules = "layers: [base]\nrollout: {min_healthy_time: 10s, healthy_deadline: 10m, fail_after: 3}\n";
+    let check = ("base/checks/web.yaml", "kind: tcp\nservice: dead\ninterval: 200ms\ntimeout: 200ms\n");
+    let mut stage = Stage::with(&[MANIFEST, (ENVIRONMENT.0, rules), KEYS, check]);
+    stage.configure(&format!("  test: {{directory: {{path: ./test, services: {{dead: {dead}}}}}}}\n"));
+    let first = stage.repo.tip().short();
+    let daemon = Daemon::start(&stage);
+    until("the check is named", || {
+        status(&stage)["reason"].as_str().is_some_and(|reason| reason.starts_with("not passing: web ("))
+    });
+    let told = status(&stage);
+    assert_eq!((&told["phase"], &told["verifying"]["healthy_seconds"]), (&"verifying".into(), &10.0.into()), "{told:#}");
+    assert!(told["verifying"]["deadline"].is_string() && told["headline"].as_str().unwrap().contains("web"), "{told:#}");
+    says(
+        &stage.run(&["status"]).exits(0).out,
+        &["waits        for every check to pass for 10s, until 2", " (in 9m", &format!("in step with {first}")],
+    );
+    let generation = &told["last_generation"];
+
+    stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    let newer = stage.repo.commit("Newer", &[(KEYS.0, "app: {port: 2}\n")]);
+    until("the newer head is named", || status(&stage)["head"]["revision"] == newer.to_string());
+    let told = status(&stage);
+    assert_eq!((&told["phase"], &told["head"]["verdict"]), (&"verifying".into(), &"suspended".into()), "{told:#}");
+    assert_eq!(told["last_generation"], generation.as_u64().unwrap() + 1, "{told:#}");
+    assert_eq!(daemon.stop().0, Some(0));
+}
