@@ -322,7 +322,7 @@ mod tests {
         check(
             &format!("{fight}, ask suspend, settle"),
             expect![[r#"
-                suspended by Grace; steady on a000001: 1 key differs from the revision and is left while it is suspended
+                suspended by Grace; steady on a000001: 1 key differs from the revision
                 - `lockstep resume test` goes on
                 - suspended by Grace: to see
                 - somebody else keeps changing a; nothing is repaired while it is suspended: find out who writes them

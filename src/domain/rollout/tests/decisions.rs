@@ -369,18 +369,18 @@ fn what_a_person_decided_is_in_the_record_with_what_it_means_for_the_head_before
     check(
         "commit good k*100, settle, commit -k*, settle, ask suspend, pass, show, ask resume, pass",
         expect![[r#"
-        steady r1, suspended by Grace
-        head suspended: suspended by Grace: to see
-        live: a=1 health=good k/…×100
-        --
-        held-refused r1
-        head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        live: a=1 health=good k/…×100
-        done: suspended until `lockstep resume test`
-        done: resumed; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-        1. advance r1 by Ada: proven: healthy
-        2. suspend r1 by Grace: done: suspended until `lockstep resume test`
-        3. resume r1 by Grace: done: resumed"#]],
+            steady r1, suspended by Grace
+            head suspended: suspended by Grace: to see
+            live: a=1 health=good k/…×100
+            --
+            held-refused r1
+            head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            live: a=1 health=good k/…×100
+            done: suspended until `lockstep resume test`
+            done: resumed; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            1. advance r1 by Ada: proven: healthy
+            2. suspend r1 by Grace: done: suspended until `lockstep resume test`
+            3. resume r1 by Grace: done: resumed"#]],
     );
 }
 

@@ -207,7 +207,7 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
             held-refused r1
             head refused: it would delete 55 of 157 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 55`, or run `lockstep release test r4 --allow-deletes 55`
             live: a=1 health=good j/…×55 k/…×100
-            done: r2 may delete 30 keys more; the head is still not followed: it would delete 155 of 157 keys; deletes.at_most is 50 and 30 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 155`, or run `lockstep release test --allow-deletes 155`
+            done: r2 may delete 30 keys more; the head is still not followed: it would delete 155 of 157 keys; deletes.at_most is 50 and 30 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 155`, or run `lockstep release test r2 --allow-deletes 155`
             1. advance r1 by Ada: proven: healthy
             2. release r2 by Grace: done: r2 may delete 30 keys more"#]],
     );
@@ -232,7 +232,7 @@ fn what_a_person_allows_holds_for_the_head_of_that_moment_and_ends_with_it() {
             live: a=1 health=good k/…×100
             done: suspended until `lockstep resume test`
             done: r2 passes every gate; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            done: resumed; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r3 --allow-deletes 100`
             1. advance r1 by Ada: proven: healthy
             2. suspend r1 by Grace: done: suspended until `lockstep resume test`
             3. release r2 by Grace: done: r2 passes every gate
@@ -386,10 +386,10 @@ fn to_allow_no_deletes_takes_an_allowance_back_and_is_nothing_to_do_where_there_
             held-refused r1
             head refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
             live: a=1 health=good k/…×100
-            done: nothing to do: nothing was allowed beyond the limits; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-            done: r2 may delete 9 keys more; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 9 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-            done: r2 keeps to the limits again; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
-            done: nothing to do: nothing was allowed beyond the limits; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test --allow-deletes 100`
+            done: nothing to do: nothing was allowed beyond the limits; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            done: r2 may delete 9 keys more; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 9 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            done: r2 keeps to the limits again; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
+            done: nothing to do: nothing was allowed beyond the limits; the head is still not followed: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test r2 --allow-deletes 100`
             1. advance r1 by Ada: proven: healthy
             2. release r2 by Grace: done: r2 may delete 9 keys more
             3. release r2 by Grace: done: r2 keeps to the limits again"#]],
