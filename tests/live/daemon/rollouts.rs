@@ -124,8 +124,8 @@ fn each_turn_of_a_story_is_one_event_in_the_log() {
             "rollback-started",
             "unhealthy",
             "applied",
-            "rollback-finished",
-            "head-not-followed"
+            "head-not-followed",
+            "rollback-finished"
         ],
         "{log}"
     );
