@@ -14,7 +14,7 @@ use super::text::{clean, rough};
 use crate::client::git::GitSource;
 use crate::domain::desired::parse_duration;
 use crate::domain::name::EnvironmentName;
-use crate::domain::rollout::{Answer, Request, RequestId, Rollout, Verb};
+use crate::domain::rollout::{Answer, Phase, Request, RequestId, Rollout, Verb};
 use crate::port::{EdgeError, Leading, Target as _};
 use crate::runtime::memory::Memory;
 use crate::runtime::observe::no_record;
@@ -78,7 +78,8 @@ pub(super) async fn ask(edges: &Edges, question: Question, asking: &Asking, outp
     let outcome = asked(edges, &question, asking, output).await;
     edges.close().await;
     let (answer, after) = outcome?;
-    let exit = if answer.accepted { Exit::Ok } else { Exit::Failed };
+    let is_frozen = after.as_ref().is_some_and(|record| record.phase == Phase::Frozen);
+    let exit = if answer.accepted && !is_frozen { Exit::Ok } else { Exit::Failed };
     output.show(&Told {
         version: VERSION,
         environment: question.environment.to_string(),
@@ -111,10 +112,14 @@ async fn asked(
     let id = submit(edges, &target, verb.clone(), reason, &asking.by.name()).await?;
     let waiting = wait(edges, environment, &target, &id, verb, output);
     timeout(asking.timeout, waiting).await.unwrap_or_else(|_| {
-        Err(Failure::new(format!("there is no answer from {environment} within {}", rough(asking.timeout))).hint(format!(
-            "the request {id} stays: whoever leads carries it out; `lockstep status {environment}` shows what came of it"
-        )))
+        Err(Failure::new(format!("there is no answer from {environment} within {}", rough(asking.timeout)))
+            .hint(stays(&id, environment)))
     })
+}
+
+/// What becomes of a request that nobody has answered yet.
+pub(super) fn stays(id: &RequestId, environment: &EnvironmentName) -> String {
+    format!("the request {id} stays: whoever leads carries it out; `lockstep status {environment}` shows what came of it")
 }
 
 /// Puts a request down.
@@ -156,7 +161,9 @@ async fn wait(
                     give_back(target, lease).await;
                     return Ok(outcome?);
                 }
-                Leading::Theirs(who) if looks == 0 => tracing::info!(%who, "somebody leads and carries it out"),
+                Leading::Theirs(who) if looks == LOOKS => output.note(&format!(
+                    "{environment} is led by {who}, which has not answered yet; if it has died, its lease ends by itself"
+                )),
                 Leading::Theirs(_) => {}
             }
         }
@@ -216,7 +223,13 @@ impl<'a> Foreground<'a> {
             return Ok((answer, None));
         }
         if !matches!(verb, Verb::RollBack { .. }) {
-            output.note("no controller leads this environment: this was done here and now, `lockstep apply --once` goes on");
+            let goes_on = memory
+                .stored()
+                .is_some_and(|stored| stored.record.note.is_none() && !stored.record.is_suspended(self.edges.now()));
+            if goes_on {
+                output
+                    .note("no controller leads this environment: this was done here and now, `lockstep apply --once` goes on");
+            }
             return Ok((answer, None));
         }
         let progress = output.progress();

@@ -45,9 +45,29 @@ fn and_more(all: usize, shown: usize) -> String {
     }
 }
 
+/// Whether what was kept of a text says the same as this one: a target keeps no more than so much of a long text, and ends it
+/// with `…` then.
+pub(in crate::domain) fn is_kept(kept: &str, text: &str) -> bool {
+    kept == text || kept.strip_suffix('…').is_some_and(|cut| text.starts_with(cut))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_was_kept_in_part_says_the_same_and_another_does_not() {
+        for (kept, text, expected) in [
+            ("ab", "ab", true),
+            ("a…", "ab", true),
+            ("a…", "a…", true),
+            ("ab", "abc", false),
+            ("b…", "ab", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(is_kept(kept, text), expected, "{kept:?}, {text:?}");
+        }
+    }
 
     #[test]
     fn one_is_singular_and_everything_else_plural() {

@@ -16,17 +16,17 @@ use super::pass::Move;
 pub(super) fn about(line: &HistoryLine, record: &Rollout) -> Subject {
     let revision = match line.intent {
         // It went nowhere.
-        Intent::Restored | Intent::Act(_) => record.goal.as_ref().map(|goal| goal.revision),
+        Intent::Restored | Intent::Act(_) => record.stands_on().map(|reached| reached.revision),
         Intent::Advance | Intent::Repair | Intent::RollBack => Some(line.revision),
     };
     Subject { environment: record.identity.environment.clone(), revision, generation: Some(line.generation) }
 }
 
-/// The subject of events about where the environment is, or is on the way to.
+/// The subject of events about where the environment is, or is on the way to once that has begun.
 pub(super) fn subject(record: &Rollout) -> Subject {
     Subject {
         environment: record.identity.environment.clone(),
-        revision: record.goal.as_ref().map(|goal| goal.revision),
+        revision: record.stands_on().map(|reached| reached.revision),
         generation: Some(record.generation),
     }
 }

@@ -17,7 +17,7 @@ use super::next::{Next, after};
 use super::pass::{Decide, Passed, World, notice, pass_with};
 use super::sampling::Sampling;
 use super::sweeps::Sweeps;
-use crate::domain::rollout::{HeadVerdict, HistoryLine, Rollout};
+use crate::domain::rollout::{HeadVerdict, HistoryLine, Phase, Rollout, Stored};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
@@ -199,10 +199,11 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     }
 }
 
-/// Whether the branch head no longer names the environment.
+/// Whether the branch head no longer names the environment, and nothing that was begun for it goes on.
 fn is_retired(memory: &Memory) -> bool {
-    let note = memory.stored().and_then(|stored| stored.record.note.as_ref());
-    note.is_some_and(|note| note.verdict == HeadVerdict::Retired)
+    let Some(Stored { record, .. }) = memory.stored() else { return false };
+    let under_way = matches!(record.phase, Phase::Applying | Phase::Verifying);
+    !under_way && record.note.as_ref().is_some_and(|note| note.verdict == HeadVerdict::Retired)
 }
 
 /// Whether what the environment is on is in no commit that the mirror has.

@@ -213,7 +213,11 @@ async fn record<S: Source, T: Target, C: Clock>(
     if let Err(error) = observe::keep(memory, world.source, &[&stored.record, &save.record], true).await {
         return failed(world, memory, error, None);
     }
-    announce(world, memory, save);
+    // A rollback that waits for a suspension to end is announced when it begins; its line is in history since it was asked for.
+    let waited = stored.record.attempt.as_ref().filter(|_| stored.record.is_pending() && save.history.is_empty());
+    if !save.record.is_pending() {
+        announce(world, memory, &save.record, waited.map(|attempt| &attempt.line).into_iter().chain(&save.history));
+    }
     match world.target.save(lease, stored.fence, save).await {
         Ok(fence) => {
             memory.restored = false;
@@ -244,7 +248,7 @@ async fn write<S: Source, T: Target, C: Clock>(
         return failed(world, memory, error, about);
     }
     if let Some(opening) = &apply.opening {
-        announce(world, memory, opening);
+        announce(world, memory, &opening.record, opening.history.iter());
     }
     // What fails now is about this attempt, and the record does not name it yet.
     let begun = &apply.closing.record;
@@ -276,10 +280,15 @@ async fn write<S: Source, T: Target, C: Clock>(
     }
 }
 
-fn announce<S, T, C>(world: &World<'_, S, T, C>, memory: &mut Memory, save: &Save) {
-    for line in save.history.iter().filter(|line| line.closed.is_none()) {
+fn announce<'l, S, T, C>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    record: &Rollout,
+    lines: impl Iterator<Item = &'l HistoryLine>,
+) {
+    for line in lines.filter(|line| line.closed.is_none()) {
         if memory.is_news(line) {
-            (world.announce)(&save.record, line);
+            (world.announce)(record, line);
         }
     }
 }

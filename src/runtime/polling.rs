@@ -97,9 +97,10 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
     }
 }
 
-/// The shortest time between two fetches that nobody but ourselves has a reason for.
+/// The shortest time between two fetches that nobody but ourselves has a reason for. However seldom the repository is polled, a
+/// commit that a person's request names is fetched while they wait for the answer.
 fn sooner(interval: Duration) -> Duration {
-    (interval / 10).max(Duration::from_secs(1))
+    (interval / 10).clamp(Duration::from_secs(1), Duration::from_secs(10))
 }
 
 /// The poll interval; after failures a tenth of it, doubling up to four times of it.

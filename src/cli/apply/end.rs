@@ -97,8 +97,8 @@ impl End {
             environment: environment.to_string(),
             in_step,
             phase: Some(record.phase.word()),
-            revision: record.goal.as_ref().map(|goal| goal.revision.to_string()),
-            generation: record.goal.as_ref().map_or(record.generation, |goal| goal.generation).number(),
+            revision: record.stands_on().map(|reached| reached.revision.to_string()),
+            generation: record.stands_on().map_or(record.generation, |reached| reached.generation).number(),
             reason: if suspension.is_some() { stopped(record) } else { reason(record, in_step) },
             suspension: suspension.map(|stop| Stop {
                 by: clean(&stop.by),
@@ -134,10 +134,10 @@ impl End {
 /// What a suspension keeps from going on.
 fn stopped(record: &Rollout) -> Option<String> {
     let stops = record.suspension.as_ref()?.stops(&record.identity.environment);
-    let half_way = (record.phase == Phase::Applying).then(|| "some keys may be written already".to_owned());
+    let half_way = record.partly_written().map(|_| "some keys may be written already".to_owned());
     let note = record.note.as_ref().filter(|note| note.verdict != HeadVerdict::Suspended).map(|note| note.text.clone());
     let reason = Some(record.reason.clone()).filter(|reason| !reason.is_empty());
-    let texts = [Some(stops), half_way, note, reason, report::drifted(record)].into_iter().flatten();
+    let texts = [Some(stops), report::waits(record), half_way, note, reason, report::drifted(record)].into_iter().flatten();
     let texts: Vec<String> = texts.collect();
     Some(clean(&texts.join("; ")))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::end::{Came, End, Ends, Left};
-use super::ask::{By, Foreground, duration, give_back, reason, submit};
+use super::ask::{By, Foreground, duration, give_back, reason, stays, submit};
 use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
@@ -104,6 +104,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
             AnyTarget::Consul(_) => return Err(no_record(&target).into()),
         }
     }
+    let wanted = wanted(edges, environment).await?;
     let asked = if args.overwrite_drift {
         let why = args.reason.as_deref().unwrap_or_default();
         Some(submit(edges, &target, Verb::OverwriteDrift, why, &args.by.name()).await?)
@@ -119,10 +120,16 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
         };
         progress.set_message(format!("{environment}: {text}"));
     };
-    let way = Way { edges, environment, target: &target, asked: asked.as_ref(), wanted: wanted(edges, environment).await? };
+    let way = Way { edges, environment, target: &target, asked: asked.as_ref(), wanted };
     let came = way.to_rest(args.timeout, &mut tell, output).await;
     progress.finish_and_clear();
-    let mut came = came?;
+    let mut came = match (came, &asked) {
+        (Err(failure), Some(id)) if target.answer(id).await.is_ok_and(|answer| answer.is_none()) => {
+            let hints: Vec<String> = failure.hint.iter().cloned().chain([stays(id, environment)]).collect();
+            return Err(failure.hint(hints.join("; ")));
+        }
+        (came, _) => came?,
+    };
     if asked.is_some() && !came.record.is_suspended(edges.now()) {
         came.left = way.left(&came.record).await?;
     }

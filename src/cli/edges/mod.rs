@@ -317,7 +317,7 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
         }
         let problems = read.problems().iter().filter(|problem| problem.file == "lockstep.yaml" || problem.file == ".");
         let message = format!(
-            "lockstep.yaml at {} does not name the repository; nothing of it is applied, and nothing is deleted",
+            "lockstep.yaml at {} can't be read for the repository's name; nothing of it is applied, and nothing is deleted",
             tip.short()
         );
         failure = Failure { problems: problems.cloned().collect(), ..Failure::new(message) };
@@ -338,5 +338,5 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
             }
         }
     }
-    Err(failure.hint("commit a lockstep.yaml with `name: …`; `lockstep validate` shows what else is missing"))
+    Err(failure.hint("commit a lockstep.yaml with `name: …` and `lockstep: …`; `lockstep validate PATH` in a clone shows what else is missing"))
 }

@@ -88,7 +88,7 @@ impl Environment {
             None if self.is_read => page.field(
                 "leader",
                 format_args!(
-                    "{}: no controller keeps this environment; start `lockstep run`, or `lockstep apply --once {}`",
+                    "{}: no controller keeps this environment, and nobody looks for drift; start `lockstep run`, or `lockstep apply --once {}`",
                     "none".style(Style::new().yellow()),
                     self.name
                 ),

@@ -15,6 +15,7 @@ use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{HeadVerdict, Phase, Reached, Rollout};
 use crate::port::{Source as _, Target as _, Tip};
+use crate::runtime::observe::no_head;
 use crate::runtime::reading::{Reading, Readings};
 use crate::runtime::together::together;
 
@@ -88,7 +89,11 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
         head.hint = Some(edges.how_to_see_problems(revision));
     }
     if status.head.is_none() {
-        status.head = followed_head(edges, environment, &record).await;
+        status.head = match &edges.tip {
+            Tip::At(_) => followed_head(edges, environment, &record).await,
+            tip @ (Tip::NoBranch(_) | Tip::Gone(_) | Tip::Empty) => Some(HeadView::none(no_head(tip))),
+            Tip::Unfetched => None,
+        };
     }
     status.leader = target.leader().await?.map(|leader| clean(&leader));
     Ok(status)
@@ -99,9 +104,12 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
 async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Rollout) -> Option<HeadView> {
     let Tip::At(tip) = edges.tip else { return None };
     let goal = record.goal.as_ref()?;
+    let not_yet = |why: &str| Some(format!("nothing of it is written while {} {why}", goal.revision.short()));
     let under_way = match record.phase {
-        Phase::Applying => Some(format!("{} is being written", goal.revision.short())),
-        Phase::Verifying => Some(format!("{} is being judged", goal.revision.short())),
+        Phase::Applying if record.is_pending() => not_yet("waits"),
+        Phase::Applying if tip == goal.tip || tip == goal.revision => Some("being written".to_owned()),
+        Phase::Applying => not_yet("is being written"),
+        Phase::Verifying => not_yet("is being judged"),
         Phase::Idle | Phase::Steady | Phase::HeldAfterRollback | Phase::HeldUnproven | Phase::HeldRefused | Phase::Frozen => {
             None
         }
@@ -115,7 +123,7 @@ async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Ro
         Reading::Valid(desired) => record.is_in_step_with(desired.revision_digest()),
         Reading::Invalid(_) | Reading::Retired | Reading::Missing => false,
     };
-    let in_step = in_step.then_some(goal.revision);
+    let in_step = in_step.then_some(goal.revision).filter(|_| record.being_written().is_none());
     Some(HeadView::followed(tip, subject(edges, tip).await, in_step, environment, under_way.as_deref()))
 }
 

@@ -266,6 +266,11 @@ impl ContestedView {
 }
 
 impl HeadView {
+    /// There is none, and why; nobody has judged that yet.
+    pub(super) fn none(why: String) -> Self {
+        Self { revision: None, subject: None, verdict: NOT_JUDGED, unchanged_since: None, text: why, hint: None }
+    }
+
     /// A head that says what the environment's revision says, or that nobody has judged yet.
     pub(super) fn followed(
         head: Revision,
@@ -278,7 +283,7 @@ impl HeadView {
         let (verdict, text, hint) = match (in_step_with, under_way) {
             (Some(goal), _) if goal == head => (IN_STEP, format!("in step with {}", head.short()), None),
             (Some(goal), _) => (IN_STEP, format!("in step with {}, unchanged since {}", head.short(), goal.short()), None),
-            (None, Some(what)) => (NOT_JUDGED, format!("nothing of it is written while {what}"), None),
+            (None, Some(what)) => (NOT_JUDGED, what.to_owned(), None),
             (None, None) => (
                 NOT_JUDGED,
                 "nothing of it is written yet".to_owned(),

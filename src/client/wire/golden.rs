@@ -16,6 +16,7 @@ use crate::domain::name::{CheckName, EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::plan::{Counts, Intent};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
+use crate::domain::rollout::tests::rollout_after;
 use crate::domain::rollout::{
     Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome, Permit,
     Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
@@ -242,6 +243,14 @@ fn an_answer_is_stored_so() {
 fn the_revision_key_is_stored_so() {
     let bytes = revision_key(&full()).unwrap();
     expect![[r#"{"state":"complete","revision":"0202020202020202020202020202020202020202","generation":2,"digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}"#]].assert_eq(std::str::from_utf8(&bytes).unwrap());
+}
+
+#[test]
+fn readers_are_told_nothing_of_a_rollback_that_waits() {
+    let sentence = "commit good, settle, commit a=2, settle, ask suspend, wait 1";
+    let before = revision_key(&rollout_after(sentence)).unwrap();
+    assert!(std::str::from_utf8(&before).unwrap().starts_with(r#"{"state":"complete""#));
+    assert_eq!(revision_key(&rollout_after(&format!("{sentence}, ask rollback, wait 1"))).unwrap(), before);
 }
 
 #[test]

@@ -167,8 +167,10 @@ impl From<RequestWire> for Request {
                 VerbWire::RollBack { to } => Verb::RollBack { to: to.map(|to| to.0) },
                 VerbWire::Release { revision, lets_pass } => Verb::Release {
                     revision: revision.map(|revision| revision.0),
-                    lets_pass: lets_pass.and_then(|LetPassWire { head, allow_deletes, overriding }| {
-                        LetPass::new(head.0, allow_deletes, overriding)
+                    lets_pass: lets_pass.map(|LetPassWire { head, allow_deletes, overriding }| LetPass {
+                        head: head.0,
+                        allow_deletes,
+                        overriding,
                     }),
                 },
                 VerbWire::Suspend { until } => Verb::Suspend { until: until.map(|until| until.0) },

@@ -134,7 +134,8 @@ pub fn revision_key(record: &Rollout) -> Option<Vec<u8>> {
         generation: u32,
         digest: String,
     }
-    let goal = record.goal.as_ref()?;
+    // A rollback that waits has written nothing.
+    let goal = record.stands_on()?;
     // By generation, since a repair rewrites the same state; not by phase, since the record that closes a plan is still
     // called applying, and a plan that was given up half-way is not complete whatever its phase is called.
     let written = record.complete.as_ref().is_some_and(|done| (done.state, done.generation) == (goal.state, goal.generation));

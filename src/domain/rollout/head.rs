@@ -139,12 +139,12 @@ impl Rollout {
         }
         if writes && self.phase == Phase::Verifying {
             return match self.judge_head(seen) {
-                Judgement::NotFollowed(note) => Some(note),
+                Judgement::NotFollowed(note) => self.as_kept(Some(note)),
                 Judgement::InStep | Judgement::Candidate(_) => None,
             };
         }
         match self.outlook(seen) {
-            Outlook::NotFollowed(note) => Some(note),
+            Outlook::NotFollowed(note) => self.as_kept(Some(note)),
             Outlook::InStep | Outlook::Waits(_) | Outlook::Denied(_) | Outlook::Followed(..) => None,
         }
     }

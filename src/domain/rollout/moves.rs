@@ -98,11 +98,11 @@ impl Rollout {
         // Whatever a rollback had to leave at first is as it should be by now.
         let mut record = self.clone().completed();
         record.rejected.retain(|rejection| rejection.digest != goal.digest);
-        if !record.is_proven(goal.digest) {
-            record.proven.push(Proof { digest: goal.digest, revision: goal.revision, at: seen.now });
-            let surplus = record.proven.len().saturating_sub(Self::PROOFS);
-            record.proven.drain(..surplus);
-        }
+        // Proven again, it is what was proven last: a revert is newer than what it takes back.
+        record.proven.retain(|proof| proof.digest != goal.digest);
+        record.proven.push(Proof { digest: goal.digest, revision: goal.revision, at: seen.now });
+        let surplus = record.proven.len().saturating_sub(Self::PROOFS);
+        record.proven.drain(..surplus);
         let mut text = seen.books.of(&goal).map_or_else(|| PLAIN.to_owned(), |desired| self.evidence(desired, seen));
         let drifted = record.attempt.as_ref().map_or(0, |attempt| attempt.drifted_before.len());
         if drifted > 0 {

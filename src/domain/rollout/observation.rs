@@ -214,7 +214,7 @@ impl Rollout {
     /// What a line of history names that is about the environment and no attempt: where it is, and before the first deploy the
     /// head, whatever is wrong with that; none where there is no commit at all.
     pub(super) fn revision_here(&self, seen: &Observation<'_>) -> Option<Revision> {
-        self.goal.as_ref().map(|goal| goal.revision).or_else(|| seen.head.revision())
+        self.stands_on().map(|reached| reached.revision).or_else(|| seen.head.revision())
     }
 
     /// The revisions whose desired states a decision needs.

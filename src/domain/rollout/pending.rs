@@ -19,13 +19,13 @@ impl Rollout {
         let (Some(goal), Some(attempt)) = (&self.goal, &self.attempt) else { return false };
         let reached = |reached: &Reached| reached.generation == goal.generation;
         self.phase == Phase::Applying
-            && self.pin.is_some()
             && attempt.line.intent == Intent::RollBack
             && !self.attempted.iter().chain(&self.complete).any(reached)
     }
 
     /// Where the environment is while a rollback waits, and else its goal.
-    pub(super) fn stands_on(&self) -> Option<&Reached> {
+    #[must_use]
+    pub fn stands_on(&self) -> Option<&Reached> {
         if self.is_pending() { self.attempted.last().or(self.complete.as_ref()) } else { self.goal.as_ref() }
     }
 

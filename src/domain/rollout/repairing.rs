@@ -16,7 +16,7 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::{Intent, Obstacle, ObstacleKind, Plan};
 use crate::domain::revision::Generation;
 use crate::domain::time::Timestamp;
-use crate::domain::words::by_reason;
+use crate::domain::words::{by_reason, count};
 
 /// The third repair within the window makes a key contested.
 const CONTESTED_AFTER: usize = 3;
@@ -118,7 +118,10 @@ impl Rollout {
         let in_the_way = |plan: &Plan| plan.obstacles.iter().any(|obstacle| obstacle.kind == ObstacleKind::Drifted);
         if let Some(attempt) = self.being_written() {
             let plan = self.plan(attempt.line.intent, goal.revision, desired, goal.generation, seen);
-            return (!plan.drifted.is_empty() || in_the_way(&plan), Vec::new());
+            // The attempt goes on only when nothing else stands in its way.
+            let others = plan.obstacles.iter().filter(|obstacle| obstacle.kind != ObstacleKind::Drifted);
+            let others: Vec<_> = others.map(|obstacle| (obstacle.key.clone(), obstacle.why.clone())).collect();
+            return (others.is_empty() && (!plan.drifted.is_empty() || in_the_way(&plan)), others);
         }
         let generation = self.next_generation(seen);
         let mut leave: BTreeSet<KeyPath> = self.repairs.waiting(seen.now).collect();
@@ -170,7 +173,12 @@ impl Rollout {
     fn finish_repair(&self, plan: &Plan, seen: &Observation<'_>) -> Option<Step> {
         let mut record = self.clone();
         record.overwrite_drift = false;
-        let Some(line) = record.close_repair(Outcome::Repaired, "put right", seen.now) else {
+        // A person may have stopped what another had asked for.
+        let text = match plan.drifted.len() {
+            0 => "put right".to_owned(),
+            left => format!("put right in part; {} stay as they are", count(left, "key")),
+        };
+        let Some(line) = record.close_repair(Outcome::Repaired, &text, seen.now) else {
             // What stays although a person wanted it overwritten was told when it was asked for; nothing later is meant.
             return self.overwrite_drift.then(|| Step::record(record));
         };

@@ -15,6 +15,7 @@ use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::plan::Intent;
 use crate::domain::time::Timestamp;
+use crate::domain::words::is_kept;
 
 impl Rollout {
     /// The step while the phase is one of rest.
@@ -132,15 +133,25 @@ impl Rollout {
         (ailments, drift): (String, Drift),
         seen: &Observation<'_>,
     ) -> Step {
+        let note = self.as_kept(note);
         let phase = self.resting_phase(note.as_ref());
         let held = matches!(phase, Phase::HeldUnproven | Phase::Frozen) || (phase == Phase::HeldRefused && self.phase == phase);
         let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { ailments };
+        let reason = if is_kept(&self.reason, &reason) { self.reason.clone() } else { reason };
         if (phase, &note, &reason, &drift) != (self.phase, &self.note, &self.reason, &self.drift) {
             return Step::record(Self { phase, reason, note, drift, ..self.clone() });
         }
         let (desired, ailing) = goal.unzip();
         let until = [self.next_repair(seen.now), self.suspended_until(), self.due(desired, seen)].into_iter().flatten().min();
         Step::Wait(Waiting { reason: note.map_or_else(String::new, |note| note.text), until, ailing, ..Waiting::default() })
+    }
+
+    /// The note as the record has it already, where that says the same.
+    pub(super) fn as_kept(&self, note: Option<HeadNote>) -> Option<HeadNote> {
+        let same = |was: &&HeadNote, now: &HeadNote| {
+            (was.revision, was.verdict) == (now.revision, now.verdict) && is_kept(&was.text, &now.text)
+        };
+        note.map(|now| self.note.as_ref().filter(|was| same(was, &now)).cloned().unwrap_or(now))
     }
 
     /// The record with what the next pass would find the head to be: whoever made this move may make no other for long.

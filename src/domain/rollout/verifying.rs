@@ -11,7 +11,7 @@ use crate::domain::health::{Finding, HealthVerdict};
 use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::time::Timestamp;
-use crate::domain::words::listed;
+use crate::domain::words::{is_kept, listed};
 
 /// What keeps a healthy goal from being proven.
 pub(super) struct Obstacle {
@@ -93,7 +93,8 @@ impl Rollout {
             return self.reason.clone();
         }
         let which = if found.len() > 1 { format!("{first}: ") } else { String::new() };
-        format!("{names} ({which}{because})")
+        let reason = format!("{names} ({which}{because})");
+        if is_kept(&self.reason, &reason) { self.reason.clone() } else { reason }
     }
 
     /// Healthy for long enough: proven, unless something other than health stands against it.

@@ -254,8 +254,7 @@ fn status_is_one_document_with_the_phase_as_a_word() {
 fn status_says_that_no_controller_keeps_the_environment() {
     let stage = Stage::new();
     stage.run(&["apply", "--once"]).exits(0);
-    let nobody =
-        "leader       none: no controller keeps this environment; start `lockstep run`, or `lockstep apply --once test`";
+    let nobody = "leader       none: no controller keeps this environment, and nobody looks for drift; start `lockstep run`, or `lockstep apply --once test`";
     let alone = stage.run(&["status"]).exits(0).out;
     assert!(alone.contains(nobody), "{alone}");
     let daemon = Daemon::start(&stage);

@@ -77,7 +77,7 @@ fn a_commit_that_a_person_lets_pass_before_the_leader_has_fetched_it_is_fetched_
     let server = GitServer::of(&site.repo.path());
     // Nothing tells the controller of a commit before its next poll; what it misses it may ask for sooner.
     site.fetch_from = Some(server.url.clone());
-    site.poll = "20s";
+    site.poll = "2m";
     site.repo.commit("Many", &[(MANY, &many(100, "x"))]);
     let _controller = site.start("one");
     site.until_steady();

@@ -30,12 +30,12 @@ impl Rollout {
             return Ok((Save::of(self.clone()), self.there_already(to)));
         }
         if let Some(rejection) = self.rejection(digest) {
-            return Err(format!("{} is rejected: {}; release it first", to.short(), rejection.reason));
+            let proven = self.proven_last();
+            return Err(format!("{} is rejected, and nobody goes back to that: {}; {proven}", to.short(), rejection.reason));
         }
         // The guard lets every rollback pass, so only what was proven here may be gone back to (rule G2).
         if !self.is_proven(digest) && self.last_good.as_ref().is_none_or(|good| good.digest != digest) {
-            let proven: Vec<String> = self.proven.iter().rev().take(3).map(|proof| proof.revision.short()).collect();
-            return Err(format!("{} was never proven here; proven last: {}", to.short(), proven.join(", ")));
+            return Err(format!("{} was never proven here; {}", to.short(), self.proven_last()));
         }
         let because = format!("rolled back by {}: {}", request.by, request.reason);
         let mut before = self.clone();
@@ -74,6 +74,12 @@ impl Rollout {
         save.record = save.record.pending_while_suspended(seen.now);
         save.record.pin = Some(Pin { seen: pinned, rejected, by, reason, at: seen.now });
         Ok((save, format!("rolling back from {} to {}", goal.revision.short(), to.short())))
+    }
+
+    /// Some places to go back to.
+    fn proven_last(&self) -> String {
+        let proven: Vec<String> = self.proven.iter().rev().take(3).map(|proof| proof.revision.short()).collect();
+        if proven.is_empty() { "nothing was proven yet".to_owned() } else { format!("proven last: {}", proven.join(", ")) }
     }
 
     /// Why there is nowhere to go back to, and what to do about it.

@@ -22,11 +22,7 @@ impl Rollout {
     pub(super) fn carry_out(&self, request: &Request, seen: &Observation<'_>) -> Step {
         let outcome = match &request.verb {
             Verb::RollBack { to } => self.asked_back(*to, request, seen),
-            Verb::Release { revision, lets_pass } => {
-                let granted = lets_pass.as_ref().map(|lets_pass| (lets_pass.allow_deletes, lets_pass.overriding));
-                let (allow_deletes, overriding) = granted.unwrap_or_default();
-                self.asked_release(*revision, allow_deletes, overriding, request, seen)
-            }
+            Verb::Release { revision, lets_pass } => self.asked_release(*revision, lets_pass.as_ref(), request, seen),
             Verb::Suspend { until } => Ok(self.asked_suspend(*until, request, seen)),
             Verb::Resume => Ok(self.asked_resume(seen)),
             Verb::OverwriteDrift => self.asked_to_overwrite(seen),
@@ -131,8 +127,7 @@ impl Rollout {
         }
         let still = self.pin.as_ref().map_or_else(String::new, |pin| format!("; still pinned by a rollback of {}", pin.by));
         let goal = self.goal.as_ref().filter(|_| self.is_pending());
-        let goes_on =
-            goal.map_or_else(String::new, |goal| format!("; the rollback to {} is carried out", goal.revision.short()));
+        let goes_on = goal.map_or_else(String::new, |goal| format!("; the rollback to {} comes next", goal.revision.short()));
         (Save::of(Self { suspension: None, ..self.clone() }), format!("resumed{goes_on}{still}"))
     }
 

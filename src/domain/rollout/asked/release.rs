@@ -7,7 +7,7 @@ use super::super::observation::{HeadView, Observation};
 use super::super::people::{Allowance, Grant, Permit};
 use super::super::phase::Phase;
 use super::super::record::Rollout;
-use super::super::request::Request;
+use super::super::request::{LetPass, Request};
 use crate::domain::revision::Revision;
 use crate::domain::words::{count, listed};
 
@@ -15,15 +15,14 @@ impl Rollout {
     pub(super) fn asked_release(
         &self,
         revision: Option<Revision>,
-        allow_deletes: Option<u32>,
-        overriding: bool,
+        lets_pass: Option<&LetPass>,
         request: &Request,
         seen: &Observation<'_>,
     ) -> Result<(Save, String), String> {
         let mut record = self.clone();
         let mut done = Vec::new();
         // To let the head delete more says nothing of what its checks rejected, nor of a freeze.
-        let only_allows = allow_deletes.is_some() && !overriding && revision.is_none();
+        let only_allows = revision.is_none() && lets_pass.is_some_and(|lets_pass| !lets_pass.overriding);
         if let Some(revision) = revision {
             let before = record.rejected.len();
             record.rejected.retain(|rejection| rejection.revision != revision);
@@ -44,8 +43,8 @@ impl Rollout {
         if !only_allows && record.refused.take().is_some() {
             done.push("the refused revision is tried again".to_owned());
         }
-        if allow_deletes.is_some() || overriding {
-            done.extend(record.permit_the_head(allow_deletes, overriding, request, seen)?);
+        if let Some(lets_pass) = lets_pass {
+            done.extend(record.permit_the_head(lets_pass, request, seen)?);
         }
         if done.is_empty() {
             done.push(match revision {
@@ -61,8 +60,7 @@ impl Rollout {
     /// than the commit that was meant is not let pass: whoever asked has not seen it.
     fn permit_the_head(
         &mut self,
-        allow_deletes: Option<u32>,
-        overriding: bool,
+        lets_pass: &LetPass,
         request: &Request,
         seen: &Observation<'_>,
     ) -> Result<Vec<String>, String> {
@@ -71,7 +69,8 @@ impl Rollout {
         };
         let desired = seen.books.desired(tip).ok_or_else(|| seen.books.why_unknown(tip))?;
         let (short, digest) = (tip.short(), desired.revision_digest());
-        if let Some(meant) = request.verb.lets_pass().filter(|meant| *meant != tip) {
+        let LetPass { head: meant, allow_deletes, overriding } = *lets_pass;
+        if meant != tip {
             let (name, meant_short) = (&self.identity.environment, meant.short());
             let Some(other) = seen.books.desired(meant) else {
                 return Err(format!(

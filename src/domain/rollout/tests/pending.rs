@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::check;
+use super::rollout_after;
 
 #[test]
 fn asked_for_again_a_rollback_that_waits_goes_where_it_was_going() {
@@ -21,13 +22,13 @@ fn asked_for_again_a_rollback_that_waits_goes_where_it_was_going() {
             done: rolling back from r3 to r2; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: nothing to do: it is going to r2 already; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: nothing to do: it is going to r2 already; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the rollback to r2 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r2 comes next; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. advance r3 by Ada: proven: healthy
             4. suspend r3 by Grace: done: suspended until `lockstep resume test`
             5. rollback r2 by Grace: proven: healthy
-            6. resume r2 by Grace: done: resumed; the rollback to r2 is carried out; still pinned by a rollback of Grace"#]],
+            6. resume r3 by Grace: done: resumed; the rollback to r2 comes next; still pinned by a rollback of Grace"#]],
     );
 }
 
@@ -50,7 +51,7 @@ fn another_place_to_go_back_to_takes_the_place_of_the_one_that_waits_and_rejects
             done: suspended until `lockstep resume test`
             done: rolling back from r3 to r2; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: rolling back from r3 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             done: unpinned; r3 may be tried again
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
@@ -58,7 +59,7 @@ fn another_place_to_go_back_to_takes_the_place_of_the_one_that_waits_and_rejects
             4. suspend r3 by Grace: done: suspended until `lockstep resume test`
             5. rollback r2 by Grace: superseded: superseded by r1 before its first write
             6. rollback r1 by Grace: proven: healthy
-            7. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace
+            7. resume r3 by Grace: done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace
             8. resume r1 by Grace: done: unpinned; r3 may be tried again
             9. advance r3 by Ada: proven: healthy"#]],
     );
@@ -81,14 +82,14 @@ fn what_was_half_written_before_is_rejected_and_what_waits_is_not() {
             done: rolling back from r3 to r2; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: nothing to do: it is going to r2 already; still nothing is written before `lockstep resume test`: suspended by Grace: to see
             done: rolling back from r3 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. advance r3 by Ada: rolled-back: rolled back by Grace: to see
             4. suspend r3 by Grace: done: suspended until `lockstep resume test`
             5. rollback r2 by Grace: superseded: superseded by r1 before its first write
             6. rollback r1 by Grace: proven: healthy
-            7. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace"#]],
+            7. resume r3 by Grace: done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace"#]],
     );
 }
 
@@ -132,7 +133,7 @@ fn a_longer_suspension_does_not_make_a_rollback_that_waits_look_begun() {
             3. advance r3 by Ada: proven: healthy
             4. suspend r3 by Grace: done: suspended until 1970-01-12 13:52:34Z
             5. rollback r2 by Grace: under way
-            6. suspend r2 by Bob: done: suspended until 1970-01-12 14:01:36Z"#]],
+            6. suspend r3 by Bob: done: suspended until 1970-01-12 14:01:36Z"#]],
     );
 }
 
@@ -156,12 +157,12 @@ fn drift_from_what_is_live_is_said_while_a_rollback_waits_and_nothing_of_it_is_l
             live: a=1 b=1 health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
             4. rollback r1 by Grace: proven: healthy
-            5. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace"#]],
+            5. resume r2 by Grace: done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace"#]],
     );
     check(
         "commit good b=1 @drift=report, settle, commit a=2, settle, ask suspend, wait 1, by hand b=9, wait 1, ask rollback, wait 1, show, ask resume, settle",
@@ -178,11 +179,22 @@ fn drift_from_what_is_live_is_said_while_a_rollback_waits_and_nothing_of_it_is_l
             live: a=1 b=9(unmarked) health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
             4. rollback r1 by Grace: proven: healthy, with drift (1 key)
-            5. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace"#]],
+            5. resume r2 by Grace: done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace"#]],
     );
+}
+
+#[test]
+fn a_rollback_that_waits_is_one_that_waits_whatever_else_is_asked_before_its_first_write() {
+    let waits = "commit good, settle, commit a=2, settle, ask suspend, wait 1, ask rollback, wait 1";
+    for asked in ["show", "ask resume, pass", "ask resume, ask resume, pass, pass"] {
+        let record = rollout_after(&format!("{waits}, {asked}"));
+        assert!(record.is_pending(), "{asked}: {record:#?}");
+        let stands_on = record.stands_on().map(|reached| reached.generation);
+        assert_eq!(stands_on, record.complete.map(|complete| complete.generation), "{asked}");
+    }
 }

@@ -196,7 +196,7 @@ fn a_person_goes_back_to_a_revision_by_name() {
             head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             live: a=1 health=good
             done: rolling back from r3 to r1
-            refused: r3 is rejected: rolled back by Grace: to see; release it first
+            refused: r3 is rejected, and nobody goes back to that: rolled back by Grace: to see; proven last: r1, r2
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. advance r3 by Ada: proven: healthy
@@ -447,12 +447,12 @@ fn a_half_written_attempt_stands_still_while_suspended_whatever_else_happens_and
             live: a=1 b=1 c=1 health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: rolled back by Grace: to see
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
             4. rollback r1 by Grace: proven: healthy
-            5. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace"#]],
+            5. resume r2 by Grace: done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace"#]],
     );
     check(
         "commit good b=1, settle, batch 1, commit a=2 b=2, pass, ask suspend 60, wait 50, show, settle",
@@ -541,12 +541,12 @@ fn a_person_who_goes_back_while_suspended_is_told_that_nothing_is_written() {
             live: a=1 health=good
             done: suspended until `lockstep resume test`
             done: rolling back from r2 to r1; still nothing is written before `lockstep resume test`: suspended by Grace: to see
-            done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace; the head is still not followed: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`
             4. rollback r1 by Grace: proven: healthy
-            5. resume r1 by Grace: done: resumed; the rollback to r1 is carried out; still pinned by a rollback of Grace"#]],
+            5. resume r2 by Grace: done: resumed; the rollback to r1 comes next; still pinned by a rollback of Grace"#]],
     );
 }
 
@@ -596,5 +596,22 @@ fn a_person_goes_back_only_to_what_was_proven() {
             refused: r3 was never proven here; proven last: r2, r1
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_rollback_goes_to_what_was_proven_last_and_a_revert_is_newer_than_what_it_takes_back() {
+    check(
+        "commit good, settle, commit a=2, settle, revert, settle, commit a=3, settle, ask rollback, settle",
+        expect![[r#"
+            held-after-rollback r3, rejected r4, pinned by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r4 to r3
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. advance r3 by Ada: proven: healthy
+            4. advance r4 by Ada: proven: healthy
+            5. rollback r3 by Grace: proven: healthy"#]],
     );
 }
