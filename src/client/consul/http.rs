@@ -265,9 +265,11 @@ impl Http {
         Ok(answer)
     }
 
-    /// Waits and asks again when Consul says that it is busy: it says so before it does anything.
+    /// Waits and asks again when Consul says that it is busy: it says so before it does anything. A write that may take long
+    /// is no longer asked for than a read: people are told of a busy Consul, and the next pass asks again.
     async fn patiently(&self, client: &Client, ask: &Ask, sink: &mut Sink<'_>) -> Result<Answer, EdgeError> {
-        let until = Instant::now() + ask.deadline;
+        let begin = Instant::now();
+        let (until, patience) = (begin + ask.deadline, begin + ask.deadline.min(DEADLINE));
         let mut delays = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(Duration::from_secs(3))
@@ -287,7 +289,7 @@ impl Http {
                 self.keep_quiet(Instant::now() + wait);
             }
             let delay = delays.next().unwrap_or(Duration::from_secs(3)).max(wait.unwrap_or_default());
-            if Instant::now() + delay >= until {
+            if Instant::now() + delay >= patience {
                 return Ok(answer);
             }
             sleep(delay).await;

@@ -96,7 +96,9 @@ fn check(status: u16, headers: &'static str, text: &'static str, writes_only: bo
         assert!(seen["rejected"].as_array().unwrap().is_empty() && seen["head"]["verdict"] != "rejected", "{seen:#}");
         assert_eq!(agent.get("config/app/version").as_deref(), Some(b"one".as_slice()));
     } else {
+        let since = Instant::now();
         eventually("it is told as an event", || told(&controller) > 0);
+        assert!(since.elapsed() < Duration::from_secs(15), "people hear of it late: {:?}", since.elapsed());
         let said = site.run(&["status", "test"]).exits(4);
         assert!(said.out.contains(text), "{said:?}");
         site.run(&["apply", "--once"]).exits(4);
