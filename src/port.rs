@@ -247,6 +247,13 @@ pub trait Target: Send + Sync {
     /// says when that may not be all.
     fn live(&self) -> impl Future<Output = Result<LiveState, EdgeError>> + Send;
 
+    /// The same, where `before` is what was seen of them: what has not moved since need not be read again. Every target may read
+    /// everything.
+    fn look_again(&self, before: LiveState) -> impl Future<Output = Result<LiveState, EdgeError>> + Send {
+        drop(before);
+        self.live()
+    }
+
     /// Which of these keys, none of which [`Target::live`] showed, may be there all the same because the credential may not
     /// read them, each with the right that is missing. Asked only when the look was partial.
     fn hidden(&self, keys: &[KeyPath]) -> impl Future<Output = Result<BTreeMap<KeyPath, String>, EdgeError>> + Send;

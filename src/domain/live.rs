@@ -26,7 +26,18 @@ pub struct LiveEntry {
     pub fence: Fence,
 }
 
-/// The keys below an environment's roots, read consistently at one moment.
+/// Up to when a target has seen which part of its keys: only the target that wrote it understands it, and uses it to read at its
+/// next look no more than what has moved since.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AsOf {
+    /// Each part by its prefix, with the index that it had just before it was read.
+    pub parts: BTreeMap<String, Fence>,
+    /// How often the target had lost sight of its keys by then.
+    pub losses: u64,
+}
+
+/// The keys below an environment's roots, as they were when each was read: no change is missed, since one that comes later is
+/// told of and looked at again, and no write rests on a key that has changed since, since its fence tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LiveState {
     /// Every key that lockstep could manage.
@@ -38,6 +49,8 @@ pub struct LiveState {
     /// Keys of the revisions at hand that were not shown and may be there all the same, each with why. Nothing is decided
     /// on their absence.
     pub hidden: BTreeMap<KeyPath, String>,
+    /// For the next look; none: that one reads everything.
+    pub as_of: Option<AsOf>,
 }
 
 impl LiveState {

@@ -143,12 +143,15 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
 
     /// Forgets what the news makes doubtful, and what was not read for long.
     fn hear(&self, memory: &mut Memory, now: Timestamp, sweeps: &mut Sweeps) {
-        let doubtful = sweeps.due(self.wakes.take(), now);
-        if doubtful.state {
+        let due = sweeps.due(self.wakes.take(), now);
+        if due.state {
             memory.state_changed();
         }
-        if doubtful.live {
+        if due.moved {
             memory.live_changed();
+        }
+        if due.keys {
+            memory.live_forgotten();
         }
     }
 

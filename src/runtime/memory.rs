@@ -28,6 +28,8 @@ pub struct Memory {
     pub(super) readings: Readings,
     pub(super) stored: Option<Stored>,
     pub(super) live: Option<LiveState>,
+    /// A managed key may have changed since `live` was seen.
+    pub(super) doubtful: bool,
     /// Keys that the look did not show and that were asked about since.
     pub(super) asked: BTreeSet<KeyPath>,
     /// When a look that hides keys is made again: rights change without a sign.
@@ -64,6 +66,7 @@ impl Memory {
             readings: Readings::new(environment, repository, fit),
             stored: None,
             live: None,
+            doubtful: false,
             asked: BTreeSet::new(),
             look_again: None,
             denial: Denial::default(),
@@ -84,8 +87,13 @@ impl Memory {
         }
     }
 
-    /// A managed key may have changed: it is read again.
+    /// A managed key may have changed: what has is looked for.
     pub fn live_changed(&mut self) {
+        self.doubtful = true;
+    }
+
+    /// Nothing that was seen of the keys counts any more: all are read again.
+    pub fn live_forgotten(&mut self) {
         self.live = None;
     }
 
@@ -98,7 +106,7 @@ impl Memory {
     /// The lease was lost or is new: nothing that was read before counts. Samples start again (rule L3).
     pub fn led_anew(&mut self) {
         self.state_changed();
-        self.live_changed();
+        self.live_forgotten();
         self.health_of = None;
         self.trouble = None;
         self.denial = Denial::default();
@@ -158,8 +166,16 @@ impl Memory {
     /// The world could not be looked at, or not be written to: it is read again.
     pub(super) fn failed(&mut self) {
         self.state_changed();
-        self.live_changed();
+        self.live_forgotten();
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Somebody else moved first: that is looked at. When it happens again and again what is remembered may be wrong.
+    pub(super) fn raced(&mut self) {
+        let before = self.live.take().filter(|_| self.failures == 0);
+        self.failed();
+        self.live = before;
+        self.live_changed();
     }
 
     /// Whether this is the first time that this process begins this attempt: a first write that failed begins it again.

@@ -34,7 +34,7 @@ pub(super) fn after(outcome: &Result<Passed, EdgeError>, memory: &mut Memory) ->
     match outcome {
         Ok(Passed::Moved(_)) => Next::Again,
         Ok(Passed::Stale) => {
-            memory.failed();
+            memory.raced();
             // That somebody else moved first is ordinary news, once.
             if memory.failures >= LOSING { Next::GiveUp } else { Next::Again }
         }

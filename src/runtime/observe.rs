@@ -22,7 +22,7 @@ pub(super) async fn record<T: Target>(memory: &mut Memory, target: &T) -> Result
     // Both only grow; less means that the target was restored from a snapshot (rule A6).
     if stored.fence < memory.highest || stored.record.generation < memory.remembered {
         memory.restored = true;
-        memory.live = None;
+        memory.live_forgotten();
         memory.requests = None;
         memory.highest = Fence::default();
     }

@@ -112,12 +112,16 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     let awaits_a_commit = requests.len() < asked.len();
     let (head, books, missing) = observe::repository(&stored.record, memory, world.source, &requests).await?;
     if memory.look_again.is_some_and(|due| due <= now) {
-        memory.live = None;
+        memory.live_forgotten();
     }
-    let news = memory.live.is_none();
+    let news = memory.live.is_none() || memory.doubtful;
     if news {
         memory.asked.clear();
-        memory.live = Some(world.target.live().await?);
+        memory.live = Some(match memory.live.take() {
+            Some(before) => world.target.look_again(before).await?,
+            None => world.target.live().await?,
+        });
+        memory.doubtful = false;
     }
     if let Some(live) = &mut memory.live {
         observe::hidden(live, &mut memory.asked, &books, world.target).await?;

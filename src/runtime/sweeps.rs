@@ -11,7 +11,19 @@ use crate::domain::time::Timestamp;
 /// the many of one controller don't all read at once.
 const SWEEP: Duration = Duration::from_hours(1);
 
-/// When each is due if nothing is new: news of the one never put the other off.
+/// What is to be looked at now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Due {
+    /// Those keys that have moved.
+    pub(super) moved: bool,
+    /// Every key.
+    pub(super) keys: bool,
+    /// Record and requests.
+    pub(super) state: bool,
+}
+
+/// When each is due if nothing is new: news of the state never put the keys off, nor do news of keys, since such a look reads
+/// only what they tell of.
 #[derive(Debug)]
 pub(super) struct Sweeps {
     every: Duration,
@@ -28,7 +40,7 @@ impl Sweeps {
     }
 
     /// What is to be read again now: what is new, and what is due.
-    pub(super) fn due(&mut self, news: News, now: Timestamp) -> News {
+    pub(super) fn due(&mut self, news: News, now: Timestamp) -> Due {
         let every = self.every;
         let either = |new: bool, due: &mut Timestamp| {
             let read = new || now >= *due;
@@ -37,7 +49,8 @@ impl Sweeps {
             }
             read
         };
-        News { live: either(news.live, &mut self.live), state: either(news.state, &mut self.state), ..news }
+        let (keys, state) = (either(false, &mut self.live), either(news.state, &mut self.state));
+        Due { moved: news.live && !keys, keys, state }
     }
 
     /// When the next one is due if nothing is new.
@@ -58,28 +71,28 @@ mod tests {
         Sweeps { every: SWEEP, live: at(60), state: at(60) }
     }
 
-    /// Reads what is due after news at each of these minutes; the minutes at which keys and state were read.
+    /// Looks at what is due after news at each of these minutes; the minutes at which it was moved keys, all keys, and the state.
     #[track_caller]
-    fn check(news: impl Iterator<Item = (u64, News)>, live: &[u64], state: &[u64]) {
+    fn check(news: impl Iterator<Item = (u64, News)>, moved: &[u64], keys: &[u64], state: &[u64]) {
         let mut sweeps = hourly();
-        let (mut of_live, mut of_state) = (Vec::new(), Vec::new());
+        let (mut of_moved, mut of_keys, mut of_state) = (Vec::new(), Vec::new(), Vec::new());
         for (minute, news) in news {
-            let read = sweeps.due(news, at(minute));
-            assert_eq!(read.head, news.head);
-            of_live.extend(Some(minute).filter(|_| read.live));
-            of_state.extend(Some(minute).filter(|_| read.state));
+            let due = sweeps.due(news, at(minute));
+            of_moved.extend(Some(minute).filter(|_| due.moved));
+            of_keys.extend(Some(minute).filter(|_| due.keys));
+            of_state.extend(Some(minute).filter(|_| due.state));
         }
-        assert_eq!((of_live.as_slice(), of_state.as_slice()), (live, state));
+        assert_eq!((of_moved.as_slice(), of_keys.as_slice(), of_state.as_slice()), (moved, keys, state));
     }
 
     #[test]
-    fn news_of_one_kind_never_put_off_the_sweep_of_the_other() {
+    fn no_news_put_off_the_sweep_of_the_keys() {
         let every = |step: usize, news: News| (0..=180).step_by(step).map(move |minute| (minute, news));
         let (live, state) = (News { live: true, ..News::default() }, News { state: true, ..News::default() });
-        check(every(20, News::default()), &[60, 120, 180], &[60, 120, 180]);
-        check(every(20, live), &[0, 20, 40, 60, 80, 100, 120, 140, 160, 180], &[60, 120, 180]);
-        check(every(20, state), &[60, 120, 180], &[0, 20, 40, 60, 80, 100, 120, 140, 160, 180]);
-        check(every(50, News { head: true, ..News::default() }), &[100], &[100]);
+        check(every(20, News::default()), &[], &[60, 120, 180], &[60, 120, 180]);
+        check(every(20, live), &[0, 20, 40, 80, 100, 140, 160], &[60, 120, 180], &[60, 120, 180]);
+        check(every(20, state), &[], &[60, 120, 180], &[0, 20, 40, 60, 80, 100, 120, 140, 160, 180]);
+        check(every(50, News { head: true, ..News::default() }), &[], &[100], &[100]);
     }
 
     #[test]

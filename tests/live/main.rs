@@ -35,6 +35,7 @@ mod consul_state;
 mod consul_apply;
 mod consul_reads;
 mod consul_faults;
+mod consul_looks;
 mod consul_watch;
 mod consul_sharing;
 mod consul_rights;

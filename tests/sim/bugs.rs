@@ -127,6 +127,10 @@ pub(crate) enum Bug {
     SleepsThroughChangedKeys,
     /// W2: what was read once is never read again.
     LooksOnlyOnce,
+    /// W1: what comes between the list of what moved and the reads counts as seen.
+    DatesALookByItsEnd,
+    /// W1: news end at a controller's own write, whatever came just before it.
+    EndsALookAtItsOwnWrite,
     /// W2: a watch goes on with its index on a Consul that began anew.
     WatchesOnAtAnOldIndex,
     /// H1: a rollback is judged by the checks of what it leaves.
@@ -140,7 +144,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 67] = [
+    pub(crate) const ALL: [Self; 69] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -203,6 +207,8 @@ impl Bug {
         Self::SleepsThroughANewHead,
         Self::SleepsThroughChangedKeys,
         Self::LooksOnlyOnce,
+        Self::DatesALookByItsEnd,
+        Self::EndsALookAtItsOwnWrite,
         Self::WatchesOnAtAnOldIndex,
         Self::JudgesARollbackByTheBadCommit,
         Self::JudgesAnAdvanceByTheChecksBefore,

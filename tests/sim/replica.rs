@@ -79,6 +79,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
         fetches,
     };
     let decide = |record: &Rollout, seen: &Observation<'_>| {
+        edge.world().knows(edge.replica, seen.live);
         let decided = Planted { edge: &edge }.decide(record, seen);
         match &decided {
             Step::Wait(waiting) => {

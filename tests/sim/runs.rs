@@ -38,6 +38,7 @@ const SITUATIONS: &[&str] = &[
     "a forced push",
     "a graceful stop",
     "a later transaction landed although an earlier one failed",
+    "a look at what moved",
     "a lost mirror",
     "a git server that lags",
     "a hand edit",

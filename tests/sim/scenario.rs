@@ -17,7 +17,8 @@ pub(crate) enum Event {
     Stop(usize),
 }
 
-const KEYS: [&str; 8] = ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/g"];
+pub(crate) const KEYS: [&str; 8] =
+    ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/g"];
 
 /// One event.
 pub(crate) fn happen(world: &mut World) -> Event {

@@ -76,6 +76,10 @@ impl Target for AnyTarget {
         either!(self, target => target.live().await)
     }
 
+    async fn look_again(&self, before: LiveState) -> Result<LiveState, EdgeError> {
+        either!(self, target => target.look_again(before).await)
+    }
+
     async fn hidden(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {
         either!(self, target => target.hidden(keys).await)
     }

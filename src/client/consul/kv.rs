@@ -7,7 +7,7 @@ use super::array::Elements;
 use super::fault;
 use super::http::{Ask, Http};
 use super::txn::{Found, Limits, Pair, Transaction};
-use crate::domain::live::{Fence, LiveEntry, LiveState};
+use crate::domain::live::{AsOf, Fence, LiveEntry, LiveState};
 use crate::domain::name::{KeyPath, KeyRoots, STATE_PREFIX};
 use crate::domain::resource::Flags;
 use crate::domain::revision::ValueDigest;
@@ -43,13 +43,13 @@ impl Http {
         pair.map_err(|problem| self.error(EdgeKind::Transient, doing).because(problem))
     }
 
-    /// Every key that begins with the prefix, one after the other, read consistently.
+    /// Every key that begins with the prefix, one after the other, read consistently; the index of the last change below it.
     pub(super) async fn read_tree(
         &self,
         prefix: &str,
         doing: &str,
         each: &mut (dyn FnMut(Read) + Send),
-    ) -> Result<(), EdgeError> {
+    ) -> Result<Fence, EdgeError> {
         let mut elements = Elements::default();
         let ask = Ask::get(self.url(&format!("kv/{prefix}"), &["recurse", "consistent"]), doing).within(TREE_DEADLINE);
         let answer = self
@@ -62,11 +62,12 @@ impl Http {
             })
             .await?;
         match answer.status {
-            200 => elements.finish().map_err(|problem| self.error(EdgeKind::Transient, doing).because(problem)),
+            200 => elements.finish().map_err(|problem| self.error(EdgeKind::Transient, doing).because(problem))?,
             // No key has the prefix.
-            404 => Ok(()),
-            _ => Err(self.refusal(doing, &answer)),
+            404 => {}
+            _ => return Err(self.refusal(doing, &answer)),
         }
+        Ok(answer.index.map(Fence).unwrap_or_default())
     }
 
     /// The names of the keys that begin with the prefix, read consistently.
@@ -85,17 +86,20 @@ impl Http {
         let everything = [String::new()];
         let prefixes = if roots.prefixes().is_empty() { &everything } else { roots.prefixes() };
         let mut live = LiveState::default();
+        let mut parts = BTreeMap::new();
         for prefix in prefixes {
             let doing = format!("read the keys below {prefix:?}");
-            self.read_tree(prefix, &doing, &mut |read| match KeyPath::parse(&read.key) {
+            let mut take = |read: Read| match KeyPath::parse(&read.key) {
                 Ok(key) => {
                     live.entries.insert(key, read.live());
                 }
                 Err(_) if read.key.starts_with(STATE_PREFIX) => {}
                 Err(_) => live.unmanageable.push(read.key),
-            })
-            .await?;
+            };
+            let index = self.read_tree(prefix, &doing, &mut take).await?;
+            parts.insert(prefix.clone(), index);
         }
+        live.as_of = Some(AsOf { parts, losses: 0 });
         Ok(live)
     }
 
@@ -148,7 +152,7 @@ impl Http {
 }
 
 impl Read {
-    fn live(&self) -> LiveEntry {
+    pub(super) fn live(&self) -> LiveEntry {
         LiveEntry { digest: ValueDigest::of(&self.value), flags: Flags(self.flags), fence: Fence(self.index) }
     }
 }

@@ -25,6 +25,8 @@ mod sight;
 mod cover;
 mod watch;
 mod rights;
+mod listing;
+mod look;
 mod lost;
 mod catalog;
 
@@ -148,6 +150,10 @@ impl Target for ConsulTarget {
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
         self.read_all().await
+    }
+
+    async fn look_again(&self, before: LiveState) -> Result<LiveState, EdgeError> {
+        self.look_at_what_moved(before).await
     }
 
     async fn hidden(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::ConsulTarget;
 use super::http::{Ask, Http};
-use crate::domain::live::LiveState;
+use crate::domain::live::{AsOf, LiveState};
 use crate::domain::name::{KeyPath, ServiceName};
 use crate::port::{EdgeError, EdgeKind};
 
@@ -96,11 +96,19 @@ impl ConsulTarget {
     /// The question goes beside the read. If the token's rights change just between the two, a key that was not seen is
     /// created against an index of 0, which Consul refuses, and the next look asks again.
     pub(super) async fn read_all(&self) -> Result<LiveState, EdgeError> {
-        let http = &self.server.http;
+        // What is lost from now on may hide a change from the next look.
+        let losses = self.server.watches.losses();
+        let (live, partial) = tokio::join!(self.server.http.read_live(&self.keys), self.may_hide_some());
+        let live = live?;
+        let as_of = live.as_of.map(|as_of| AsOf { losses, ..as_of });
+        Ok(LiveState { partial: partial?, as_of, ..live })
+    }
+
+    /// Whether the token may not surely read everything below the roots.
+    pub(super) async fn may_hide_some(&self) -> Result<bool, EdgeError> {
         let everything: Vec<Resource<'_>> = self.keys.prefixes().iter().map(|root| Resource::everything_below(root)).collect();
-        let (live, allowed) = tokio::join!(http.read_live(&self.keys), http.allowed(&everything));
-        let partial = allowed?.is_some_and(|allowed| allowed.contains(&false));
-        Ok(LiveState { partial, ..live? })
+        let allowed = self.server.http.allowed(&everything).await?;
+        Ok(allowed.is_some_and(|allowed| allowed.contains(&false)))
     }
 
     /// Which of these keys the token may not read, each with the right that is missing.

@@ -8,6 +8,7 @@
 //! again without an index: an index of a rebuilt cluster would blind it for the whole wait (rule W2).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,11 @@ impl Watches {
             live: Watched::new(Hub::new(http, Plan::Share(places))),
         }
     }
+
+    /// How often the watches on keys broke off so far: what happened meanwhile may be told by nothing any more.
+    pub(super) fn losses(&self) -> u64 {
+        self.live.hub.losses.load(Ordering::Relaxed)
+    }
 }
 
 /// A hub and the task that drives it; dropping this ends the task.
@@ -105,6 +111,8 @@ struct Hub {
     state: Mutex<State>,
     /// Somebody came or went.
     changed: Notify,
+    /// How often a watch broke off.
+    losses: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -138,7 +146,7 @@ impl Drop for Subscription {
 
 impl Hub {
     fn new(http: &Arc<Http>, plan: Plan) -> Self {
-        Self { http: Arc::clone(http), plan, state: Mutex::default(), changed: Notify::new() }
+        Self { http: Arc::clone(http), plan, state: Mutex::default(), changed: Notify::new(), losses: AtomicU64::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -194,6 +202,7 @@ impl Hub {
         // Consul ends a query early and without news when a snapshot is restored, and gives what was there before. Another
         // query with that index would wait in vain until the restored state has grown beyond it.
         if answer.index == Some(index) && asked_at.elapsed() < WAIT {
+            self.losses.fetch_add(1, Ordering::Relaxed);
             let Some(now) = self.ask(prefix).await? else { return Ok(()) };
             answer = now;
         }
@@ -242,6 +251,7 @@ impl Hub {
     /// After an error anything may have happened: whatever is seen next is news.
     fn lost(&self, prefix: &str, problem: &EdgeError) {
         tracing::debug!(prefix, problem = problem.chain(), "a watch starts again");
+        self.losses.fetch_add(1, Ordering::Relaxed);
         self.state().sights.retain(|seen, _| !seen.starts_with(prefix));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Here is what all of them share, the time and the checks; the mirror and the target have files of their own.
 
+mod look;
 mod source;
 mod target;
 
@@ -48,6 +49,8 @@ pub(crate) struct Edge {
     first_look: Arc<Mutex<Option<LiveState>>>,
     /// What was read of requests with the lease.
     at_lead: Arc<Mutex<Option<Vec<Request>>>>,
+    /// The index of its last write: a planted bug takes it for the end of the news.
+    own_write: Arc<Mutex<u64>>,
 }
 
 impl Edge {
@@ -69,6 +72,7 @@ impl Edge {
             permitted: Arc::default(),
             first_look: Arc::default(),
             at_lead: Arc::default(),
+            own_write: Arc::default(),
         }
     }
 

@@ -114,6 +114,7 @@ impl Edge {
         }
         self.world().was_told(self.replica, keys, Some(&done));
         let (record, keys) = done.map_err(|refused| self.refused(refused))?;
+        *self.own_write.lock().unwrap() = record;
         Ok(Written { record: Fence(record), complete: false, keys })
     }
 }
@@ -138,21 +139,11 @@ impl Target for Edge {
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
-        self.call("read the keys").await?;
-        let mut live = {
-            let mut world = self.world();
-            world.looked(self.replica);
-            world.live()
-        };
-        if self.has(Bug::ReadsPartOfTheKeys) && self.world().random.percent(30) {
-            let some: BTreeMap<_, _> = live.entries.iter().take(2).map(|(key, entry)| (key.clone(), *entry)).collect();
-            live.entries = some;
-        }
-        self.border().await;
-        if self.has(Bug::LooksOnlyOnce) {
-            return Ok(self.first_look.lock().unwrap().get_or_insert(live).clone());
-        }
-        Ok(live)
+        self.look_at_everything().await
+    }
+
+    async fn look_again(&self, before: LiveState) -> Result<LiveState, EdgeError> {
+        self.look_at_what_moved(before).await
     }
 
     async fn hidden(&self, _keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lockstep::domain::live::LiveState;
+use lockstep::domain::name::KeyPath;
 use lockstep::domain::plan::Intent;
 use lockstep::domain::revision::Revision;
 
@@ -50,6 +52,19 @@ impl World {
     pub(crate) fn looked(&mut self, replica: usize) {
         self.truth.eyes[replica].looked = self.store.index;
         self.truth.eyes[replica].looked_at = self.now;
+    }
+
+    /// W1: what a replica takes for live is at least as new as its last look, although that did not read everything.
+    pub(crate) fn knows(&mut self, replica: usize, live: &LiveState) {
+        let looked = self.truth.eyes[replica].looked;
+        let old = self.store.keys.iter().filter(|(_, stored)| stored.index <= looked).find(|(key, stored)| {
+            let known = live.entries.get(key.as_str()).map(|entry| entry.fence.0);
+            KeyPath::parse(key).is_ok() && known != Some(stored.index)
+        });
+        if let Some((key, stored)) = old {
+            let text = format!("W1: {key} is of index {}, which a look at index {looked} has overlooked", stored.index);
+            self.violated(text);
+        }
     }
 
     pub(crate) fn fetched(&mut self, replica: usize, tip: Option<Revision>) {
