@@ -9,8 +9,8 @@ use lockstep::domain::rollout::{Phase, Rollout};
 use super::desired;
 use crate::world::World;
 
-/// A process that runs sees and weighs a new head within this time.
-const WEIGHED: i64 = 2_500;
+/// A process that runs sees and weighs a new head within this time: some calls of a pass take a second and more.
+const WEIGHED: i64 = 3_500;
 /// How long samples don't count, and a little more.
 const SETTLED: i64 = 2_200;
 
