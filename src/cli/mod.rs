@@ -7,6 +7,7 @@ mod text;
 mod error;
 mod options;
 mod output;
+mod value;
 mod edges;
 mod completions;
 mod validate;
@@ -14,6 +15,11 @@ mod init;
 mod plan;
 mod status;
 mod history;
+mod key;
+mod why;
+mod kv;
+mod render;
+mod diff;
 mod ask;
 mod apply;
 mod rollback;
@@ -61,6 +67,10 @@ enum Verb {
     Apply(apply::Args),
     Status(status::Args),
     History(history::Args),
+    Why(why::Args),
+    Kv(kv::Args),
+    Render(render::Args),
+    Diff(diff::Args),
     Rollback(rollback::Args),
     Release(release::Args),
     Suspend(suspend::Args),
@@ -116,6 +126,10 @@ async fn carry_out(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Verb::Apply(args) => apply::run(&args, &options, output).await,
         Verb::Status(args) => status::run(&args, &options, output).await,
         Verb::History(args) => history::run(&args, &options, output).await,
+        Verb::Why(args) => why::run(&args, &options, output).await,
+        Verb::Kv(args) => kv::run(&args, &options, output).await,
+        Verb::Render(args) => render::run(&args, &options, output).await,
+        Verb::Diff(args) => diff::run(&args, &options, output).await,
         Verb::Rollback(args) => rollback::run(args, &options, output).await,
         Verb::Release(args) => release::run(args, &options, output).await,
         Verb::Suspend(args) => suspend::run(args, &options, output).await,

@@ -53,23 +53,26 @@ impl Output {
                 view.human(&mut page);
                 page.0
             }
-            Format::Json => {
-                let text = serde_json::to_string_pretty(view).map_err(|error| Failure::new("write JSON").because(&error))?;
-                format!("{text}\n")
-            }
+            Format::Json => return self.json(view),
             Format::Yaml => serde_yaml::to_string(view).map_err(|error| Failure::new("write YAML").because(&error))?,
         };
         self.print(text.as_bytes())
     }
 
+    /// Prints a view as JSON, whatever was asked for.
+    pub(super) fn json(&self, view: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(view).map_err(|error| Failure::new("write JSON").because(&error))?;
+        self.print(format!("{text}\n").as_bytes())
+    }
+
     /// Prints bytes to standard output as they are, but for colours that the reader doesn't want.
     pub(super) fn print(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stream = AutoStream::new(io::stdout(), self.color);
-        match stream.write_all(bytes).and_then(|()| stream.flush()) {
-            // Whoever reads has read enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(|error| Failure::new("write to standard output").because(&error)),
-        }
+        write(&mut AutoStream::new(io::stdout(), self.color), bytes)
+    }
+
+    /// Prints bytes to standard output exactly as they are.
+    pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+        write(&mut io::stdout(), bytes)
     }
 
     /// Says something beside the result, on standard error.
@@ -103,6 +106,14 @@ impl Output {
         let mut stream = AutoStream::new(io::stderr(), self.color);
         let _ = stream.write_all(page.0.as_bytes());
         failure.exit
+    }
+}
+
+fn write(stream: &mut impl io::Write, bytes: &[u8]) -> Result<(), Failure> {
+    match stream.write_all(bytes).and_then(|()| stream.flush()) {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Failure::new("write to standard output").because(&error)),
     }
 }
 

@@ -19,4 +19,5 @@ pub mod plan;
 pub mod guard;
 pub mod health;
 pub mod rollout;
+pub mod past;
 pub mod report;

@@ -6,6 +6,8 @@ mod hostile;
 mod kept;
 mod network;
 mod ssh;
+mod part;
+mod trail;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -27,3 +27,4 @@ mod tokens;
 mod rights;
 mod listing;
 mod readers;
+mod versions;

@@ -13,10 +13,10 @@ use crate::client::directory::DirectoryTarget;
 use crate::client::git::{GitOptions, GitSource};
 use crate::client::probe::{Prober, Services};
 use crate::config::{self, Config, ConsulVariables, RepositoryUrl, TargetConfig};
-use crate::domain::desired::read_for;
+use crate::domain::desired::{FileTree, manifest_alone, read_for};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::Revision;
-use crate::port::{Clock as _, Commit, EdgeKind, Source as _, Tip};
+use crate::port::{Clock as _, Commit, EdgeError, EdgeKind, Source as _, Tip};
 use crate::runtime::clock::SystemClock;
 use crate::runtime::observe::no_head;
 use crate::runtime::reading::Fit;
@@ -309,9 +309,11 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
     let Some(any) = config.environments.keys().next() else {
         return Err(Failure::new("the configuration has no environment"));
     };
+    // Of a large repository this one file.
+    let manifest_at = async |revision| -> Result<FileTree, EdgeError> { source.part(revision, manifest_alone()).await };
     let mut failure = Failure::new(no_head(tip));
     if let Tip::At(tip) = tip {
-        let read = read_for(&source.tree(*tip).await?, any);
+        let read = read_for(&manifest_at(*tip).await?, any);
         if let Some(name) = read.name() {
             return Ok(name.clone());
         }
@@ -324,7 +326,7 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
     }
     for environment in config.environments.keys() {
         for revision in source.kept(environment).await.unwrap_or_default() {
-            if let Some(name) = read_for(&source.tree(revision).await?, any).name() {
+            if let Some(name) = read_for(&manifest_at(revision).await?, any).name() {
                 return Ok(name.clone());
             }
         }
@@ -333,7 +335,7 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
     if let Tip::At(tip) = tip {
         for back in 1..=LOOK_BACK {
             let Ok(earlier) = source.resolve(&format!("{tip}~{back}")).await else { break };
-            if let Some(name) = read_for(&source.tree(earlier).await?, any).name() {
+            if let Some(name) = read_for(&manifest_at(earlier).await?, any).name() {
                 return Ok(name.clone());
             }
         }

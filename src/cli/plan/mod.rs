@@ -1,6 +1,5 @@
 //! `plan`: what a revision would change in each environment, decided as the controller would decide.
 
-mod value;
 mod view;
 
 use std::collections::BTreeMap;
@@ -10,6 +9,7 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
+use super::value::Value;
 use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::{Action, Intent, Plan};
@@ -19,7 +19,6 @@ use crate::port::Target as _;
 use crate::runtime::preview::{Look, Previewed, preview};
 use crate::runtime::together::together;
 
-use value::Value;
 use view::{ChangeView, Environment, Obstacle, Plans, State};
 
 /// Show what a revision would change in each environment; exit 3 if anything

@@ -3,9 +3,9 @@
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
-use super::value::{Value, difference};
 use crate::cli::output::{Page, Told, View};
 use crate::cli::text::{clean, count};
+use crate::cli::value::{Value, difference};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan;
 

@@ -59,7 +59,7 @@ pub(super) fn commits(mirror: &Repository, after: Option<Revision>, upto: Revisi
     Ok(commits)
 }
 
-fn describe(commit: &git2::Commit<'_>) -> Commit {
+pub(super) fn describe(commit: &git2::Commit<'_>) -> Commit {
     let message = String::from_utf8_lossy(commit.message_bytes());
     let author = commit.author();
     let author = String::from_utf8_lossy(author.name_bytes());

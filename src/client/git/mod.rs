@@ -12,7 +12,9 @@ mod id;
 mod local;
 mod mirror;
 mod tree;
+mod part;
 mod history;
+mod trail;
 mod keep;
 mod publish;
 mod watch;
@@ -38,6 +40,7 @@ use transport::{Deadline, Endpoint, Http, Session, Ssh};
 
 pub use libgit2::prepare;
 pub use offline::{is_bare, read_commit, read_directory};
+pub use trail::{Step, Trail, TrailEnd, Wanted};
 pub use tree::TreeLimits;
 
 /// The longest that reading from the mirror may take: it is a local disk.
@@ -222,7 +225,7 @@ impl Source for GitSource {
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
         self.read(format!("read the files of {revision}"), move |inner, mirror| {
-            let tree = tree::read(mirror, revision, &inner.options.tree);
+            let tree = tree::read(mirror, revision, &inner.options.tree, None);
             if tree.as_ref().is_err_and(|error| error.kind == EdgeKind::NotFound) {
                 inner.publishing().missed();
             }

@@ -65,7 +65,7 @@ pub fn read_commit(path: &Path, name: &str, limits: &TreeLimits) -> Result<(Revi
     let operation = format!("find the revision {} in {}", super::fault::tidy(name, 120), path.display());
     let repository = local::open(path)?;
     let revision = named(&repository, name, &operation)?;
-    Ok((revision, tree::read(&repository, revision, limits)?))
+    Ok((revision, tree::read(&repository, revision, limits, None)?))
 }
 
 fn named(repository: &Repository, name: &str, operation: &str) -> Result<Revision, EdgeError> {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use git2::{ErrorCode, ObjectType, Odb, Oid, Repository};
+use git2::{ErrorCode, ObjectType, Odb, Oid, Repository, TreeEntry};
 
 use super::fault::{fault, from_git};
 use super::id::oid;
-use crate::domain::desired::{FileTree, Node};
+use crate::domain::desired::{Extent, FileTree, Node, Selection};
 use crate::domain::revision::Revision;
 use crate::port::{EdgeError, EdgeKind};
 
@@ -33,12 +33,18 @@ impl Default for TreeLimits {
     }
 }
 
+const KIND: i32 = 0o170_000;
 const DIRECTORY: i32 = 0o040_000;
 const SYMLINK: i32 = 0o120_000;
 const SUBMODULE: i32 = 0o160_000;
 
-/// Reads the files of a commit.
-pub(super) fn read(mirror: &Repository, revision: Revision, limits: &TreeLimits) -> Result<FileTree, EdgeError> {
+/// Reads the files of a commit: all of them, or those that are selected.
+pub(super) fn read(
+    mirror: &Repository,
+    revision: Revision,
+    limits: &TreeLimits,
+    selection: Option<&Selection>,
+) -> Result<FileTree, EdgeError> {
     let operation = || format!("read the files of {revision}");
     let failed = |error: git2::Error| damaged(operation(), error);
     let commit = match mirror.find_commit(oid(revision)) {
@@ -48,45 +54,69 @@ pub(super) fn read(mirror: &Repository, revision: Revision, limits: &TreeLimits)
         }
         Err(error) => return Err(failed(error)),
     };
-    let mut reading =
-        Reading { odb: mirror.odb().map_err(failed)?, limits, tree: FileTree::default(), known: HashMap::new(), bytes: 0 };
+    let mut reading = Reading::of(mirror, limits).map_err(failed)?;
+    let mut tree = FileTree::default();
     // A stack of our own: a tree as deep as its author likes must not use up the thread's.
-    let mut directories = vec![(String::new(), commit.tree_id(), 0)];
+    let mut directories = vec![(String::new(), commit.tree_id(), 0, selection)];
     let mut entries = 0;
-    while let Some((path, id, depth)) = directories.pop() {
+    while let Some((path, id, depth, selection)) = directories.pop() {
         let directory = mirror.find_tree(id).map_err(failed)?;
         for entry in &directory {
             entries += 1;
             if entries > limits.entries {
-                return Ok(reading.cut(format!("it has more than {} files and directories", limits.entries)));
+                return Ok(cut(tree, format!("it has more than {} files and directories", limits.entries)));
             }
             let (name, name_is_good) = name(entry.name_bytes());
             let path = if path.is_empty() { name } else { format!("{path}/{name}") };
+            let below = match (selection, is_directory(&entry)) {
+                (None, _) => None,
+                (Some(selection), true) => match selection.extent(&path) {
+                    Extent::Nothing => continue,
+                    Extent::Part => Some(selection),
+                    Extent::Whole => None,
+                },
+                (Some(selection), false) if selection.takes(&path) => None,
+                (Some(_), false) => continue,
+            };
             if path.len() > limits.path {
-                return Ok(reading.cut(format!("it has a path of more than {} bytes", limits.path)));
+                return Ok(cut(tree, format!("it has a path of more than {} bytes", limits.path)));
             }
             if !name_is_good {
-                reading.put(path, Node::BadName);
+                put(&mut tree, path, Node::BadName);
                 continue;
             }
-            match entry.filemode_raw() & 0o170_000 {
-                DIRECTORY if depth == limits.depth => {
-                    return Ok(reading.cut(format!("it has more than {} directories inside one another", limits.depth)));
+            if !is_directory(&entry) {
+                let node = reading.node(entry.id(), entry.filemode_raw()).map_err(failed)?;
+                put(&mut tree, path, node);
+                if reading.bytes > limits.total {
+                    return Ok(cut(tree, format!("its files have more than {} MiB", limits.total >> 20)));
                 }
-                DIRECTORY => directories.push((path, entry.id(), depth + 1)),
-                SYMLINK => reading.put(path, Node::Symlink),
-                SUBMODULE => reading.put(path, Node::Submodule),
-                _ => {
-                    let node = reading.file(entry.id()).map_err(failed)?;
-                    reading.put(path, node);
-                    if reading.bytes > limits.total {
-                        return Ok(reading.cut(format!("its files have more than {} MiB", limits.total >> 20)));
-                    }
+            } else if depth == limits.depth {
+                return Ok(cut(tree, format!("it has more than {} directories inside one another", limits.depth)));
+            } else {
+                if below.is_some() {
+                    tree.partly.insert(path.clone());
                 }
+                directories.push((path, entry.id(), depth + 1, below));
             }
         }
     }
-    Ok(reading.tree)
+    Ok(tree)
+}
+
+/// Whether an entry of a tree is a tree.
+pub(super) fn is_directory(entry: &TreeEntry<'_>) -> bool {
+    entry.filemode_raw() & KIND == DIRECTORY
+}
+
+/// Two entries of the same path would hide one another from a reviewer: neither is believed.
+fn put(tree: &mut FileTree, path: String, node: Node) {
+    tree.nodes.entry(path).and_modify(|other| *other = Node::BadName).or_insert(node);
+}
+
+fn cut(mut tree: FileTree, why: String) -> FileTree {
+    tree.cut = Some(why);
+    tree
 }
 
 /// An object that should be there and is not, or can't be read, means a damaged mirror, which the next fetch replaces.
@@ -96,16 +126,34 @@ pub(super) fn damaged(operation: String, error: git2::Error) -> EdgeError {
     fault.hint("the mirror seems damaged; the next fetch replaces it")
 }
 
-struct Reading<'a> {
+/// Files become nodes, each content once.
+pub(super) struct Reading<'a> {
     odb: Odb<'a>,
     limits: &'a TreeLimits,
-    tree: FileTree,
     /// Contents that were read already: a tree can name the same one a hundred thousand times.
     known: HashMap<Oid, Node>,
     bytes: u64,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    pub(super) fn of(mirror: &'a Repository, limits: &'a TreeLimits) -> Result<Self, git2::Error> {
+        Ok(Self { odb: mirror.odb()?, limits, known: HashMap::new(), bytes: 0 })
+    }
+
+    /// How many bytes of files were read.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What an entry that is no directory is to the domain.
+    pub(super) fn node(&mut self, id: Oid, mode: i32) -> Result<Node, git2::Error> {
+        match mode & KIND {
+            SYMLINK => Ok(Node::Symlink),
+            SUBMODULE => Ok(Node::Submodule),
+            _ => self.file(id),
+        }
+    }
+
     fn file(&mut self, id: Oid) -> Result<Node, git2::Error> {
         if let Some(node) = self.known.get(&id) {
             return Ok(node.clone());
@@ -126,16 +174,6 @@ impl Reading<'_> {
         };
         self.known.insert(id, node.clone());
         Ok(node)
-    }
-
-    /// Two entries of the same path would hide one another from a reviewer: neither is believed.
-    fn put(&mut self, path: String, node: Node) {
-        self.tree.nodes.entry(path).and_modify(|other| *other = Node::BadName).or_insert(node);
-    }
-
-    fn cut(mut self, why: String) -> FileTree {
-        self.tree.cut = Some(why);
-        self.tree
     }
 }
 

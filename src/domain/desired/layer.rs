@@ -50,6 +50,7 @@ pub(super) fn read(tree: &FileTree, directory: &str, of_environment: bool) -> La
         reader.layer.exists = true;
         reader.problem(directory, message, hint);
     }
+    reader.layer.exists |= tree.partly.contains(directory);
     for (path, rest, node) in below(tree, directory) {
         reader.layer.exists = true;
         reader.take(path, rest, node);

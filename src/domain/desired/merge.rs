@@ -13,6 +13,7 @@ use super::LARGEST_VALUE;
 use super::checks;
 use super::layer::{CheckFile, Layer};
 use super::problem::{Affected, FileProblems, Place, Problem};
+use super::selection::Scope;
 use super::state::{DesiredState, Entry, Origin};
 use super::values::{self, Action, Value, checked_size};
 use super::variables::{self, Site, has_reference};
@@ -45,17 +46,22 @@ impl Budget {
     }
 }
 
-/// Merges the layers of one environment, its own directory last.
+/// Merges the layers of one environment, its own directory last, as far as the keys are in the scope.
 ///
 /// # Errors
 /// Every problem that only shows in this environment: unknown variables, checks that are wrong with its variables, and
 /// keys taken back that no earlier layer has.
-pub(super) fn merge(environment: &Environment, layers: &[&Layer], budget: &mut Budget) -> Result<DesiredState, Vec<Problem>> {
+pub(super) fn merge(
+    environment: &Environment,
+    layers: &[&Layer],
+    scope: &Scope,
+    budget: &mut Budget,
+) -> Result<DesiredState, Vec<Problem>> {
     budget.next_environment();
     let mut merging = Merging { variables: &environment.variables, budget, exhausted: false, problems: BTreeMap::new() };
     // A layer that lost keys to a problem is no ground to say that there is nothing to take back.
     let whole = layers.iter().all(|layer| layer.problems.is_empty());
-    let entries = merging.entries(layers, whole);
+    let entries = merging.entries(layers, scope, whole);
     let (checks, origins) = merging.checks(layers, whole);
     if merging.problems.is_empty() {
         return Ok(DesiredState::new(environment.clone(), entries, checks).with_check_origins(origins));
@@ -76,13 +82,13 @@ impl Merging<'_> {
         self.problems.entry(Arc::clone(file)).or_insert_with(|| FileProblems::of(file))
     }
 
-    fn entries(&mut self, layers: &[&Layer], whole: bool) -> BTreeMap<KeyPath, Entry> {
+    fn entries(&mut self, layers: &[&Layer], scope: &Scope, whole: bool) -> BTreeMap<KeyPath, Entry> {
         type Set<'l> = (&'l Value, bool, &'l Origin);
         let mut merged: BTreeMap<&KeyPath, Set<'_>> = BTreeMap::new();
         // A key that one layer calls sensitive stays so: a later layer that forgets the tag must not show the value.
         let mut sensitive_keys: BTreeSet<&KeyPath> = BTreeSet::new();
         for layer in layers {
-            for (key, (action, origin)) in &layer.keys {
+            for (key, (action, origin)) in layer.keys.iter().filter(|(key, _)| scope.contains(key)) {
                 match action {
                     Action::Set { value, keep, sensitive } => {
                         if *sensitive {

@@ -17,8 +17,11 @@ mod values;
 mod files;
 mod checks;
 mod layer;
+mod selection;
 mod merge;
 mod repository;
+mod provenance;
+mod part;
 mod fit;
 #[cfg(test)]
 pub(in crate::domain) mod sketch;
@@ -26,8 +29,11 @@ pub(in crate::domain) mod sketch;
 pub use duration::{DurationError, parse_duration};
 pub use fit::{deadline_too_short, long_segments, nested_keys, outside_roots};
 pub use manifest::FORMAT;
+pub use part::{Part, affected, heads, manifest_alone, read_part, whole_environment};
 pub use problem::{Affected, Problem};
+pub use provenance::{Provenance, Said, environment_file, files_of, provenance};
 pub use repository::{Repository, environment_names, read, read_environment, read_for};
+pub use selection::{Extent, Selection};
 pub use state::{DesiredState, Entry, Origin};
 pub use tree::{FileTree, Node};
 

@@ -10,6 +10,7 @@ use super::layer::{self, Layer, below, is_ignored, refusal};
 use super::manifest;
 use super::merge::{Budget, merge};
 use super::problem::{Affected, FileProblems, Problem, did_you_mean, joined, quoted, whole_file};
+use super::selection::Scope;
 use super::state::DesiredState;
 use super::tree::{FileTree, Node};
 
@@ -59,13 +60,13 @@ impl Repository {
 /// Reads a revision: every environment, every layer once.
 #[must_use]
 pub fn read(tree: &FileTree) -> Repository {
-    Reading::of(tree).run(None)
+    Reading::of(tree, &Scope::All).run(None)
 }
 
 /// Reads a revision as far as one environment needs it: the manifest, the environment, and of the layers only its own.
 #[must_use]
 pub fn read_for(tree: &FileTree, name: &EnvironmentName) -> Repository {
-    Reading::of(tree).run(Some(name))
+    Reading::of(tree, &Scope::All).run(Some(name))
 }
 
 /// Reads one environment of a revision, and of the layers only its own.
@@ -75,7 +76,16 @@ pub fn read_for(tree: &FileTree, name: &EnvironmentName) -> Repository {
 /// # Errors
 /// Every problem that stops it, and no others; there is at least one.
 pub fn read_environment(tree: &FileTree, name: &EnvironmentName) -> Result<Option<Arc<DesiredState>>, Vec<Problem>> {
-    let repository = Reading::of(tree).run(Some(name));
+    read_scope(tree, name, &Scope::All)
+}
+
+/// The same, as if the environment had no other keys than those in the scope.
+pub(super) fn read_scope(
+    tree: &FileTree,
+    name: &EnvironmentName,
+    scope: &Scope,
+) -> Result<Option<Arc<DesiredState>>, Vec<Problem>> {
+    let repository = Reading::of(tree, scope).run(Some(name));
     match repository.environment(name) {
         Ok(state) => Ok(state.cloned()),
         Err(problems) => Err(problems.into_iter().cloned().collect()),
@@ -90,6 +100,7 @@ pub fn environment_names(tree: &FileTree) -> BTreeSet<EnvironmentName> {
 
 struct Reading<'t> {
     tree: &'t FileTree,
+    scope: &'t Scope,
     layers: BTreeMap<String, Layer>,
     users: BTreeMap<String, BTreeSet<EnvironmentName>>,
     problems: Vec<Problem>,
@@ -97,8 +108,8 @@ struct Reading<'t> {
 }
 
 impl<'t> Reading<'t> {
-    fn of(tree: &'t FileTree) -> Self {
-        Self { tree, layers: BTreeMap::new(), users: BTreeMap::new(), problems: Vec::new(), budget: Budget::new() }
+    fn of(tree: &'t FileTree, scope: &'t Scope) -> Self {
+        Self { tree, scope, layers: BTreeMap::new(), users: BTreeMap::new(), problems: Vec::new(), budget: Budget::new() }
     }
 
     fn run(mut self, only: Option<&EnvironmentName>) -> Repository {
@@ -166,7 +177,7 @@ impl<'t> Reading<'t> {
         for layer in environment.layers.iter().chain([&directory]) {
             used.extend(self.layers.get(layer));
         }
-        let merged = merge(&environment, &used, &mut self.budget);
+        let merged = merge(&environment, &used, self.scope, &mut self.budget);
         let broken = used.iter().any(|layer| !layer.problems.is_empty());
         match merged {
             Ok(state) => (!broken && !self.is_stopped(name)).then(|| Arc::new(state)),
@@ -274,6 +285,8 @@ fn scan(tree: &FileTree) -> (BTreeSet<EnvironmentName>, Vec<Problem>) {
             Err(error) => problems.push(whole_file(place, error.to_string(), Some(HINT), Affected::nobody())),
         }
     }
+    let partly = tree.partly.iter().filter_map(|path| path.strip_prefix(ENVIRONMENTS)?.strip_prefix('/'));
+    names.extend(partly.filter_map(|name| EnvironmentName::parse(name).ok()));
     if names.is_empty() && problems.is_empty() {
         problems.push(whole_file(ENVIRONMENTS, "there is no environment", Some(HINT), Affected::All));
     }

@@ -1,6 +1,6 @@
 //! The files of one revision, as they were read from git objects: bounded, and nothing followed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One entry of a revision's tree.
@@ -28,6 +28,8 @@ pub struct FileTree {
     pub nodes: BTreeMap<String, Node>,
     /// Set when reading stopped at a limit (entries, depth or total bytes): the tree can't be used, and this says why.
     pub cut: Option<String>,
+    /// Directories that the revision has and of which only the selected files are here; empty when all were read.
+    pub partly: BTreeSet<String>,
 }
 
 impl FileTree {
@@ -35,6 +37,6 @@ impl FileTree {
     #[must_use]
     pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let nodes = files.into_iter().map(|(path, bytes)| (path.to_owned(), Node::File(bytes.into()))).collect();
-        Self { nodes, cut: None }
+        Self { nodes, ..Self::default() }
     }
 }

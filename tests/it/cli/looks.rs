@@ -30,6 +30,10 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         apply        Take environments to the branch head now and judge them, then stop
         status       Show where environments stand: phase, revision, whether it is proven, and what to do
         history      Show every attempt and every decision of a person, with its cause and its end
+        why          Show which line of which layer gives a key its value, and what it overrides
+        kv           Look at keys and their versions: what each is and was
+        render       Print what a revision says of an environment
+        diff         Show what lies between two revisions for each environment
         rollback     Take an environment back to a proven revision, and keep it there
         release      Drop rejections or a freeze, or let the branch head pass the guard
         suspend      Write nothing to an environment until it is resumed

@@ -9,4 +9,5 @@ mod says;
 mod shapes;
 mod stage;
 mod validate;
+mod versions;
 mod waits;

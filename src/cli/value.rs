@@ -1,4 +1,4 @@
-//! A value as a plan shows it: text, or size and digest where it is no text, or nothing where it is sensitive.
+//! A value as people and programs are shown it: text, or size and digest where it is no text, or nothing where it is sensitive.
 
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
@@ -45,6 +45,11 @@ impl Value {
         }
     }
 
+    /// A value that is too long to be kept.
+    pub(super) fn sized(size: usize, digest: &ValueDigest) -> Self {
+        Self::Bytes { size: Some(size), sha256: digest.to_string() }
+    }
+
     /// A value that was gone again when it was to be shown.
     pub(super) fn digest_only(digest: &ValueDigest) -> Self {
         Self::Bytes { size: None, sha256: digest.to_string() }
@@ -55,7 +60,8 @@ impl Value {
         Self::Sensitive { changed }
     }
 
-    fn told(&self) -> String {
+    /// The value as a text.
+    pub(super) fn told(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Bytes { size: Some(size), sha256 } => format!("({size} bytes, sha256 {})", short(sha256)),
@@ -68,6 +74,22 @@ impl Value {
 
 fn short(digest: &str) -> String {
     format!("{}…", digest.get(..8).unwrap_or(digest))
+}
+
+/// A value in one line of a page: its first line, and how many more there are.
+pub(super) fn line(value: &Value) -> String {
+    let told = value.told();
+    let mut lines = told.lines();
+    let first = clean(lines.next().unwrap_or_default());
+    let more = lines.count();
+    let cut = first.chars().count() > WIDTH;
+    let first = if cut { first.chars().take(WIDTH).collect::<String>() } else { first };
+    match (told.is_empty(), cut, more) {
+        (true, _, _) => "\"\"".to_owned(),
+        (_, false, 0) => first,
+        (_, true, 0) => format!("{first}…"),
+        _ => format!("{first}… (and {more} more {})", if more == 1 { "line" } else { "lines" }),
+    }
 }
 
 /// The difference of two values, line by line; long ones are folded unless `full`.

@@ -1,0 +1,195 @@
+//! `kv get`: one key as it is live, or as some revision or generation has it.
+
+use serde::Serialize;
+
+use crate::cli::edges::Edges;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::key::{KeyArgs, hidden_at_head, history, open, wanted};
+use crate::cli::options::Options;
+use crate::cli::output::{Output, Page, VERSION, View};
+use crate::cli::text::clean;
+use crate::cli::value::Value;
+use crate::domain::desired::provenance;
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::{Generation, Revision};
+use crate::port::{EdgeKind, Target as _};
+
+/// Print a key's value: as it is live, or as a revision or a generation has it
+///
+/// The value is printed byte for byte, with nothing added. What is tagged `!sensitive`, at that commit or at the branch head, is
+/// never printed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep kv get config/app/port --env production
+  lockstep kv get config/app/port --env production --at HEAD~3    as a commit has it
+  lockstep kv get config/app/port --env production --at 12        as generation 12 had it
+
+Exits with 1 when there is no such key.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// A commit (an id, its first digits, HEAD~1) or the number of a generation, as `history` lists them
+    #[arg(long, value_name = "REV|GENERATION")]
+    at: Option<String>,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let key = args.key.key()?;
+    let edges = open(options, output).await?;
+    let found = match args.key.environments(&edges)?.as_slice() {
+        [environment] => one(&edges, environment, &key, args.at.as_deref()).await,
+        several => {
+            let names: Vec<&str> = several.iter().map(EnvironmentName::as_str).collect();
+            Err(Failure::usage("a key has a value in each environment")
+                .hint(format!("say which: --env {}", names.join(", --env "))))
+        }
+    };
+    edges.close().await;
+    let found = found?;
+    if output.is_human() {
+        Output::bytes(&found.bytes)?;
+    } else {
+        output.show(&found)?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Option<&str>) -> Result<Found, Failure> {
+    match at {
+        None => live(edges, environment, key).await,
+        Some(text) => {
+            let (revision, generation) = named(edges, environment, text).await?;
+            let found = then(edges, environment, key, revision, generation).await?;
+            Ok(Found { generation: generation.map(Generation::number), ..found })
+        }
+    }
+}
+
+/// The commit that a text names, directly or by a generation. A number of up to three digits is a generation; a longer one is
+/// one if history has it, since it could begin a commit's id as well.
+async fn named(edges: &Edges, environment: &EnvironmentName, text: &str) -> Result<(Revision, Option<Generation>), Failure> {
+    let Some(generation) = text.parse().ok().and_then(Generation::new) else { return Ok((edges.resolve(text).await?, None)) };
+    let lines = history(&edges.target(environment)?).await?;
+    match lines.iter().find(|line| line.generation == generation) {
+        Some(line) => Ok((line.revision, Some(generation))),
+        None if text.len() >= 4 => Ok((edges.resolve(text).await?, None)),
+        None => {
+            let message = format!("the history of {environment} has no generation {generation}");
+            Err(Failure::usage(message).hint(format!("`lockstep history {environment}` lists them")))
+        }
+    }
+}
+
+/// What the commit says that a person named, or that a generation was of.
+async fn then(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    key: &KeyPath,
+    at: Revision,
+    generation: Option<Generation>,
+) -> Result<Found, Failure> {
+    let tree = edges.source.pick(at, wanted(environment, key)).await.map_err(|error| match generation {
+        Some(generation) if error.kind == EdgeKind::NotFound => {
+            let short = at.short();
+            let message = format!("generation {generation} of {environment} was of {short}, which the mirror does not have");
+            Failure::new(message).hint("the branch was rewritten since; somebody's clone may still have that commit")
+        }
+        _ => error.into(),
+    })?;
+    let said = provenance(&tree, environment, key)
+        .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
+    let Some(said) = said else { return Err(Failure::new(format!("{} has no environment {environment}", at.short()))) };
+    let Some(entry) = said.entry else {
+        let hint = format!("`lockstep kv log {key} --env {environment}` tells which commits had it");
+        return Err(Failure::new(format!("{environment} has no {key} at {}", at.short())).hint(hint));
+    };
+    if said.sensitive {
+        return Err(hidden(key, &clean(&entry.origin.to_string())));
+    }
+    if hidden_at_head(edges, environment, key).await {
+        return Err(hidden(key, "at the branch head"));
+    }
+    let (file, line) = (entry.origin.file.to_string(), entry.origin.line);
+    let found = Found::of(environment, key, entry.value.to_vec());
+    Ok(Found { revision: Some(at.to_string()), file: Some(file), line: Some(line), ..found })
+}
+
+/// What the target has. Whether that may be shown is what the revisions say that the environment reached.
+async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<Found, Failure> {
+    let target = edges.target(environment)?;
+    let Some(record) = target.load().await?.map(|stored| stored.record) else {
+        let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
+        return Err(Failure::new(format!("nothing was ever applied to {environment}")).hint(hint));
+    };
+    let written: Vec<Revision> =
+        [&record.goal, &record.complete].into_iter().flatten().map(|reached| reached.revision).collect();
+    let reached = [&record.goal, &record.complete, &record.last_good].into_iter().flatten().chain(&record.attempted);
+    let mut revisions: Vec<Revision> = reached.map(|reached| reached.revision).chain(edges.head().ok()).collect();
+    revisions.sort_unstable();
+    revisions.dedup();
+    for revision in revisions {
+        let tree = match edges.source.pick(revision, wanted(environment, key)).await {
+            Ok(tree) => tree,
+            Err(error) if written.contains(&revision) => {
+                let message = format!("whether {key} may be shown is not known without {}, which is live", revision.short());
+                return Err(Failure::new(message).because(&error));
+            }
+            Err(_) => continue,
+        };
+        if let Ok(Some(said)) = provenance(&tree, environment, key)
+            && said.sensitive
+        {
+            return Err(hidden(key, &revision.short()));
+        }
+    }
+    let value = target.values(std::slice::from_ref(key)).await?.remove(key);
+    let Some(value) = value else {
+        let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
+        return Err(Failure::new(format!("{environment} has no {key} live")).hint(hint));
+    };
+    Ok(Found::of(environment, key, value))
+}
+
+fn hidden(key: &KeyPath, by: &str) -> Failure {
+    Failure::new(format!("{key} is tagged !sensitive and is never printed ({by})"))
+        .hint("read it from the target itself, with rights of your own")
+}
+
+#[derive(Serialize)]
+struct Found {
+    version: u32,
+    environment: String,
+    key: String,
+    value: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip)]
+    bytes: Vec<u8>,
+}
+
+impl Found {
+    fn of(environment: &EnvironmentName, key: &KeyPath, bytes: Vec<u8>) -> Self {
+        Self {
+            version: VERSION,
+            environment: environment.to_string(),
+            key: key.to_string(),
+            value: Value::of(&bytes),
+            generation: None,
+            revision: None,
+            file: None,
+            line: None,
+            bytes,
+        }
+    }
+}
+
+impl View for Found {
+    /// People get the bytes themselves.
+    fn human(&self, _: &mut Page) {}
+}

@@ -1,0 +1,339 @@
+//! `kv log`: every version that a key had, with the commit that made it and the attempts that brought it live.
+
+use std::collections::BTreeSet;
+
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+
+use crate::cli::edges::Edges;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::key::{KeyArgs, hidden_at_head, history, open, revision, wanted};
+use crate::cli::options::Options;
+use crate::cli::output::{Output, Page, VERSION, View};
+use crate::cli::text::{clean, moment, when};
+use crate::cli::value::{Value, line};
+use crate::client::git::TrailEnd;
+use crate::domain::desired::provenance;
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::past::{Held, Past, Step, Told, Version};
+use crate::domain::plan::Intent;
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::time::Timestamp;
+use crate::port::EdgeKind;
+
+/// So many commits at which something changed are read at a time.
+const PAGE: usize = 64;
+/// People are told so many moves, and so many commits that were invalid, of one version.
+const SHOWN: usize = 3;
+
+/// Show every version of a key: value, commit, author, file and line, and the generations that brought it live
+///
+/// Follows the branch from commit to commit, also where the file was renamed or the key moved to another file or layer, and
+/// reads of each commit only the files that can name the key. A value over 4 KiB is shown by size and digest: `kv get --at`
+/// prints it. What is tagged `!sensitive` is hidden, and so is what the key was before it was tagged.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep kv log config/app/port
+  lockstep kv log config/app/port --env production --limit 100 --output json
+
+Exits with 1 when no commit of the branch had the key.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Up to this commit instead of the branch head
+    #[arg(long, value_name = "REV")]
+    at: Option<String>,
+    /// At most so many versions of each environment, the newest first
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    limit: u16,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let key = args.key.key()?;
+    let edges = open(options, output).await?;
+    let names = args.key.environments(&edges)?;
+    let upto = revision(&edges, args.at.as_ref()).await?;
+    let mut environments = Vec::new();
+    for environment in &names {
+        environments.push(one(&edges, environment, &key, upto, usize::from(args.limit), output).await?);
+    }
+    edges.close().await;
+    let had = |environment: &Environment| {
+        !environment.versions.is_empty() || environment.off_branch.iter().any(|commit| commit.value.is_some())
+    };
+    let exit = if environments.iter().any(had) { Exit::Ok } else { Exit::Failed };
+    output.show(&Log { version: VERSION, key: key.to_string(), environments, now: edges.now() })?;
+    Ok(exit)
+}
+
+async fn one(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    key: &KeyPath,
+    upto: Revision,
+    limit: usize,
+    output: &Output,
+) -> Result<Environment, Failure> {
+    let attempts = attempts(edges, environment, output).await;
+    let marks: BTreeSet<Revision> = attempts.iter().map(|(_, revision)| *revision).collect();
+    let hides = hidden_at_head(edges, environment, key).await;
+    let mut past = Past::before(hides);
+    let (mut from, mut beyond) = (upto, Vec::new());
+    let end = loop {
+        let trail = edges.source.trail(from, wanted(environment, key), marks.clone(), PAGE).await?;
+        for step in trail.steps {
+            let says = provenance(&step.tree, environment, key);
+            let reached = std::mem::take(&mut beyond).into_iter().chain(step.marked).collect();
+            past.add(Step { commit: step.commit, says, reached });
+        }
+        beyond.extend(trail.beyond);
+        match trail.end {
+            TrailEnd::More(next) if past.complete() < limit => from = next,
+            end @ (TrailEnd::More(_) | TrailEnd::Root) => break end,
+        }
+    };
+    let Told { mut versions, astray } = past.told(&attempts, end == TrailEnd::Root);
+    let off_branch = off_branch(edges, environment, key, &astray, attempts.last(), hides).await?;
+    let more = versions.len() > limit || matches!(end, TrailEnd::More(_));
+    versions.truncate(limit);
+    let versions = versions.iter().map(VersionView::of).collect();
+    Ok(Environment { name: environment.to_string(), versions, more, off_branch })
+}
+
+/// The attempts whose commits the branch does not have any more: it was rewritten. Newest first.
+async fn off_branch(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    key: &KeyPath,
+    astray: &[(Generation, Revision)],
+    newest: Option<&(Generation, Revision)>,
+    hides: bool,
+) -> Result<Vec<OffBranch>, Failure> {
+    let revisions: BTreeSet<Revision> = astray.iter().map(|(_, revision)| *revision).collect();
+    let Some(head) = edges.head().ok().filter(|_| !revisions.is_empty()) else { return Ok(Vec::new()) };
+    let mut gone = edges.source.astray(head, revisions).await?;
+    let mut found = Vec::new();
+    for (newest_of_it, revision) in astray.iter().rev() {
+        if !gone.remove(revision) {
+            continue;
+        }
+        let generations = astray.iter().rev().filter(|(_, other)| other == revision).map(|(number, _)| number.number());
+        let (in_mirror, says) = match edges.source.pick(*revision, wanted(environment, key)).await {
+            Ok(tree) => (true, provenance(&tree, environment, key).ok().flatten()),
+            Err(error) if error.kind == EdgeKind::NotFound => (false, None),
+            Err(error) => return Err(error.into()),
+        };
+        let entry = says.and_then(|says| Some((says.entry?, says.sensitive)));
+        found.push(OffBranch {
+            generations: generations.collect(),
+            revision: revision.to_string(),
+            in_mirror,
+            place: entry.as_ref().map(|(entry, _)| clean(&entry.origin.to_string())),
+            value: entry.map(|(entry, sensitive)| value(&Held::from(entry), sensitive || hides)),
+            live: newest.is_some_and(|(newest, _)| newest == newest_of_it),
+            short: revision.short(),
+        });
+    }
+    Ok(found)
+}
+
+fn value(held: &Held, hidden: bool) -> Value {
+    match &held.bytes {
+        _ if hidden => Value::hidden(false),
+        Some(bytes) => Value::of(bytes),
+        None => Value::sized(held.size, &held.digest),
+    }
+}
+
+/// The environment's attempts, oldest first. A log without them is worth having where the target is not there.
+async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output) -> Vec<(Generation, Revision)> {
+    let found = match edges.target(environment) {
+        Ok(target) => history(&target).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match found {
+        Ok(lines) => {
+            // What people decide has a number too, and writes nothing.
+            let attempts = lines.iter().rev().filter(|line| !matches!(line.intent, Intent::Act(_)));
+            attempts.map(|line| (line.generation, line.revision)).collect()
+        }
+        Err(failure) => {
+            let causes = failure.causes.join(": ");
+            output.note(&format!("no generations of {environment}: {}: {causes}", failure.message));
+            Vec::new()
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Log {
+    version: u32,
+    key: String,
+    environments: Vec<Environment>,
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Environment {
+    #[serde(rename = "environment")]
+    name: String,
+    /// Newest first.
+    versions: Vec<VersionView>,
+    /// There are older ones.
+    more: bool,
+    /// Attempts of commits that the branch does not have any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    off_branch: Vec<OffBranch>,
+}
+
+/// A commit that the environment was taken to and that is not of the branch: somebody rewrote it since.
+#[derive(Serialize)]
+struct OffBranch {
+    /// Newest first.
+    generations: Vec<u32>,
+    revision: String,
+    /// The mirror still has the commit.
+    in_mirror: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    live: bool,
+    #[serde(skip)]
+    short: String,
+}
+
+#[derive(Serialize)]
+struct VersionView {
+    revision: String,
+    author: String,
+    subject: String,
+    at: String,
+    /// None: this commit took the key away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    /// Where the value stood, newest first.
+    places: Vec<PlaceView>,
+    /// The attempts that brought it live, newest first.
+    generations: Vec<u32>,
+    live: bool,
+    /// Commits among these that could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    invalid: Vec<Invalid>,
+    #[serde(skip)]
+    short: String,
+    #[serde(skip)]
+    committed: Timestamp,
+}
+
+#[derive(Serialize)]
+struct PlaceView {
+    /// The commit that put it there.
+    since: String,
+    file: String,
+    line: u32,
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Invalid {
+    revision: String,
+    problem: String,
+}
+
+impl VersionView {
+    fn of(version: &Version) -> Self {
+        let Version { commit, held, hidden, places, broken, generations, live } = version;
+        let places = places.iter().map(|(since, place)| PlaceView {
+            since: since.to_string(),
+            file: place.file.to_string(),
+            line: place.line,
+            text: clean(&place.to_string()),
+        });
+        let invalid = broken
+            .iter()
+            .map(|(revision, problem)| Invalid { revision: revision.to_string(), problem: clean(&problem.to_string()) });
+        Self {
+            revision: commit.revision.to_string(),
+            author: clean(&commit.author),
+            subject: clean(&commit.subject),
+            at: moment(commit.at),
+            value: held.as_ref().map(|held| value(held, *hidden)),
+            places: places.collect(),
+            generations: generations.iter().map(|generation| generation.number()).collect(),
+            live: *live,
+            invalid: invalid.collect(),
+            short: commit.revision.short(),
+            committed: commit.at,
+        }
+    }
+
+    fn human(&self, now: Timestamp, page: &mut Page) {
+        let generations: Vec<String> = self.generations.iter().map(ToString::to_string).collect();
+        let live = match (self.live, generations.is_empty()) {
+            (true, _) => format!("live since generation {}", generations.join(", before that ")),
+            (false, false) => format!("was live: generation {}", generations.join(", ")),
+            (false, true) => "never live".to_owned(),
+        };
+        let style = if self.live { Style::new().green() } else { Style::new().dimmed() };
+        let commit = self.short.style(Style::new().yellow());
+        page.line(format_args!("  {commit}  {} by {}  {}", when(self.committed, now), self.author, live.style(style)));
+        page.line(format_args!("           {}", self.subject.style(Style::new().dimmed())));
+        match (&self.value, self.places.first()) {
+            (Some(value), Some(place)) => page.line(format_args!("           {}  ({})", line(value), place.text)),
+            (Some(value), None) => page.line(format_args!("           {}", line(value))),
+            (None, _) => page.line("           taken away"),
+        }
+        for pair in self.places.windows(2).take(SHOWN) {
+            let since = pair[0].since.get(..7).unwrap_or_default();
+            page.line(format_args!("           moved there from {} in {since}", pair[1].text));
+        }
+        for Invalid { revision, problem } in self.invalid.iter().take(SHOWN) {
+            let short = revision.get(..7).unwrap_or_default();
+            page.line(format_args!("           {}", format!("{short} was invalid: {problem}").style(Style::new().red())));
+        }
+        let untold = self.places.len().saturating_sub(SHOWN + 1) + self.invalid.len().saturating_sub(SHOWN);
+        if untold > 0 {
+            page.line(format_args!("           … and {untold} more such commits, which --output json has"));
+        }
+    }
+}
+
+impl OffBranch {
+    fn human(&self, page: &mut Page) {
+        let generations: Vec<String> = self.generations.iter().map(ToString::to_string).collect();
+        let plural = if generations.len() == 1 { "" } else { "s" };
+        let was = if self.live { "is live" } else { "was live" };
+        let commit = self.short.style(Style::new().yellow());
+        let generations = generations.join(", ");
+        page.line(format_args!("  {commit}  {was} with generation{plural} {generations}, and is not on the branch any more"));
+        match (&self.value, &self.place) {
+            (Some(value), Some(place)) => page.line(format_args!("           {}  ({place})", line(value))),
+            _ if self.in_mirror => page.line("           it does not have the key"),
+            _ => page.line("           nor in the mirror: what it said is not known"),
+        }
+    }
+}
+
+impl View for Log {
+    fn human(&self, page: &mut Page) {
+        for environment in &self.environments {
+            let Environment { name, versions, more, off_branch } = environment;
+            page.line(format_args!("{} in {}", clean(&self.key), name.style(Style::new().bold())));
+            if versions.is_empty() {
+                page.line("  no commit of the branch had the key");
+            }
+            for commit in off_branch {
+                commit.human(page);
+            }
+            for version in versions {
+                version.human(self.now, page);
+            }
+            if *more {
+                page.line("  … there are older ones: --limit shows more");
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `render`: what a revision says of one environment, merged, with nothing of the target in it.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+
+use super::edges::Edges;
+use super::error::{Exit, Failure};
+use super::key::{open, revision, shown};
+use super::options::Options;
+use super::output::{Output, Page, VERSION, View};
+use super::text::{clean, count};
+use super::value::{Value, line};
+use crate::domain::desired::{DesiredState, Problem, heads, read_environment, whole_environment};
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::Revision;
+
+/// Print what a revision says of an environment
+///
+/// Every key with its merged value and where that stands. No target is asked, and of the repository only the environment's layers are read. Values tagged `!sensitive`, there or at the
+/// branch head, are hidden, and left out of an export.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep render production
+  lockstep render production --at HEAD~3 --format json
+  lockstep render production --format consul-export > production.json    as `consul kv import` takes it
+
+Exits with 1 when the revision has no such environment or can't be read for it.")]
+pub(super) struct Args {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// A commit instead of the branch head: an id, its first digits, HEAD~1
+    #[arg(long, value_name = "REV")]
+    at: Option<String>,
+    /// The form [default: as --output says]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Form>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// The same as --output json
+    Json,
+    /// What `consul kv export` prints and `consul kv import` reads
+    ConsulExport,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = open(options, output).await?;
+    let environment = edges.environment(&args.environment)?;
+    let at = revision(&edges, args.at.as_ref()).await?;
+    let read = read(&edges, &environment, at)
+        .await?
+        .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
+    let Some(desired) = read else {
+        return Err(Failure::new(format!("{} has no environment {environment}", at.short())));
+    };
+    let tagged = tagged(&edges, &environment, at, &desired).await;
+    if args.format == Some(Form::ConsulExport) {
+        let left_out = desired.entries().keys().filter(|key| tagged.contains(*key)).count();
+        if left_out > 0 {
+            output.note(&format!("left out, because tagged !sensitive: {}", count(left_out, "key")));
+        }
+        Output::bytes(&export(&desired, &tagged)?)?;
+        return Ok(Exit::Ok);
+    }
+    let rendered = Rendered::of(at.to_string(), at.short(), &desired, &tagged);
+    if args.format == Some(Form::Json) {
+        output.json(&rendered)?;
+    } else {
+        output.show(&rendered)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What a revision says of an environment; of the repository only its layers are read.
+async fn read(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    at: Revision,
+) -> Result<Result<Option<Arc<DesiredState>>, Vec<Problem>>, Failure> {
+    let heads = edges.source.part(at, heads()).await?;
+    let tree = edges.source.part(at, whole_environment(&heads, environment)).await?;
+    Ok(read_environment(&tree, environment))
+}
+
+/// The keys whose values stay hidden: those that the revision tags `!sensitive`, or the branch head, where a value is often
+/// tagged only after somebody noticed that it should be.
+async fn tagged(edges: &Edges, environment: &EnvironmentName, at: Revision, desired: &DesiredState) -> BTreeSet<KeyPath> {
+    let of = |state: &DesiredState| {
+        let tagged = state.entries().iter().filter(|(_, entry)| entry.sensitive);
+        tagged.map(|(key, _)| key.clone()).collect::<BTreeSet<KeyPath>>()
+    };
+    let mut tagged = of(desired);
+    if let Ok(head) = edges.head()
+        && head != at
+        && let Ok(Ok(Some(newest))) = read(edges, environment, head).await
+    {
+        tagged.extend(of(&newest));
+    }
+    tagged
+}
+
+/// The form of `consul kv export`: an array of key, flags and the value in base64.
+fn export(desired: &DesiredState, tagged: &BTreeSet<KeyPath>) -> Result<Vec<u8>, Failure> {
+    #[derive(Serialize)]
+    struct Exported<'d> {
+        key: &'d str,
+        flags: u64,
+        value: String,
+    }
+    let entries = desired.entries().iter().filter(|(key, _)| !tagged.contains(*key));
+    let exported: Vec<Exported<'_>> =
+        entries.map(|(key, entry)| Exported { key: key.as_str(), flags: 0, value: STANDARD.encode(&entry.value) }).collect();
+    let mut bytes = serde_json::to_vec_pretty(&exported).map_err(|error| Failure::new("write JSON").because(&error))?;
+    let _ = bytes.write_all(b"\n");
+    Ok(bytes)
+}
+
+#[derive(Serialize)]
+struct Rendered {
+    version: u32,
+    environment: String,
+    revision: String,
+    /// What the revision says of its state, as one digest: the same for every commit that says the same.
+    digest: String,
+    keys: Vec<Key>,
+    checks: Vec<String>,
+    #[serde(skip)]
+    short: String,
+}
+
+#[derive(Serialize)]
+struct Key {
+    #[serde(rename = "key")]
+    name: String,
+    value: Value,
+    file: String,
+    line: u32,
+    keep: bool,
+    #[serde(skip)]
+    place: String,
+}
+
+impl Rendered {
+    fn of(revision: String, short: String, desired: &DesiredState, tagged: &BTreeSet<KeyPath>) -> Self {
+        let keys = desired.entries().iter().map(|(key, entry)| Key {
+            name: key.to_string(),
+            value: shown(entry, tagged.contains(key)),
+            file: entry.origin.file.to_string(),
+            line: entry.origin.line,
+            keep: entry.keep,
+            place: clean(&entry.origin.to_string()),
+        });
+        Self {
+            version: VERSION,
+            environment: desired.environment().name.to_string(),
+            revision,
+            digest: desired.state_digest().to_string(),
+            keys: keys.collect(),
+            checks: desired.checks().keys().map(ToString::to_string).collect(),
+            short,
+        }
+    }
+}
+
+impl View for Rendered {
+    fn human(&self, page: &mut Page) {
+        let Self { environment, short, keys, checks, .. } = self;
+        let (keys_count, checks_count) = (count(keys.len(), "key"), count(checks.len(), "check"));
+        let name = environment.style(Style::new().bold());
+        page.line(format_args!("{name} at {short}: {keys_count}, {checks_count}"));
+        for Key { name, value, place, .. } in keys {
+            let place = format!("({place})");
+            page.line(format_args!("  {name} = {}  {}", line(value), place.style(Style::new().dimmed())));
+        }
+        for check in checks {
+            page.line(format_args!("  check {check}"));
+        }
+    }
+}

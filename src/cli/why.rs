@@ -1,0 +1,146 @@
+//! `why`: which line of which layer gives a key its value, and what it overrides.
+
+use owo_colors::{OwoColorize as _, Style};
+use serde::Serialize;
+
+use super::edges::Edges;
+use super::error::{Exit, Failure};
+use super::key::{KeyArgs, hidden_at_head, open, revision, shown, wanted};
+use super::options::Options;
+use super::output::{Output, Page, VERSION, View};
+use super::text::clean;
+use super::value::{Value, line};
+use crate::domain::desired::{Provenance, provenance};
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::Revision;
+
+/// Show which line of which layer gives a key its value, and what it overrides
+///
+/// Reads of the revision only the files that can name the key, so it is as fast in a large repository as in a small one. No
+/// target is asked: this is what the repository says, `plan` tells whether it is live. What is tagged `!sensitive`, there or at
+/// the branch head, is never shown.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep why config/app/port                        in every environment
+  lockstep why config/app/port --env production --at HEAD~3
+
+Exits with 1 when no environment has the key, or a file that could name it can't be read.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// A commit instead of the branch head: an id, its first digits, HEAD~1
+    #[arg(long, value_name = "REV")]
+    at: Option<String>,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let key = args.key.key()?;
+    let edges = open(options, output).await?;
+    let names = args.key.environments(&edges)?;
+    let at = revision(&edges, args.at.as_ref()).await?;
+    let mut environments = Vec::new();
+    for environment in &names {
+        environments.push(one(&edges, environment, &key, at).await?);
+    }
+    let exit = if environments.iter().any(|environment| environment.value.is_some()) { Exit::Ok } else { Exit::Failed };
+    let broken = environments.iter().any(|environment| !environment.problems.is_empty());
+    output.show(&Why { version: VERSION, key: key.to_string(), revision: at.to_string(), short: at.short(), environments })?;
+    Ok(if broken { exit.worst(Exit::Failed) } else { exit })
+}
+
+async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Revision) -> Result<Environment, Failure> {
+    let tree = edges.source.pick(at, wanted(environment, key)).await?;
+    let nothing = Environment { name: environment.to_string(), ..Environment::default() };
+    Ok(match provenance(&tree, environment, key) {
+        Err(problems) => {
+            Environment { problems: problems.iter().map(|problem| clean(&problem.to_string())).collect(), ..nothing }
+        }
+        Ok(None) => Environment { retired: true, ..nothing },
+        Ok(Some(Provenance { said, entry, sensitive })) => {
+            let last = said.len().saturating_sub(1);
+            let sensitive = sensitive || hidden_at_head(edges, environment, key).await;
+            let said = said.into_iter().enumerate().map(|(at, said)| Said {
+                layer: said.layer,
+                file: said.origin.file.to_string(),
+                line: said.origin.line,
+                taken_back: said.value.is_none(),
+                value: said.value.map(|value| if sensitive { Value::hidden(false) } else { Value::of(&value) }),
+                wins: at == last,
+                place: clean(&said.origin.to_string()),
+            });
+            Environment { value: entry.map(|entry| shown(&entry, sensitive)), said: said.collect(), ..nothing }
+        }
+    })
+}
+
+#[derive(Serialize)]
+struct Why {
+    version: u32,
+    key: String,
+    revision: String,
+    environments: Vec<Environment>,
+    #[serde(skip)]
+    short: String,
+}
+
+#[derive(Default, Serialize)]
+struct Environment {
+    #[serde(rename = "environment")]
+    name: String,
+    /// What it is; none: it has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    /// What each layer says, first to last.
+    said: Vec<Said>,
+    /// The revision has no such environment.
+    retired: bool,
+    problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Said {
+    layer: String,
+    file: String,
+    line: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    /// It takes back what earlier layers say.
+    taken_back: bool,
+    wins: bool,
+    #[serde(skip)]
+    place: String,
+}
+
+impl View for Why {
+    fn human(&self, page: &mut Page) {
+        page.line(format_args!("{} at {}", clean(&self.key).style(Style::new().bold()), self.short));
+        for environment in &self.environments {
+            environment.human(page);
+        }
+    }
+}
+
+impl Environment {
+    fn human(&self, page: &mut Page) {
+        let name = self.name.style(Style::new().bold());
+        match &self.value {
+            Some(value) => page.line(format_args!("{name}: {}", line(value))),
+            None if self.retired => page.line(format_args!("{name}: the revision has no such environment")),
+            None if !self.problems.is_empty() => page.line(format_args!("{name}: {}", "invalid".style(Style::new().red()))),
+            None if self.said.is_empty() => page.line(format_args!("{name}: no layer has the key")),
+            None => page.line(format_args!("{name}: taken back, so the environment does not have the key")),
+        }
+        for said in self.said.iter().rev() {
+            let value = said.value.as_ref().map_or_else(|| "!absent".to_owned(), line);
+            if said.wins {
+                page.line(format_args!("  > {}  {value}", said.place));
+            } else {
+                let text = format!("  overrides {}  {value}", said.place);
+                page.line(format_args!("  {}", text.style(Style::new().dimmed())));
+            }
+        }
+        for problem in &self.problems {
+            page.line(format_args!("  {problem}"));
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What a change of some files can mean: which environments it reaches, and which files and keys decide what it does there.
+//!
+//! A difference of two revisions is found from their changed files and those that can name the same keys, however large
+//! both are. What is the same file in both says the same of every other key, right or wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::domain::name::EnvironmentName;
+
+use super::environment_file::{self, ENVIRONMENTS, EnvironmentFile};
+use super::manifest;
+use super::problem::{FileProblems, Problem};
+use super::repository::{environment_names, read_scope};
+use super::selection::{Scope, Selection};
+use super::state::DesiredState;
+use super::tree::{FileTree, Node};
+
+/// A manifest by a name that is refused.
+const MISSPELT: &str = "lockstep.yml";
+
+/// The part of some revisions that a change of files can make different.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The files to read of each of them.
+    pub files: Selection,
+    scopes: BTreeMap<EnvironmentName, Scope>,
+}
+
+impl Part {
+    /// The environments that the change reaches. In all others both revisions say the same.
+    pub fn environments(&self) -> impl Iterator<Item = &EnvironmentName> {
+        self.scopes.keys()
+    }
+}
+
+/// What tells which layers each environment has: the manifest and every environment's own file.
+#[must_use]
+pub fn heads() -> Selection {
+    manifest_and(Selection::environment_files())
+}
+
+/// What tells the repository's name.
+#[must_use]
+pub fn manifest_alone() -> Selection {
+    manifest_and(Selection::default())
+}
+
+fn manifest_and(mut files: Selection) -> Selection {
+    files.paths([manifest::FILE.to_owned(), MISSPELT.to_owned()]);
+    files
+}
+
+/// All that says something of one environment, given the [`heads`] of the revision.
+#[must_use]
+pub fn whole_environment(tree: &FileTree, name: &EnvironmentName) -> Selection {
+    let mut files = heads();
+    files.directories(layers(name, &[file(tree, name)]));
+    files
+}
+
+/// The part that some changed files decide, given the [`heads`] of the revisions before and after. `beside` is a third
+/// revision of which the same keys will be asked for.
+#[must_use]
+pub fn affected(before: &FileTree, after: &FileTree, beside: &FileTree, changed: &[String]) -> Part {
+    let mut part = Part { files: heads(), scopes: BTreeMap::new() };
+    let of_all = changed.iter().any(|path| path == manifest::FILE || path == MISSPELT || path == ENVIRONMENTS);
+    let mut names = environment_names(before);
+    names.extend(environment_names(after));
+    for name in names {
+        let own_file = format!("{ENVIRONMENTS}/{name}/{}", environment_file::FILE);
+        let files = [file(before, &name), file(after, &name), file(beside, &name)];
+        let layers = layers(&name, &files);
+        let [before, after, _] = files;
+        if is_other(&before, &after) {
+            part.files.directories(layers);
+            part.scopes.insert(name, Scope::All);
+            continue;
+        }
+        let mut reached = of_all || matches!(before, File::Broken) || changed.contains(&own_file);
+        let mut keys = BTreeSet::new();
+        let inside =
+            |path: &String| layers.iter().find_map(|layer| path.strip_prefix(layer)?.strip_prefix('/').map(str::to_owned));
+        for path in changed.iter().filter_map(inside) {
+            reached = true;
+            let Deciding { files, directories, keys: decided } = Deciding::with(&path);
+            for layer in &layers {
+                part.files.paths(files.iter().map(|file| format!("{layer}/{file}")));
+                part.files.directories(directories.iter().map(|directory| format!("{layer}/{directory}")));
+            }
+            keys.extend(decided);
+        }
+        if reached {
+            // That a layer is there is seen of its directory.
+            part.files.paths(layers);
+            part.scopes.insert(name, Scope::Below(keys));
+        }
+    }
+    part
+}
+
+/// Reads of a revision what the part has of one environment; `None` where the revision does not have the environment, or the
+/// change does not reach it.
+///
+/// # Errors
+/// Every problem of the files that were read.
+pub fn read_part(tree: &FileTree, name: &EnvironmentName, part: &Part) -> Result<Option<Arc<DesiredState>>, Vec<Problem>> {
+    part.scopes.get(name).map_or(Ok(None), |scope| read_scope(tree, name, scope))
+}
+
+/// An environment's own file.
+enum File {
+    Absent,
+    Broken,
+    Read(EnvironmentFile),
+}
+
+fn file(tree: &FileTree, name: &EnvironmentName) -> File {
+    let directory = format!("{ENVIRONMENTS}/{name}");
+    let path = format!("{directory}/{}", environment_file::FILE);
+    let Some(node) = tree.nodes.get(&path) else {
+        let is_there = tree.partly.contains(&directory) || tree.nodes.contains_key(&directory);
+        return if is_there { File::Broken } else { File::Absent };
+    };
+    let Node::File(bytes) = node else { return File::Broken };
+    let mut problems = FileProblems::of(&path);
+    match environment_file::read(name, bytes, &mut problems) {
+        Some(file) if problems.count() == 0 => File::Read(file),
+        _ => File::Broken,
+    }
+}
+
+/// Whether what both say of every key may differ although no file of a layer does.
+fn is_other(before: &File, after: &File) -> bool {
+    match (before, after) {
+        (File::Read(before), File::Read(after)) => {
+            let (before, after) = (&before.environment, &after.environment);
+            before.layers != after.layers || before.variables != after.variables
+        }
+        (File::Absent, File::Read(_)) | (File::Read(_), File::Absent) => true,
+        // What can't be read has no keys to compare.
+        (File::Broken, _) | (_, File::Broken) | (File::Absent, File::Absent) => false,
+    }
+}
+
+/// The directories of the layers, the environment's own among them.
+fn layers(name: &EnvironmentName, files: &[File]) -> BTreeSet<String> {
+    let read = files.iter().filter_map(|file| if let File::Read(file) = file { Some(&file.environment.layers) } else { None });
+    read.flatten().cloned().chain([format!("{ENVIRONMENTS}/{name}")]).collect()
+}
+
+/// The files of any layer, by their path in it, that decide together with one of them, and what they decide.
+#[derive(Default)]
+struct Deciding {
+    files: Vec<String>,
+    directories: Vec<String>,
+    keys: Option<String>,
+}
+
+impl Deciding {
+    fn with(path: &str) -> Self {
+        let above = |key: &str| key.match_indices('/').map(|(at, _)| format!("kv/{}.yaml", &key[..at])).collect::<Vec<_>>();
+        let of_key = |key: &str| Self {
+            files: above(key).into_iter().chain([format!("kv/{key}.yaml"), format!("files/{key}")]).collect(),
+            directories: Vec::new(),
+            keys: Some(key.to_owned()),
+        };
+        if let Some(key) = path.strip_prefix("kv/").and_then(|path| path.strip_suffix(".yaml")) {
+            return Self { directories: vec![format!("kv/{key}"), format!("files/{key}")], ..of_key(key) };
+        }
+        match path.strip_prefix("files/") {
+            Some(key) => of_key(key),
+            None => Self { files: vec![path.to_owned()], ..Self::default() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::desired::{Entry, Extent, read};
+    use crate::domain::name::KeyPath;
+
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
+    const GROUND: Files<'_> = &[
+        ("lockstep.yaml", "name: demo\nlockstep: \"^1\"\n"),
+        ("environments/a/environment.yaml", "layers: [base, web]\nvariables: { domain: example }\n"),
+        ("environments/b/environment.yaml", "layers: [base]\n"),
+        ("base/kv/config.yaml", "app:\n  port: 1\nother: x\n"),
+        ("base/kv/config/db.yaml", "port: 5432\nhost: db\n"),
+        ("base/files/config/motd", "hello"),
+        ("base/checks/up.yaml", "kind: exec\nprogram: smoke\n"),
+        ("web/kv/config/web.yaml", "name: web.${domain}\n"),
+        ("environments/a/kv/config.yaml", "db:\n  host: !absent\n"),
+    ];
+
+    fn tree(files: &BTreeMap<&str, &str>, selection: Option<&Selection>) -> FileTree {
+        let mut whole = FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        let Some(selection) = selection else { return whole };
+        // As the mirror reads it: what lies in no directory that is looked into is not there.
+        let mut partly = BTreeSet::new();
+        whole.nodes.retain(|path, _| {
+            for (at, _) in path.match_indices('/') {
+                match selection.extent(&path[..at]) {
+                    Extent::Whole => return true,
+                    Extent::Part => _ = partly.insert(path[..at].to_owned()),
+                    Extent::Nothing => return false,
+                }
+            }
+            selection.takes(path)
+        });
+        FileTree { partly, ..whole }
+    }
+
+    /// The keys whose values differ, as `environment:key`, and the environments that can't be read.
+    fn differing(
+        names: &BTreeSet<EnvironmentName>,
+        read: impl Fn(bool, &EnvironmentName) -> Result<Option<Arc<DesiredState>>, ()>,
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        for name in names {
+            let (Ok(before), Ok(after)) = (read(false, name), read(true, name)) else {
+                found.push(format!("{name} broken"));
+                continue;
+            };
+            let entries = |state: Option<Arc<DesiredState>>| state.map(|state| state.entries().clone()).unwrap_or_default();
+            let (before, after) = (entries(before), entries(after));
+            let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            let said =
+                |entries: &BTreeMap<KeyPath, Entry>, key: &KeyPath| entries.get(key).map(|entry| (entry.digest, entry.keep));
+            let differs = keys.into_iter().filter(|key| said(&before, key) != said(&after, key));
+            found.extend(differs.map(|key| format!("{name}:{key}")));
+        }
+        found
+    }
+
+    /// What a change makes different, found from a part of both revisions and the same as from the whole; and the files of
+    /// the part that it is found from.
+    #[track_caller]
+    fn check(changes: &[(&str, Option<&str>)], expected: &[&str], read_files: usize) {
+        let before: BTreeMap<&str, &str> = GROUND.iter().copied().collect();
+        let mut after = before.clone();
+        for (path, text) in changes {
+            match text {
+                Some(text) => _ = after.insert(path, text),
+                None => _ = after.remove(path),
+            }
+        }
+        let paths: Vec<String> = changes.iter().map(|(path, _)| (*path).to_owned()).collect();
+        let of = |files, selection: &Selection| tree(files, Some(selection));
+        let (head_before, head_after) = (of(&before, &heads()), of(&after, &heads()));
+        let part = affected(&head_before, &head_after, &head_after, &paths);
+        let (part_before, part_after) = (of(&before, &part.files), of(&after, &part.files));
+        let mut names = environment_names(&head_before);
+        names.extend(environment_names(&head_after));
+        let found = differing(&names, |is_after, name| {
+            read_part(if is_after { &part_after } else { &part_before }, name, &part).map_err(|_| ())
+        });
+        let (whole_before, whole_after) = (read(&tree(&before, None)), read(&tree(&after, None)));
+        let whole = differing(&names, |is_after, name| {
+            let read = if is_after { &whole_after } else { &whole_before };
+            read.environment(name).map(Option::<&Arc<_>>::cloned).map_err(|_| ())
+        });
+        assert_eq!(found, expected, "from the part");
+        assert_eq!(whole, expected, "from the whole");
+        let layers = part_after.nodes.keys().filter(|path| !path.ends_with("environment.yaml") && *path != "lockstep.yaml");
+        assert_eq!(layers.count(), read_files, "{:?}", part_after.nodes.keys());
+    }
+
+    #[test]
+    fn a_difference_is_found_from_the_files_that_can_name_the_same_keys() {
+        let config = "base/kv/config.yaml";
+        check(&[], &[], 0);
+        check(&[("README.md", Some("x"))], &[], 0);
+        check(&[(config, Some("app:\n  port: 2\nother: x\n"))], &["a:config/app/port", "b:config/app/port"], 5);
+        check(&[("base/kv/config/db.yaml", Some("port: 1\nhost: db\n"))], &["a:config/db/port", "b:config/db/port"], 3);
+        check(&[("base/kv/config/db.yaml", Some("port: 5432\nhost: x\n"))], &["b:config/db/host"], 3);
+        check(&[("base/files/config/motd", None)], &["a:config/motd", "b:config/motd"], 2);
+        check(&[("web/kv/config/web.yaml", Some("name: x\n"))], &["a:config/web/name"], 3);
+        check(&[("base/checks/up.yaml", Some("kind: exec\nprogram: other\n"))], &[], 1);
+    }
+
+    #[test]
+    fn an_environment_whose_layers_or_variables_change_is_read_whole() {
+        let a = "environments/a/environment.yaml";
+        check(&[(a, Some("layers: [base, web]\nvariables: { domain: other }\n"))], &["a:config/web/name"], 6);
+        check(&[(a, Some("layers: [base]\n"))], &["a:config/web/name"], 6);
+        check(&[(a, Some("layers: [base, web]\nvariables: { domain: example }\ndrift: report\n"))], &[], 0);
+        let b = ["b:config/app/port", "b:config/db/host", "b:config/db/port", "b:config/motd", "b:config/other"];
+        check(&[("environments/b/environment.yaml", None)], &b, 4);
+    }
+
+    #[test]
+    fn what_the_change_breaks_is_seen() {
+        check(&[("base/kv/config/app.yaml", Some("port: 2\n"))], &["a broken", "b broken"], 3);
+        check(&[("web/kv/config/web.yaml", Some("name: ${nothing}\n"))], &["a broken"], 3);
+        check(&[("environments/a/environment.yaml", Some("layers: [bas]\n"))], &["a broken"], 6);
+        check(&[("environments/a/environment.yaml", None)], &["a broken"], 0);
+        check(&[("lockstep.yaml", Some("name: 1\n"))], &["a broken", "b broken"], 0);
+        check(&[("base/other/x", Some(""))], &["a broken", "b broken"], 1);
+    }
+}

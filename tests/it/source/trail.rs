@@ -1,0 +1,111 @@
+//! The past of a few files: which commits changed them, read from the mirror alone.
+
+use std::collections::BTreeSet;
+
+use lockstep::client::git::{Trail, TrailEnd, Wanted};
+
+use super::*;
+use crate::support::repo::{Change, TestRepo};
+
+/// `first`, and the files that its lines name.
+fn wanted() -> Wanted {
+    let then = |node: Option<&Node>| match node {
+        Some(Node::File(bytes)) => String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    Wanted { first: "first".to_owned(), then: Box::new(then) }
+}
+
+async fn source(repo: &TestRepo) -> (Place, GitSource) {
+    let place = Place::local(&repo.path());
+    let source = place.open();
+    fetched(&source).await;
+    (place, source)
+}
+
+/// The subjects of the steps, each with the files that were read there.
+fn told(trail: &Trail) -> Vec<String> {
+    let step = |step: &lockstep::client::git::Step| {
+        let files: Vec<&str> = step.tree.nodes.keys().map(String::as_str).collect();
+        format!("{}: {}", step.commit.subject, files.join(" "))
+    };
+    trail.steps.iter().map(step).collect()
+}
+
+#[tokio::test]
+async fn only_commits_that_change_the_wanted_files_are_steps_and_only_those_files_are_read() {
+    let mut repo = TestRepo::with(&[("other", "x")]);
+    repo.commit("listed", &[("first", "a/b/c\nd\n"), ("a/b/other", "x")]);
+    repo.commit("made", &[("a/b/c", "1")]);
+    repo.commit("beside it", &[("a/b/other", "y"), ("a/x", "y")]);
+    let marked = repo.commit_nothing("nothing");
+    repo.commit("changed", &[("a/b/c", "2"), ("d", "1")]);
+    repo.change("linked", &[("a/b/c", Change::Link("/etc/passwd"))]);
+    repo.remove("gone", &["a/b/c"]);
+    repo.commit("unlisted", &[("first", "d\n")]);
+    repo.commit("no matter", &[("a/b/c", "3")]);
+    let (_place, source) = source(&repo).await;
+    let trail = source.trail(repo.tip(), wanted(), BTreeSet::from([marked]), 100).await.unwrap();
+    assert_eq!(
+        told(&trail),
+        [
+            "unlisted: d first",
+            "gone: d first",
+            "linked: a/b/c d first",
+            "changed: a/b/c d first",
+            "made: a/b/c first",
+            "listed: first",
+            "first: "
+        ]
+    );
+    assert_eq!(trail.end, TrailEnd::Root);
+    assert_eq!(trail.steps[2].tree.nodes["a/b/c"], Node::Symlink);
+    let marks: Vec<usize> = (0..trail.steps.len()).filter(|at| trail.steps[*at].marked == [marked]).collect();
+    assert_eq!(marks, [4], "a marked commit belongs to the step that it still has the files of");
+
+    let picked = source.pick(marked, wanted()).await.unwrap();
+    assert_eq!(picked.nodes.keys().collect::<Vec<_>>(), ["a/b/c", "first"]);
+}
+
+#[tokio::test]
+async fn a_long_past_is_read_in_parts_that_join() {
+    let mut repo = TestRepo::with(&[("first", "d")]);
+    for number in 0..10 {
+        repo.commit(&format!("number {number}"), &[("d", &number.to_string())]);
+        repo.commit_nothing("nothing");
+    }
+    let (_place, source) = source(&repo).await;
+    let whole = source.trail(repo.tip(), wanted(), BTreeSet::new(), 100).await.unwrap();
+    let (mut from, mut parts) = (repo.tip(), Vec::new());
+    loop {
+        let part = source.trail(from, wanted(), BTreeSet::new(), 3).await.unwrap();
+        parts.extend(told(&part));
+        let TrailEnd::More(next) = part.end else { break };
+        from = next;
+    }
+    assert_eq!(parts, told(&whole));
+    assert_eq!(parts.len(), 11);
+}
+
+#[tokio::test]
+async fn a_merge_is_one_step_and_what_was_merged_is_none() {
+    let mut repo = TestRepo::with(&[("first", "d")]);
+    let base = repo.tip();
+    repo.on("side").move_to(base);
+    repo.commit("one", &[("d", "2")]);
+    let side = repo.commit("two", &[("d", "3")]);
+    repo.on("main").commit("beside it", &[("x", "1")]);
+    repo.merge("merged", side);
+    let (_place, source) = source(&repo).await;
+    let trail = source.trail(repo.tip(), wanted(), BTreeSet::new(), 100).await.unwrap();
+    assert_eq!(told(&trail), ["merged: d first", "first: first"]);
+}
+
+#[tokio::test]
+async fn a_commit_that_the_mirror_lacks_is_not_found() {
+    let repo = TestRepo::with(&[("first", "d")]);
+    let (_place, source) = source(&repo).await;
+    let nowhere = Revision::parse(&"7".repeat(40)).unwrap();
+    assert_eq!(source.trail(nowhere, wanted(), BTreeSet::new(), 1).await.unwrap_err().kind, EdgeKind::NotFound);
+    assert_eq!(source.pick(nowhere, wanted()).await.unwrap_err().kind, EdgeKind::NotFound);
+}

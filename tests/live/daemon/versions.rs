@@ -1,0 +1,35 @@
+//! The versions of a key, as they are asked for on a Consul.
+
+use super::site::{APP, Running, app};
+
+#[test]
+fn a_keys_versions_are_known_across_a_rename_and_a_move_with_the_generations_that_consul_carries() {
+    const KEY: &str = "config/app/version";
+    let mut it = Running::start();
+    it.release("two");
+    it.site.until_steady();
+    it.site
+        .repo
+        .commit("Moved to the environment", &[(APP, "name: x\n"), ("environments/test/kv/config/app.yaml", &app("two"))]);
+    it.site.until_steady();
+
+    let log = it.site.run(&["kv", "log", KEY, "--output", "json"]).exits(0).json();
+    let versions = log["environments"][0]["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 2, "{log:#}");
+    assert_eq!(versions[0]["value"]["text"], "two");
+    assert_eq!(versions[0]["generations"], serde_json::json!([2]), "{log:#}");
+    assert_eq!(versions[0]["live"], true);
+    let files: Vec<&str> =
+        versions[0]["places"].as_array().unwrap().iter().map(|place| place["file"].as_str().unwrap()).collect();
+    assert_eq!(files, ["environments/test/kv/config/app.yaml", APP]);
+    assert_eq!(versions[1]["generations"], serde_json::json!([1]));
+
+    let get = |at: &[&str]| it.site.run(&[&["kv", "get", KEY][..], at].concat()).exits(0).out;
+    assert_eq!([get(&[]), get(&["--at", "1"]), get(&["--at", "2"])], ["two", "one", "two"]);
+    let newer = it.site.run(&["kv", "list", "test", "--changed-since", "2", "--output", "json"]).exits(0).json();
+    let keys: Vec<&str> = newer["keys"].as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["config/app/name"], "{newer:#}");
+    let history = it.site.run(&["history", "test", "--output", "json"]).exits(0).json();
+    let evidence = history["lines"][0]["evidence"].as_str().unwrap();
+    assert!(evidence.contains("app-answers passed for "), "{evidence}");
+}
