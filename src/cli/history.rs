@@ -14,6 +14,8 @@ use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, Target as _};
 
 /// Show every attempt and every decision of a person, with its cause and its end
+///
+/// The end has its evidence: which checks passed and for how long, or which failed and with what answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep history production

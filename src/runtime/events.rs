@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn each_end_of_an_attempt_is_told_with_what_it_rests_on() {
-        check("commit good, wait 6", "settle", &["proven: healthy"]);
+        check("commit good, wait 6", "settle", &["proven: healthy (build passed for 4 s)"]);
         check("commit -?build, wait 3", "settle", &["proven: applied; no checks"]);
         check(
             "commit good, settle, build sick, settle, commit a=2, wait 3",
@@ -336,7 +336,11 @@ mod tests {
     #[test]
     fn a_proof_that_came_late_says_what_it_rests_on() {
         let held = "commit good ?other, settle, other sick, settle, commit a=2, build blind, settle";
-        check(held, "build well, wait 4, tick, pass", &["proven: healthy, not counting other (failed before)"]);
+        check(
+            held,
+            "build well, wait 4, tick, pass",
+            &["proven: healthy (build passed for 4 s), not counting other (failed before)"],
+        );
     }
 
     #[test]

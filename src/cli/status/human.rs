@@ -313,6 +313,7 @@ mod tests {
                   revision     a000001 Change a000001
                                proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
                   attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
             "#]],
         );
         check(
@@ -326,6 +327,7 @@ mod tests {
                   head         a000002 Change a000002 is not followed (rejected)
                                rejected as a000002: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
                   attempt      rollback by lockstep, proven
+                  evidence     healthy (build passed for 4 s)
                   rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
             "#]],
         );
@@ -340,6 +342,7 @@ mod tests {
                   head         a000002 Change a000002 is not followed (pinned)
                                pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
                   attempt      rollback by Grace, proven
+                  evidence     healthy (build passed for 4 s)
                   pinned       by Grace at 1970-01-12 13:49:57Z (6m43s ago)
                   rejected     a000002 at 1970-01-12 13:49:57Z (6m43s ago): rolled back by Grace: to see
             "#]],
@@ -370,6 +373,7 @@ mod tests {
                   head         a000002 Change a000002 is not followed (invalid)
                                1 problem: environment.yaml:1
                   attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
                   suspended    by Grace at 1970-01-12 13:49:51Z (6m49s ago): to see
             "#]],
         );
@@ -549,6 +553,7 @@ mod tests {
                   revision     a000003 Change a000003
                                proven, generation 4 since 1970-01-12 13:50:17Z (6m23s ago)
                   attempt      advance by Ada, proven: change 3
+                  evidence     healthy (build passed for 4 s)
             "#]],
         );
     }
@@ -565,6 +570,7 @@ mod tests {
                   revision     a000001 Change a000001
                                proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
                   attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
                   contested    a: sha256 of ours 6b86b273, of theirs 19581e27
                                repaired 3 times in the last 10 minutes, last at 1970-01-12 13:48:21Z (8m19s ago); changed again, it is repaired at once
             "#]],
@@ -593,6 +599,7 @@ mod tests {
                   revision     a000001 Change a000001
                                proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
                   attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
                   contested    a: its value is sensitive
                                repaired 3 times in the last 10 minutes, last at 1970-01-12 13:48:21Z (8m19s ago); changed again, it is repaired at once
             "#]],
@@ -607,6 +614,7 @@ mod tests {
                                proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
                   reason       left as it is: b (owned by lockstep owner 8 (another repository or environment))
                   attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
             "#]],
         );
     }

@@ -17,9 +17,6 @@ use crate::domain::plan::{Intent, Plan};
 use crate::domain::time::Timestamp;
 use crate::domain::words::{count, listed};
 
-/// What a proof rests on when nothing more need be said.
-const PLAIN: &str = "healthy";
-
 impl Rollout {
     /// Goes to a candidate whose plan the guard let pass.
     pub(super) fn advance(&self, candidate: &Candidate<'_>, plan: Plan, seen: &Observation<'_>) -> Step {
@@ -103,10 +100,12 @@ impl Rollout {
         record.proven.push(Proof { digest: goal.digest, revision: goal.revision, at: seen.now });
         let surplus = record.proven.len().saturating_sub(Self::PROOFS);
         record.proven.drain(..surplus);
-        let mut text = seen.books.of(&goal).map_or_else(|| PLAIN.to_owned(), |desired| self.evidence(desired, seen));
+        let (mut text, mut is_plain) =
+            seen.books.of(&goal).map_or_else(|| ("healthy".to_owned(), true), |desired| self.evidence(desired, seen));
         let drifted = record.attempt.as_ref().map_or(0, |attempt| attempt.drifted_before.len());
         if drifted > 0 {
             text = format!("{text}, with drift ({})", count(drifted, "key"));
+            is_plain = false;
         }
         record.last_good = Some(goal);
         record.refused = record.refused.filter(|refused| Some(refused.digest) != record.goal.as_ref().map(|goal| goal.digest));
@@ -115,19 +114,26 @@ impl Rollout {
         record.phase = Phase::Steady;
         let line = record.close_attempt(Outcome::Proven, &text, seen.now);
         // The line of an attempt that was held is closed already; what its proof rests on is said here until the next pass.
-        record.reason = if line.is_none() && text != PLAIN { text } else { String::new() };
+        record.reason = if line.is_none() && !is_plain { text } else { String::new() };
         Step::Record(Box::new(Save { history: line.into_iter().collect(), ..Save::of(record) }))
     }
 
-    /// What a proof rests on: that nothing is checked, or that a failing check did not count, must be said (rules H1, H5).
-    fn evidence(&self, desired: &DesiredState, seen: &Observation<'_>) -> String {
+    /// What a proof rests on: which checks passed and for how long; that nothing is checked, or that a failing check did not
+    /// count, must be said (rules H1, H5). And whether there is nothing unusual about it.
+    fn evidence(&self, desired: &DesiredState, seen: &Observation<'_>) -> (String, bool) {
         let left_out = self.not_counted(desired, seen);
         let names = || listed(left_out.iter().map(ToString::to_string));
-        match desired.checks().len() {
-            0 => "applied; no checks".to_owned(),
-            _ if left_out.is_empty() => PLAIN.to_owned(),
-            all if all == left_out.len() => format!("no check counted: {} failed before", names()),
-            _ => format!("healthy, not counting {} (failed before)", names()),
+        let counted: Vec<_> = desired.checks().keys().filter(|name| !left_out.contains(*name)).collect();
+        let passed = listed(counted.iter().map(|name| {
+            let track = seen.health.track(name);
+            let since = track.and_then(|track| Some((track.passing_since?, track.passed_last?)));
+            since.map_or_else(|| name.to_string(), |(since, last)| format!("{name} passed for {}", seconds(last.since(since))))
+        }));
+        match (counted.len(), left_out.is_empty()) {
+            (0, true) => ("applied; no checks".to_owned(), false),
+            (0, false) => (format!("no check counted: {} failed before", names()), false),
+            (_, true) => (format!("healthy ({passed})"), true),
+            (_, false) => (format!("healthy ({passed}), not counting {} (failed before)", names()), false),
         }
     }
 
@@ -192,6 +198,10 @@ pub(super) fn trusted(stamp: Timestamp, deadline: Duration, led_since: Timestamp
     let own = stamp >= led_since && stamp <= now;
     let recent = stamp < led_since && led_since.since(stamp) <= deadline;
     if own || recent { stamp } else { led_since }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", (duration.as_secs_f64() * 10.0).floor() / 10.0)
 }
 
 impl Save {

@@ -100,7 +100,7 @@ impl World {
             let end = line
                 .closed
                 .as_ref()
-                .map_or_else(|| "under way".to_owned(), |closed| format!("{}: {}", closed.outcome.word(), closed.text));
+                .map_or_else(|| "under way".to_owned(), |closed| format!("{}: {}", closed.outcome.word(), brief(&closed.text)));
             let goal = number(line.revision);
             self.named(&format!("{}. {} r{goal} by {}: {end}", line.generation, line.intent.word(), line.by))
         });
@@ -114,4 +114,10 @@ impl World {
             text.replace(&revision(commit).to_string(), &name).replace(&revision(commit).short(), &name)
         })
     }
+}
+
+/// The evidence without what each check did, which would be on every line; one test is about that.
+fn brief(text: &str) -> String {
+    let rest = text.strip_prefix("healthy (").and_then(|rest| rest.split_once(')'));
+    rest.map_or_else(|| text.to_owned(), |(_, rest)| format!("healthy{rest}"))
 }

@@ -3,6 +3,7 @@
 use expect_test::expect;
 
 use super::check;
+use super::script::history_after;
 
 #[test]
 fn a_good_commit_is_proven_and_a_bad_one_ends_at_the_last_proven_one() {
@@ -604,4 +605,16 @@ fn while_a_goal_is_judged_the_record_names_the_checks_that_do_not_pass_yet_and_t
         2. advance r2 by Ada: under way
         3. suspend r2 by Grace: done: suspended until `lockstep resume test`"#]],
     );
+}
+
+#[test]
+fn a_proof_says_which_checks_passed_and_for_how_long() {
+    let evidence = |sentence| {
+        let texts = history_after(sentence).into_iter().filter_map(|line| line.closed).map(|closed| closed.text);
+        texts.collect::<Vec<_>>()
+    };
+    let both = "healthy (build passed for 4 s, other passed for 4 s)";
+    assert_eq!(evidence("commit good ?other, settle"), [both]);
+    let without = "healthy (build passed for 4 s), not counting other (failed before)";
+    assert_eq!(evidence("commit good ?other, settle, other sick, settle, commit a=2, settle"), [both, without]);
 }
