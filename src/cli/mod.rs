@@ -12,6 +12,7 @@ mod edges;
 mod completions;
 mod validate;
 mod init;
+mod acl_policy;
 mod plan;
 mod status;
 mod history;
@@ -22,6 +23,7 @@ mod render;
 mod diff;
 mod ask;
 mod apply;
+mod wait;
 mod rollback;
 mod release;
 mod suspend;
@@ -63,8 +65,10 @@ enum Verb {
     Run(run::Args),
     Validate(validate::Args),
     Init(init::Args),
+    AclPolicy(acl_policy::Args),
     Plan(plan::Args),
     Apply(apply::Args),
+    Wait(wait::Args),
     Status(status::Args),
     History(history::Args),
     Why(why::Args),
@@ -122,8 +126,10 @@ async fn carry_out(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Verb::Run(args) => run::run(&args, &options).await,
         Verb::Validate(args) => validate::run(&args, &options, output).await,
         Verb::Init(args) => init::run(&args, &options, output).await,
+        Verb::AclPolicy(args) => acl_policy::run(&args, &options, output).await,
         Verb::Plan(args) => plan::run(&args, &options, output).await,
         Verb::Apply(args) => apply::run(&args, &options, output).await,
+        Verb::Wait(args) => wait::run(&args, &options, output).await,
         Verb::Status(args) => status::run(&args, &options, output).await,
         Verb::History(args) => history::run(&args, &options, output).await,
         Verb::Why(args) => why::run(&args, &options, output).await,

@@ -504,26 +504,28 @@ mod tests {
         check(
             "commit good, settle, commit a=2, settle, ask rollback, settle, ask resume, pass",
             expect![[r#"
-            test  steady
-              target       directory live/test
-              leader       host-1:42
-              revision     a000001 Change a000001
-                           proven, generation 3 since 1970-01-12 13:49:57Z (6m43s ago)
-              attempt      rollback by Grace, proven
-        "#]],
+                test  steady
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000001 Change a000001
+                               proven, generation 3 since 1970-01-12 13:49:57Z (6m43s ago)
+                  attempt      rollback by Grace, proven
+                  evidence     healthy (build passed for 4 s)
+            "#]],
         );
         check(
             "commit good, settle, ask suspend, wait 1, by hand a=9, commit a=2, wait 1, ask resume, pass",
             expect![[r#"
-            test  steady
-              target       directory live/test
-              leader       host-1:42
-              revision     a000001 Change a000001
-                           proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
-              attempt      advance by Ada, proven: change 1
-              drift        1 key differs from the revision and is put right next
-                           a: changed, live sha256 19581e27…, wanted sha256 6b86b273…
-        "#]],
+                test  steady
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000001 Change a000001
+                               proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+                  attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
+                  drift        1 key differs from the revision and is put right next
+                               a: changed, live sha256 19581e27…, wanted sha256 6b86b273…
+            "#]],
         );
     }
 
@@ -532,13 +534,14 @@ mod tests {
         check(
             "commit good, settle, ask suspend 60, wait 1, commit a=2, wait 1",
             expect![[r#"
-            test  steady
-              target       directory live/test
-              leader       host-1:42
-              revision     a000001 Change a000001
-                           proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
-              attempt      advance by Ada, proven: change 1
-        "#]],
+                test  steady
+                  target       directory live/test
+                  leader       host-1:42
+                  revision     a000001 Change a000001
+                               proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+                  attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
+            "#]],
         );
     }
 
@@ -585,6 +588,7 @@ mod tests {
                                proven, generation 4 since 1970-01-12 13:46:41Z (9m59s ago)
                   hint: `lockstep resume test` goes on
                   attempt      advance by Ada, proven: change 1
+                  evidence     healthy (build passed for 4 s)
                   suspended    by Grace at 1970-01-12 13:48:22Z (8m18s ago): to see
                   contested    a: sha256 of ours 6b86b273, of theirs 19581e27
                                repaired 3 times in the last 10 minutes, last at 1970-01-12 13:48:21Z (8m19s ago); not repaired while it is suspended

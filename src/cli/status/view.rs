@@ -318,11 +318,7 @@ impl Environment {
         requests_waiting: usize,
         now: Timestamp,
     ) -> Self {
-        let proven = record.goal.as_ref().is_some_and(|goal| {
-            record.last_good.as_ref().is_some_and(|good| good.digest == goal.digest)
-                && record.unproven.is_none()
-                && !matches!(record.phase, Phase::Applying | Phase::Verifying | Phase::Frozen)
-        });
+        let proven = record.is_on_proven();
         let attempt = record.attempt.as_ref().map(|attempt| {
             let line = &attempt.line;
             AttemptView {

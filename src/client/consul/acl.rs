@@ -26,6 +26,15 @@ pub fn rules_to_initialise() -> String {
     rule("key_prefix", OWNERS, "write", "only for `lockstep init`")
 }
 
+/// The rules of a program that reads the environment's keys and which revision they are of. It sees neither the record nor other
+/// environments.
+#[must_use]
+pub fn rules_to_read(repository: &RepositoryName, environment: &EnvironmentName, roots: &KeyRoots) -> String {
+    let keys = roots.prefixes().iter().map(|root| rule("key_prefix", root, "read", "the keys of the environment"));
+    let revision = Paths::new(repository, environment).revision();
+    keys.chain([rule("key", &revision, "read", "which revision they are of")]).collect()
+}
+
 fn rule(what: &str, prefix: &str, policy: &str, why: &str) -> String {
     let prefix = prefix.replace('\\', "\\\\").replace('"', "\\\"");
     format!("{what} \"{prefix}\" {{ policy = \"{policy}\" }} # {why}\n")
@@ -52,5 +61,11 @@ mod tests {
             key_prefix "lockstep/owners/" { policy = "write" } # only for `lockstep init`
         "#]]
         .assert_eq(&(rules(&repository, &environment, &roots) + &rules_to_initialise()));
+        expect![[r#"
+            key_prefix "config/a\"b/" { policy = "read" } # the keys of the environment
+            key_prefix "resources/" { policy = "read" } # the keys of the environment
+            key "lockstep/calvin-config/production/revision" { policy = "read" } # which revision they are of
+        "#]]
+        .assert_eq(&rules_to_read(&repository, &environment, &roots));
     }
 }

@@ -27,8 +27,10 @@ mod verifying;
 mod ailing;
 mod resting;
 mod asked;
+mod awaited;
 
 pub use ailing::Ailing;
+pub use awaited::Awaited;
 pub use fights::{Contested, Drift, Drifted, RepairLog, Sides};
 pub use identity::{Identity, TargetId};
 pub use line::{Attempt, Closed, HistoryLine, Outcome};

@@ -26,8 +26,10 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         run          Keep every environment in step with the repository, until told to stop
         validate     Check a config repository, offline: every problem with file, line and column
         init         Prepare a target for an environment, once, and print the `target_id` to pin
+        acl-policy   Print the least ACL rules that a token needs for an environment on Consul
         plan         Show what a revision would change in each environment; exit 3 if anything
         apply        Take environments to the branch head now and judge them, then stop
+        wait         Wait until a revision is live and proven in an environment
         status       Show where environments stand: phase, revision, whether it is proven, and what to do
         history      Show every attempt and every decision of a person, with its cause and its end
         why          Show which line of which layer gives a key its value, and what it overrides

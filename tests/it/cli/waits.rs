@@ -123,3 +123,30 @@ fn while_a_revision_is_judged_status_names_the_check_that_does_not_pass_the_dead
     assert_eq!(told["last_generation"], generation.as_u64().unwrap() + 1, "{told:#}");
     assert_eq!(daemon.stop().0, Some(0));
 }
+
+#[test]
+fn wait_ends_when_a_commit_is_proven_or_when_it_will_not_be() {
+    let mut stage = Stage::new();
+    let first = stage.repo.tip();
+    let daemon = Daemon::start(&stage);
+    let told = stage.run(&["wait", "test", "--timeout", "60s", "--output", "json"]).exits(0).json();
+    assert_eq!((told["proven"].as_bool(), told["live"].as_str()), (Some(true), Some(first.to_string().as_str())), "{told:#}");
+    // A commit that changes nothing is in step at once.
+    let readme = stage.repo.commit("Words", &[("README.md", "words\n")]).short();
+    let said = stage.run(&["wait", "test", "--revision", &readme, "--timeout", "60s"]).exits(0).out;
+    says(&said, &["test  proven, generation 1"]);
+    stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    let second = stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]).short();
+    let said = stage.run(&["wait", "test", "--revision", &second, "--timeout", "2s"]).exits(1).out;
+    says(&said, &["test  not proven: not proven within 2s: suspended by ann@"]);
+    stage.run(&["resume", "test", "--reason", "over"]).exits(0);
+    stage.run(&["wait", "test", "--revision", &second, "--timeout", "60s"]).exits(0);
+    // What a newer proven commit holds is proven with it.
+    let said = stage.run(&["wait", "test", "--revision", &first.short(), "--timeout", "60s"]).exits(0).out;
+    says(&said, &[&format!("{second} is proven, which has {}", first.short())]);
+    stage.run(&["rollback", "test", "--reason", "slow"]).exits(0);
+    let said = stage.run(&["wait", "test", "--revision", &second, "--timeout", "60s"]).exits(1).out;
+    says(&said, &[&format!("{second} is rejected: rolled back by ann@")]);
+    stage.run(&["wait", "test", "--revision", "0000000"]).exits(2);
+    daemon.stop();
+}

@@ -17,6 +17,7 @@ mod drift;
 mod rules;
 mod people;
 mod pending;
+mod awaited;
 mod baseline;
 mod properties;
 

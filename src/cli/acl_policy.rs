@@ -1,0 +1,64 @@
+//! `acl-policy`: the least rights on Consul for whoever keeps an environment, or reads it.
+
+use serde::Serialize;
+
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::{Output, Page, VERSION, View};
+use crate::client::consul::acl;
+use crate::config::TargetConfig;
+
+/// Print the least ACL rules that a token needs for an environment on Consul
+///
+/// For the controller's token; with --init for the one that `lockstep init` takes; with --consumer for a program that reads the
+/// keys and which revision they are of. Nothing is asked of Consul.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep acl-policy production | consul acl policy create -name lockstep-production -rules -
+  lockstep acl-policy production --consumer")]
+pub(super) struct Args {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// For a program that reads the keys: it can write nothing
+    #[arg(long, conflicts_with = "init")]
+    consumer: bool,
+    /// For `lockstep init`, which needs one rule more
+    #[arg(long)]
+    init: bool,
+}
+
+pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::AsItIs).await?;
+    let environment = edges.environment(&args.environment)?;
+    let TargetConfig::Consul(consul) = edges.target_config(&environment)? else {
+        let message = format!("{environment} is a directory, where rights are those of its files");
+        return Err(
+            Failure::usage(message).hint("the controller's user owns the directory; whoever reads it needs to read files")
+        );
+    };
+    let (repository, keys) = (&edges.repository, &consul.keys);
+    let rules = match (args.consumer, args.init) {
+        (true, _) => acl::rules_to_read(repository, &environment, keys),
+        (false, true) => acl::rules(repository, &environment, keys) + &acl::rules_to_initialise(),
+        (false, false) => acl::rules(repository, &environment, keys),
+    };
+    edges.close().await;
+    output.show(&Policy { version: VERSION, environment: environment.to_string(), rules })?;
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Policy {
+    version: u32,
+    environment: String,
+    /// As Consul takes them.
+    rules: String,
+}
+
+impl View for Policy {
+    fn human(&self, page: &mut Page) {
+        self.rules.lines().for_each(|rule| page.line(rule));
+    }
+}
