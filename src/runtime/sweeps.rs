@@ -110,6 +110,8 @@ mod tests {
         sweeps.due(News { live: true, ..News::default() }, at(10));
         assert_eq!(sweeps.next(), at(60));
         sweeps.due(News { state: true, ..News::default() }, at(20));
-        assert_eq!(sweeps.next(), at(70));
+        assert_eq!(sweeps.next(), at(60));
+        sweeps.due(News::default(), at(60));
+        assert_eq!(sweeps.next(), at(80));
     }
 }
