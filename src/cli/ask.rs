@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::edges::{AnyProbe, AnyTarget, Edges};
 use super::error::{Exit, Failure};
 use super::output::{Output, Page, VERSION, View};
+use super::progress::Steps;
 use super::text::{clean, rough};
 use crate::client::git::GitSource;
 use crate::domain::desired::parse_duration;
@@ -232,14 +233,14 @@ impl<'a> Foreground<'a> {
             }
             return Ok((answer, None));
         }
-        let progress = output.progress();
+        let mut steps = Steps::new(output, self.environment.to_string());
         let mut tell = |news: Progress<'_>| match news {
-            Progress::Moved(record) => progress.set_message(record.phase.word()),
-            Progress::Waiting(why) => progress.set_message(clean(why)),
-            Progress::Trouble(error) => progress.set_message(clean(&error.chain())),
+            Progress::Moved(record) => steps.say(record.phase.word()),
+            Progress::Waiting(why) => steps.say(&clean(why)),
+            Progress::Trouble(error) => steps.say(&clean(&error.chain())),
         };
         let record = once.until_rest(&mut memory, lease, &mut tell).await;
-        progress.finish_and_clear();
+        drop(steps);
         Ok((answer, Some(record?)))
     }
 }

@@ -7,6 +7,7 @@ mod text;
 mod error;
 mod options;
 mod output;
+mod progress;
 mod value;
 mod edges;
 mod completions;

@@ -3,7 +3,7 @@
 //! A view is a structure that serialises, with a version, and that knows how people read it, so both forms say the same.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use anstream::{AutoStream, ColorChoice};
 use owo_colors::{OwoColorize as _, Style};
@@ -79,17 +79,6 @@ impl Output {
     pub(super) fn note(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr(), self.color);
         let _ = writeln!(stream, "{} {}", "note:".style(Style::new().cyan().bold()), clean(text));
-    }
-
-    /// A line of progress on standard error: it moves on a terminal and is nowhere else.
-    pub(super) fn progress(&self) -> indicatif::ProgressBar {
-        if self.is_human() && io::stderr().is_terminal() {
-            let bar = indicatif::ProgressBar::new_spinner();
-            bar.enable_steady_tick(std::time::Duration::from_millis(120));
-            bar
-        } else {
-            indicatif::ProgressBar::hidden()
-        }
     }
 
     /// The end: a failure goes to standard error, and to standard output too where a program reads that.

@@ -11,6 +11,7 @@ use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
+use super::progress::Steps;
 use super::text::{clean, rough};
 use crate::domain::desired::read_environment;
 use crate::domain::name::EnvironmentName;
@@ -62,7 +63,7 @@ async fn wait(edges: &Edges, environment: &EnvironmentName, args: &Args, output:
     };
     let digest = digest(edges, environment, revision).await?;
     let target = edges.target(environment)?;
-    let progress = output.progress();
+    let mut steps = Steps::new(output, environment.to_string());
     let deadline = Instant::now() + args.timeout;
     let waited = loop {
         let why = match look(edges, &target, revision, digest).await? {
@@ -81,10 +82,9 @@ async fn wait(edges: &Edges, environment: &EnvironmentName, args: &Args, output:
             let text = format!("not proven within {}: {why}", rough(args.timeout));
             break Waited::of(environment, revision, None, &text);
         }
-        progress.set_message(format!("{environment}: {}", clean(&why)));
+        steps.say(&clean(&why));
         sleep(LOOK).await;
     };
-    progress.finish_and_clear();
     Ok(waited)
 }
 

@@ -244,7 +244,9 @@ fn clipped(text: &str, longest: usize) -> String {
         return line;
     }
     let kept: String = line.chars().take(longest.saturating_sub(1)).collect();
-    format!("{}…", kept.trim_end())
+    // Not in the middle of a word, unless that word is most of the line.
+    let whole = kept.rfind(' ').filter(|at| *at > kept.len() / 2).and_then(|at| kept.get(..at)).unwrap_or(&kept);
+    format!("{}…", whole.trim_end())
 }
 
 #[cfg(test)]

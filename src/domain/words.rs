@@ -11,7 +11,8 @@ pub fn count(number: impl Display, what: &str) -> String {
 }
 
 /// Some names, and how many more there are.
-pub(in crate::domain) fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+#[must_use]
+pub fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 5;
     let and_more = and_more(names.len(), SHOWN);
     format!("{}{and_more}", names.take(SHOWN).collect::<Vec<_>>().join(", "))

@@ -15,6 +15,7 @@ use crate::domain::rollout::{
     Trouble, TroubleKind, Waiting,
 };
 use crate::domain::time::Timestamp;
+use crate::domain::words::listed;
 use crate::port::{Clock, EdgeError, EdgeKind, Source, Target, Written};
 
 /// What a pass runs on.
@@ -349,11 +350,7 @@ pub(super) fn failed<S, T, C: Clock>(
 
 /// What failed and why, and which keys it is about where the text does not say so itself.
 fn with_its_keys(error: &EdgeError) -> String {
-    const SHOWN: usize = 5;
     let text = error.chain();
-    let untold: Vec<&str> = error.about.iter().map(String::as_str).filter(|key| !text.contains(key)).collect();
-    let more = untold.len().saturating_sub(SHOWN);
-    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let shown = untold.get(..SHOWN).unwrap_or(&untold).join(", ");
-    if shown.is_empty() { text } else { format!("{text} ({shown}{and_more})") }
+    let untold: Vec<String> = error.about.iter().filter(|key| !text.contains(key.as_str())).cloned().collect();
+    if untold.is_empty() { text } else { format!("{text} ({})", listed(untold.into_iter())) }
 }

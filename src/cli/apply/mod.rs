@@ -13,6 +13,7 @@ use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
+use super::progress::Steps;
 use super::text::{clean, rough};
 use crate::domain::desired::{DesiredState, read_environment};
 use crate::domain::name::EnvironmentName;
@@ -111,18 +112,17 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
     } else {
         None
     };
-    let progress = output.progress();
+    let mut steps = Steps::new(output, environment.to_string());
     let mut tell = |news: Progress<'_>| {
-        let text = match news {
+        steps.say(&match news {
             Progress::Moved(record) => record.phase.word().to_owned(),
             Progress::Waiting(why) => clean(why),
             Progress::Trouble(error) => clean(&error.chain()),
-        };
-        progress.set_message(format!("{environment}: {text}"));
+        });
     };
     let way = Way { edges, environment, target: &target, asked: asked.as_ref(), wanted };
     let came = way.to_rest(args.timeout, &mut tell, output).await;
-    progress.finish_and_clear();
+    drop(steps);
     let mut came = match (came, &asked) {
         (Err(failure), Some(id)) if target.answer(id).await.is_ok_and(|answer| answer.is_none()) => {
             let hints: Vec<String> = failure.hint.iter().cloned().chain([stays(id, environment)]).collect();

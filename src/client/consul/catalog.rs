@@ -15,7 +15,7 @@ use super::Server;
 use super::http::{Ask, encode};
 use super::rights::Resource;
 use crate::domain::name::ServiceName;
-use crate::port::{EdgeError, EdgeKind};
+use crate::port::EdgeError;
 
 /// How long one question to the catalog may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ impl Catalog {
         if answer.status != 200 {
             return Err(http.refusal(doing, &answer));
         }
-        serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))
+        http.understand(&answer.body, doing)
     }
 }
 

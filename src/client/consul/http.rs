@@ -9,6 +9,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
 use secrecy::ExposeSecret as _;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
@@ -36,6 +37,8 @@ const LONGEST_REFUSAL: usize = 64 << 10;
 const NO_CONNECTION: &str = "is Consul running there, and is `address:` of the environment right?";
 /// What to do when an answer stays away.
 const NO_ANSWER: &str = "is it Consul that listens at `address:`? If it is, it is overloaded, or the network loses packets";
+/// What to do when an answer is not what Consul says.
+const NO_CONSUL: &str = "is it Consul that listens at `address:`, and not another server or a proxy's own page?";
 /// What to do when the token can't be read.
 const NO_TOKEN: &str = "put the token there, readable for lockstep's own user only, or correct `token:` of the environment";
 
@@ -185,6 +188,16 @@ impl Http {
     /// An error of this Consul.
     pub(super) fn error(&self, kind: EdgeKind, doing: &str) -> EdgeError {
         EdgeError::new("consul", kind, self.operation(doing))
+    }
+
+    /// What a whole answer says.
+    pub(super) fn understand<'a, T: Deserialize<'a>>(&self, body: &'a [u8], doing: &str) -> Result<T, EdgeError> {
+        serde_json::from_slice(body).map_err(|cause| self.not_understood(cause, doing))
+    }
+
+    /// The error of an answer that is none of Consul's.
+    pub(super) fn not_understood(&self, cause: serde_json::Error, doing: &str) -> EdgeError {
+        self.error(EdgeKind::Transient, doing).because(cause).hint(NO_CONSUL)
     }
 
     /// The error that an answer's status means.

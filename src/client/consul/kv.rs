@@ -37,8 +37,7 @@ impl Http {
             404 => return Ok(None),
             _ => return Err(self.refusal(doing, &answer)),
         }
-        let pairs: Vec<Pair<'_>> =
-            serde_json::from_slice(&answer.body).map_err(|cause| self.error(EdgeKind::Transient, doing).because(cause))?;
+        let pairs: Vec<Pair<'_>> = self.understand(&answer.body, doing)?;
         let pair = pairs.into_iter().next().map(Read::try_from).transpose();
         pair.map_err(|problem| self.error(EdgeKind::Transient, doing).because(problem))
     }
@@ -75,7 +74,7 @@ impl Http {
         let ask = Ask::get(self.url(&format!("kv/{prefix}"), &["keys", "consistent"]), doing).within(TREE_DEADLINE);
         let answer = self.send(ask).await?;
         match answer.status {
-            200 => serde_json::from_slice(&answer.body).map_err(|cause| self.error(EdgeKind::Transient, doing).because(cause)),
+            200 => self.understand(&answer.body, doing),
             404 => Ok(Vec::new()),
             _ => Err(self.refusal(doing, &answer)),
         }

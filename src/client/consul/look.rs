@@ -109,8 +109,7 @@ impl ConsulTarget {
 fn take(http: &Http, prefix: &str, answer: &Answer, live: &mut LiveState, todo: &mut Todo) -> Result<(), EdgeError> {
     let mut names: Vec<String> = match answer.status {
         404 => Vec::new(),
-        _ => serde_json::from_slice(&answer.body)
-            .map_err(|cause| http.error(EdgeKind::Transient, &doing(prefix)).because(cause))?,
+        _ => http.understand(&answer.body, &doing(prefix))?,
     };
     names.sort_unstable();
     names.dedup();

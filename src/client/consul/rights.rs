@@ -79,8 +79,7 @@ impl Http {
                 400 | 404 | 405 => return Ok(None),
                 _ => return Err(self.refusal(doing, &answer)),
             }
-            let verdicts: Vec<Verdict> =
-                serde_json::from_slice(&answer.body).map_err(|cause| self.error(EdgeKind::Transient, doing).because(cause))?;
+            let verdicts: Vec<Verdict> = self.understand(&answer.body, doing)?;
             if verdicts.len() != some.len() {
                 return Err(self.error(EdgeKind::Transient, doing).because("not every question was answered"));
             }

@@ -160,8 +160,7 @@ impl Sessions {
             let needed = Some(("session_prefix", ""));
             return Err(fault::of_answer_about(http.operation(doing), answer.status, &answer.body, needed));
         }
-        let Created { id } =
-            serde_json::from_slice(&answer.body).map_err(|cause| http.error(EdgeKind::Transient, doing).because(cause))?;
+        let Created { id } = http.understand(&answer.body, doing)?;
         Ok(Session { id, ended: CancellationToken::new(), leases: AtomicUsize::new(0) })
     }
 

@@ -314,11 +314,7 @@ impl Http {
         }
         let response: Response<'_> = serde_json::from_slice(&answer.body).map_err(|cause| {
             // A 409 without JSON is no transaction's answer.
-            if answer.status == 409 {
-                self.refusal(doing, &answer)
-            } else {
-                self.error(EdgeKind::Transient, doing).because(cause)
-            }
+            if answer.status == 409 { self.refusal(doing, &answer) } else { self.not_understood(cause, doing) }
         })?;
         if let Some(faults) = response.errors.filter(|faults| !faults.is_empty() || answer.status == 409) {
             return Ok(Err(faults));
