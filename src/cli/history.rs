@@ -67,6 +67,7 @@ struct Line {
     because: String,
     created: u32,
     updated: u32,
+    adopted: u32,
     deleted: u32,
     released: u32,
     started: String,
@@ -85,7 +86,7 @@ struct Line {
 impl Line {
     fn of(line: &HistoryLine) -> Self {
         let HistoryLine { generation, intent, revision, from, by, because, counts, started, closed } = line;
-        let Counts { created, updated, deleted, released } = *counts;
+        let Counts { created, updated, adopted, deleted, released } = *counts;
         Self {
             generation: generation.number(),
             intent: intent.word(),
@@ -95,6 +96,7 @@ impl Line {
             because: clean(because),
             created,
             updated,
+            adopted,
             deleted,
             released,
             started: moment(*started),
@@ -120,8 +122,8 @@ impl View for History {
                 "under way" => Style::new().cyan(),
                 _ => Style::new().yellow(),
             };
-            let Line { generation, intent, short, by, because, created, updated, deleted, released, at, .. } = line;
-            let written = [("+", created), ("~", updated), ("-", deleted), ("o", released)];
+            let Line { generation, intent, short, by, because, created, updated, adopted, deleted, released, at, .. } = line;
+            let written = [("+", created), ("~", updated), ("=", adopted), ("-", deleted), ("o", released)];
             let written: Vec<String> =
                 written.iter().filter(|(_, count)| **count > 0).map(|(sign, count)| format!("{sign}{count}")).collect();
             let written = written.join(" ");

@@ -6,6 +6,7 @@ use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
+use super::text::count;
 use crate::client::consul::acl;
 use crate::config::TargetConfig;
 use crate::port::{EdgeKind, Target as _};
@@ -33,6 +34,8 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let made = target.initialise().await;
     // Only for what is said to come next: the id of a record that was made is told in any case.
     let is_in_use = made.is_ok() && target.load().await.is_ok_and(|found| found.is_some_and(|it| it.record.goal.is_some()));
+    // What is there is for people: that it can't be read does not undo the record.
+    let there = if made.is_ok() { target.live().await.ok() } else { None };
     edges.close().await;
     let identity = made.map_err(|error| {
         let hint = match (error.kind, edges.target_config(&environment)) {
@@ -62,6 +65,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         config: options.config().display().to_string(),
         acl_rules: rules,
         is_in_use,
+        keys_there: there.map(|live| live.entries.len() + live.unmanageable.len()),
     })?;
     Ok(Exit::Ok)
 }
@@ -78,6 +82,9 @@ struct Initialised {
     /// What the token needs at least; none for a directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     acl_rules: Option<String>,
+    /// How many keys are below the roots already, whoever's they are; none where they can't be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_there: Option<usize>,
     /// It was initialised before, and something is live there.
     #[serde(skip)]
     is_in_use: bool,
@@ -85,7 +92,7 @@ struct Initialised {
 
 impl View for Initialised {
     fn human(&self, page: &mut Page) {
-        let Self { environment, target, target_id, config, acl_rules, is_in_use, .. } = self;
+        let Self { environment, target, target_id, config, acl_rules, is_in_use, keys_there, .. } = self;
         page.line(format_args!("{environment} is ready at {target}"));
         if acl_rules.is_some() {
             page.line(format_args!("pin it below environments.{environment} in {config}, beside `consul:`"));
@@ -103,6 +110,15 @@ impl View for Initialised {
         if *is_in_use {
             page.line(format_args!("it was in use already; `lockstep status {environment}` shows where it stands"));
             return;
+        }
+        if let Some(number @ 1..) = *keys_there {
+            let are = if number == 1 { "is" } else { "are" };
+            page.line(format_args!("{} {are} there already, below its roots; none was touched", count(number, "key")));
+            page.line(format_args!(
+                "`lockstep unmanaged {environment}` lists them, and `lockstep adopt {environment}` takes over, with their"
+            ));
+            page.line("values, those that the repository has too; no other key is ever written or deleted");
+            page.line("");
         }
         page.line(format_args!(
             "next: `lockstep plan {environment}` shows the first deploy; `lockstep run` keeps the environment in"
@@ -126,12 +142,14 @@ mod tests {
             config: "lockstep-controller.yaml".to_owned(),
             acl_rules: Some(String::new()),
             is_in_use,
+            keys_there: Some(2_000),
         };
         let mut page = Page::default();
         view.human(&mut page);
         let said = page.plain();
         assert!(said.contains("\ntarget_id: 6f1c0a52d4b94e07\n") && said.contains(expected), "{said}");
         assert_eq!(said.contains("first deploy"), !is_in_use, "{said}");
+        assert_eq!(said.contains("2000 keys are there already, below its roots; none was touched"), !is_in_use, "{said}");
     }
 
     #[test]

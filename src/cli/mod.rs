@@ -27,6 +27,10 @@ mod apply;
 mod wait;
 mod rollback;
 mod release;
+mod adopt;
+mod below;
+mod unmanaged;
+mod strays;
 mod suspend;
 mod resume;
 mod run;
@@ -78,6 +82,9 @@ enum Verb {
     Diff(diff::Args),
     Rollback(rollback::Args),
     Release(release::Args),
+    Adopt(adopt::Args),
+    Unmanaged(unmanaged::Args),
+    Strays(strays::Args),
     Suspend(suspend::Args),
     Resume(resume::Args),
     Completions(completions::Args),
@@ -139,6 +146,9 @@ async fn carry_out(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Verb::Diff(args) => diff::run(&args, &options, output).await,
         Verb::Rollback(args) => rollback::run(args, &options, output).await,
         Verb::Release(args) => release::run(args, &options, output).await,
+        Verb::Adopt(args) => adopt::run(args, &options, output).await,
+        Verb::Unmanaged(args) => unmanaged::run(&args, &options, output).await,
+        Verb::Strays(args) => strays::run(&args, &options, output).await,
         Verb::Suspend(args) => suspend::run(args, &options, output).await,
         Verb::Resume(args) => resume::run(args, &options, output).await,
         Verb::Completions(_) => Ok(Exit::Ok),

@@ -2,6 +2,7 @@
 
 use super::name::EnvironmentName;
 use super::revision::Revision;
+use super::scope::KeyPrefix;
 use super::time::Timestamp;
 
 /// One commit of the config repository.
@@ -34,6 +35,12 @@ impl Commit {
     #[must_use]
     pub fn allows_no_checks(&self) -> bool {
         self.values("Lockstep-Allow-No-Checks").next().is_some()
+    }
+
+    /// What its `Lockstep-Adopt: PREFIX` trailers say may be taken over with its value (rule O8). One that is no prefix names
+    /// nothing.
+    pub fn adopts(&self) -> impl Iterator<Item = KeyPrefix> {
+        self.values("Lockstep-Adopt").filter_map(|text| KeyPrefix::parse(text).ok())
     }
 
     /// Whether it asks to try a rejected digest again in this environment (rule R2).

@@ -8,7 +8,8 @@ use super::environment::DeleteLimits;
 use super::name::OWNERS_PREFIX;
 use super::plan::{Action, Intent, ObstacleKind, Plan};
 use super::resource::OwnerId;
-use super::words::{by_reason, listed};
+use super::scope::KeyPrefix;
+use super::words::{by_reason, listed, shell_word};
 
 /// Why a plan may not be carried out, with numbers and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +65,27 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     if is_there(ObstacleKind::Hidden) {
         ways_out.push("Give the credential that right, or take the key out of the repository".to_owned());
     }
-    if is_there(ObstacleKind::Unmanaged) {
-        ways_out
-            .push("Take the key out of the repository, or delete it in the target so that lockstep can create it".to_owned());
+    let adoptable = plan.obstacles.iter().filter(|obstacle| obstacle.kind == ObstacleKind::Adoptable);
+    if let Some(prefix) = KeyPrefix::around(adoptable.map(|obstacle| &obstacle.key)) {
+        let named = if prefix.is_every() { String::new() } else { format!(" {}", shell_word(prefix.as_str())) };
+        ways_out.push(format!(
+            "To take over what has the same value, run `lockstep adopt {name}{named}`, or give a commit of this change the trailer \
+             `Lockstep-Adopt: {prefix}`"
+        ));
+    }
+    if is_there(ObstacleKind::Differing) {
+        ways_out.push(
+            "Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so \
+             that lockstep can create it"
+                .to_owned(),
+        );
+    }
+    if is_there(ObstacleKind::Flagged) {
+        ways_out.push(
+            "Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so \
+             that lockstep can create it"
+                .to_owned(),
+        );
     }
     let owners: BTreeSet<OwnerId> = plan
         .obstacles

@@ -6,6 +6,7 @@
 
 pub mod words;
 pub mod name;
+pub mod scope;
 pub mod revision;
 pub mod time;
 pub mod commit;

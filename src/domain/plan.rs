@@ -8,6 +8,7 @@ use super::live::{Fence, LiveEntry, LiveState};
 use super::name::KeyPath;
 use super::resource::{Flags, KeyMark, OwnerId, Ownership};
 use super::revision::{Generation, Revision, ValueDigest};
+use super::scope::KeyScope;
 
 /// What an attempt is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct Counts {
     pub created: u32,
     /// Keys given another value or their mark back.
     pub updated: u32,
+    /// Keys that were there and were given a mark, the value left.
+    pub adopted: u32,
     /// Keys deleted.
     pub deleted: u32,
     /// Keys whose mark was taken off, the value left.
@@ -86,6 +89,8 @@ pub enum Action {
     Create,
     /// The key has another value or lost its mark: write value and mark.
     Update,
+    /// The key is there with the wanted value and nobody's mark: only the mark is written (rule O8).
+    Adopt,
     /// The key is ours and no longer wanted.
     Delete,
     /// The key stays with its value; only the mark goes (`!keep`, adopted keys).
@@ -121,8 +126,12 @@ pub struct Obstacle {
 /// Why a key must not be touched, as far as what helps differs by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObstacleKind {
-    /// It is there, and nobody's who uses lockstep.
-    Unmanaged,
+    /// It is there with the wanted value, and nobody's who uses lockstep: it can be adopted (rule O8).
+    Adoptable,
+    /// It is there with another value, and nobody's who uses lockstep.
+    Differing,
+    /// It is there with flags of another program.
+    Flagged,
     /// Another lockstep environment's mark is on it.
     Owned(OwnerId),
     /// It is ours and was changed by hand, and the policy is to report that (rule R10).
@@ -188,6 +197,12 @@ pub struct Terms<'a> {
     pub complete: Option<&'a DesiredState>,
     /// Revisions reached since then (complete, last good, attempts): a marked key of none of them is a stray (rule O3).
     pub reached: &'a [&'a DesiredState],
+    /// Unmanaged keys that this attempt may take over, where their values are the wanted ones already (rule O8).
+    pub adopts: &'a KeyScope,
+    /// Keys among which are all that were ever adopted here: one that lost its mark counts as adopted when it gets it back.
+    pub adopted: &'a KeyScope,
+    /// The revision says what was proven here before: to go there is to go back, whoever does it.
+    pub reverts: bool,
     /// Whether drift is corrected or left (rule R10).
     pub drift: DriftPolicy,
     /// Keys not to write now: contested ones that are not due, denied ones of a rollback. They become obstacles.
@@ -209,6 +224,7 @@ impl Plan {
             match change.action {
                 Action::Create => counts.created += 1,
                 Action::Update => counts.updated += 1,
+                Action::Adopt => counts.adopted += 1,
                 Action::Delete => counts.deleted += 1,
                 Action::Release => counts.released += 1,
             }
@@ -258,6 +274,9 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
     plan
 }
 
+/// What is said of a key that a revision wants and that is there without anybody's mark.
+const UNMANAGED: &str = "exists already and is not managed by lockstep";
+
 /// What is to be done about one key.
 enum Verdict {
     Nothing,
@@ -282,10 +301,13 @@ impl Plan {
 impl Terms<'_> {
     fn wanted(&self, key: &KeyPath, entry: &Entry, found: Option<&LiveEntry>) -> Verdict {
         let complete = self.complete.and_then(|state| state.entries().get(key));
+        // Nobody can tell any more whether this key was there before lockstep: if it may have been, it is never deleted by a
+        // rollback or a repair. What an advance creates is its own.
+        let may_be_adopted = self.adopted.covers(key) && (complete.is_some() || self.intent != Intent::Advance);
         let (action, fence, adopted, why) = match found {
             None => {
                 let why = if complete.is_some() { "deleted by hand".to_owned() } else { format!("new in {}", entry.origin) };
-                (Action::Create, Fence::ABSENT, false, why)
+                (Action::Create, Fence::ABSENT, may_be_adopted, why)
             }
             Some(found) => match found.flags.ownership() {
                 Ownership::Marked(mark) if mark.owner == self.owner => {
@@ -304,11 +326,12 @@ impl Terms<'_> {
                     return Verdict::Blocked(ObstacleKind::Owned(mark.owner), why);
                 }
                 Ownership::Unmarked | Ownership::Foreign if complete.is_some() => {
-                    (Action::Update, found.fence, false, "written by somebody else (mark lost)".to_owned())
+                    (Action::Update, found.fence, may_be_adopted, "written by somebody else (mark lost)".to_owned())
                 }
-                Ownership::Unmarked | Ownership::Foreign => {
-                    let why = "exists already and is not managed by lockstep".to_owned();
-                    return Verdict::Blocked(ObstacleKind::Unmanaged, why);
+                Ownership::Unmarked => return self.unmanaged(key, entry, found),
+                Ownership::Foreign => {
+                    let why = format!("{UNMANAGED}: it carries another program's flags ({})", found.flags.0);
+                    return Verdict::Blocked(ObstacleKind::Flagged, why);
                 }
             },
         };
@@ -319,6 +342,22 @@ impl Terms<'_> {
             return verdict;
         }
         let mark = KeyMark { adopted, owner: self.owner, generation: self.generation };
+        Verdict::Write(Change { key: key.clone(), action, fence, flags: mark.flags(), why })
+    }
+
+    /// A wanted key that is there and nobody's: only what has the wanted value already can be taken over (rule O8).
+    fn unmanaged(&self, key: &KeyPath, entry: &Entry, found: &LiveEntry) -> Verdict {
+        if found.digest != entry.digest {
+            let (live, wanted) = (self.told(key, Some(found.digest), ""), self.told(key, Some(entry.digest), ""));
+            let why = format!("{UNMANAGED}, with another value: live {live}, wanted {wanted}");
+            return Verdict::Blocked(ObstacleKind::Differing, why);
+        }
+        if !self.adopts.covers(key) {
+            return Verdict::Blocked(ObstacleKind::Adoptable, format!("{UNMANAGED}, with the same value"));
+        }
+        let mark = KeyMark { adopted: true, owner: self.owner, generation: self.generation };
+        let why = format!("is there with the value of {}", entry.origin);
+        let (action, fence) = (Action::Adopt, found.fence);
         Verdict::Write(Change { key: key.clone(), action, fence, flags: mark.flags(), why })
     }
 
@@ -334,8 +373,12 @@ impl Terms<'_> {
             return verdict;
         }
         let fence = found.fence;
-        // A key that was there before lockstep is deleted only by the commit that removes it (rule O8).
-        let foundling = mark.adopted && self.intent != Intent::Advance;
+        // A key that was there before lockstep is deleted only by the commit that removes it (rule O8). A revert goes back to
+        // when lockstep did not manage it, and what superseded its adoption half-way never had it.
+        let removes = self.intent == Intent::Advance
+            && !self.reverts
+            && self.complete.is_some_and(|complete| complete.entries().contains_key(key));
+        let foundling = mark.adopted && !removes;
         if last.keep || foundling {
             let why =
                 if last.keep { "no longer in the repository, tagged !keep" } else { "adopted: it was there before lockstep" };
@@ -371,18 +414,22 @@ impl Terms<'_> {
         if self.intent == Intent::Repair || same {
             return Some(Verdict::Drifted);
         }
+        let live = self.told(key, found.map(|found| found.digest), "deleted");
+        let wanted = self.told(key, entry.map(|entry| entry.digest), "no such key");
+        let why = format!("was changed by hand, and drift is only reported here: live {live}, wanted {wanted}");
+        Some(Verdict::Blocked(ObstacleKind::Drifted, why))
+    }
+
+    /// What may be told of a key's value.
+    fn told(&self, key: &KeyPath, digest: Option<ValueDigest>, none: &str) -> String {
         let hides = |state: &DesiredState| state.entries().get(key).is_some_and(|entry| entry.sensitive);
         let sensitive = [self.desired].iter().chain(self.reached).chain(self.complete.iter()).any(|state| hides(state));
-        let told = |digest: Option<ValueDigest>, none: &str| match digest {
+        match digest {
             None => none.to_owned(),
             // A short value can be guessed from its digest.
             Some(_) if sensitive => "a sensitive value".to_owned(),
             Some(digest) => format!("sha256 {}…", digest.to_string().chars().take(8).collect::<String>()),
-        };
-        let live = told(found.map(|found| found.digest), "deleted");
-        let wanted = told(entry.map(|entry| entry.digest), "no such key");
-        let why = format!("was changed by hand, and drift is only reported here: live {live}, wanted {wanted}");
-        Some(Verdict::Blocked(ObstacleKind::Drifted, why))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::environment::DriftPolicy;
 use super::plan::Intent;
-use super::rollout::{Allowance, Attempt, HeadVerdict, Permit, Phase, Reached, Rollout, Suspension, Unproven};
+use super::rollout::{Adoption, Allowance, Attempt, HeadVerdict, Permit, Phase, Reached, Rollout, Suspension, Unproven};
 use super::words::{count, listed};
 
 /// The longest headline in characters: one line of a terminal's title, a chat or a commit status.
@@ -115,12 +115,15 @@ pub fn waits(rollout: &Rollout) -> Option<String> {
 /// What people let the head do, as long as it did not do it: each with who and why.
 #[must_use]
 pub fn permitted(rollout: &Rollout) -> Vec<String> {
-    let Some(Permit { revision, deletes, every_gate, digest: _ }) = &rollout.permit else { return Vec::new() };
+    let Some(Permit { revision, deletes, every_gate, adopts, digest: _ }) = &rollout.permit else { return Vec::new() };
     let deletes = deletes.as_ref().map(|Allowance { count: more, grant }| {
         format!("{} may delete {} beyond the limits, by {}", revision.short(), count(more.get(), "key"), grant.who())
     });
     let every = every_gate.as_ref().map(|grant| format!("{} passes every gate, by {}", revision.short(), grant.who()));
-    deletes.into_iter().chain(every).collect()
+    let adopts = adopts.as_ref().map(|Adoption { scope, grant }| {
+        format!("{} may adopt {scope} where the values are its own, by {}", revision.short(), grant.who())
+    });
+    deletes.into_iter().chain(every).chain(adopts).collect()
 }
 
 /// What the phase asks of people, or what would end it.

@@ -38,6 +38,13 @@ pub(in crate::domain) fn by_reason<'t>(all: impl ExactSizeIterator<Item = (&'t s
     }
 }
 
+/// A text as one word of a command that a person copies into a shell.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// What a list says of those that it leaves out.
 fn and_more(all: usize, shown: usize) -> String {
     match all.saturating_sub(shown) {
@@ -67,6 +74,20 @@ mod tests {
             ("", "a", false),
         ] {
             assert_eq!(is_kept(kept, text), expected, "{kept:?}, {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_quoted_where_the_shell_would_read_it_otherwise() {
+        for (text, expected) in [
+            ("config/a-b.c", "config/a-b.c"),
+            ("a b", "'a b'"),
+            ("$(id)", "'$(id)'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("*", "'*'"),
+        ] {
+            assert_eq!(shell_word(text), expected);
         }
     }
 

@@ -83,6 +83,7 @@ pub async fn preview<S: Source, T: Target>(
     for after in record.ranges_needed().into_iter().filter(|after| *after != at) {
         books.commits.insert((after, at), source.commits(Some(after), at).await?);
     }
+    books.head = source.commits(None, at).await?.into_iter().next();
     let character = target.character();
     let seen = Observation {
         now,

@@ -237,8 +237,8 @@ impl<'a> Line<'a> {
     }
 
     fn counts(self, counts: Counts) -> Self {
-        let Counts { created, updated, deleted, released } = counts;
-        self.keys([created, updated, deleted, released].map(u64::from).iter().sum())
+        let Counts { created, updated, adopted, deleted, released } = counts;
+        self.keys([created, updated, adopted, deleted, released].map(u64::from).iter().sum())
     }
 }
 

@@ -18,7 +18,7 @@ const EVIDENCE: &str = "free text\nwith a \"break\" and \u{1b}[31mcolour";
 
 fn events() -> Vec<Event> {
     let because = || EVIDENCE.to_owned();
-    let counts = Counts { created: 1, updated: 2, deleted: 3, released: 4 };
+    let counts = Counts { created: 1, updated: 2, adopted: 0, deleted: 3, released: 4 };
     let from = Some(Revision::from_bytes([1; 20]));
     let key = || KeyPath::parse("config/free text").unwrap();
     let request = |verb| Event::RequestAnswered { verb, by: "someone@somewhere".into(), accepted: true, because: because() };

@@ -113,7 +113,7 @@ impl Planted<'_> {
             Bug::SkipsTheGuard => {
                 let nobody = Grant { by: NOBODY.to_owned(), reason: String::new(), at: seen.now };
                 if let Some((revision, digest)) = new_head(record, seen) {
-                    record.permit = Some(Permit { revision, digest, deletes: None, every_gate: Some(nobody) });
+                    record.permit = Some(Permit { revision, digest, deletes: None, every_gate: Some(nobody), adopts: None });
                 }
             }
             Bug::SpendsAnAllowanceTwice => {

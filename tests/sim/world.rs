@@ -375,7 +375,7 @@ impl World {
                     let value = self.store.keys.get(key).map(|stored| stored.value.clone()).unwrap_or_default();
                     Some(Stored { value, flags: change.flags.0, index })
                 }
-                (Action::Create | Action::Update, value) => {
+                (Action::Create | Action::Update | Action::Adopt, value) => {
                     Some(Stored { value: value.clone().unwrap_or_default(), flags: change.flags.0, index })
                 }
             };

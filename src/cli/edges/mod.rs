@@ -16,6 +16,7 @@ use crate::config::{self, Config, ConsulVariables, RepositoryUrl, TargetConfig};
 use crate::domain::desired::{FileTree, manifest_alone, read_for};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::Revision;
+use crate::domain::words::shell_word;
 use crate::port::{Clock as _, Commit, EdgeError, EdgeKind, Source as _, Tip};
 use crate::runtime::clock::SystemClock;
 use crate::runtime::observe::no_head;
@@ -273,9 +274,9 @@ impl Edges {
 
     /// The command that shows all that is wrong with a revision, of which other verbs tell the first.
     pub(super) fn how_to_see_problems(&self, revision: Revision) -> String {
-        let config = word(&self.config_path.display().to_string());
+        let config = shell_word(&self.config_path.display().to_string());
         let path = match &self.config.repository.url {
-            RepositoryUrl::Local(path) => format!("{} ", word(&path.display().to_string())),
+            RepositoryUrl::Local(path) => format!("{} ", shell_word(&path.display().to_string())),
             // What this machine has of it is found by the configuration.
             RepositoryUrl::Http(_) | RepositoryUrl::Ssh { .. } => String::new(),
         };
@@ -287,12 +288,6 @@ impl Edges {
     pub(super) fn now(&self) -> crate::domain::time::Timestamp {
         self.clock.now()
     }
-}
-
-/// A word as a shell takes it.
-fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// What a target takes, beyond what the format allows.

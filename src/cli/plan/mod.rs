@@ -156,8 +156,11 @@ fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &BTreeMap<Ke
 fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
     let Look { record, live, desired, before: _, preview, first: goes_first } = look;
     let Preview { plan, hindrance, in_step, loosened, first } = preview;
-    let obstacles =
-        plan.obstacles.iter().map(|obstacle| Obstacle { key: obstacle.key.to_string(), why: clean(&obstacle.why) }).collect();
+    let obstacles = plan
+        .obstacles
+        .iter()
+        .map(|found| Obstacle { key: found.key.to_string(), kind: found.kind.into(), why: clean(&found.why) })
+        .collect();
     let texts = |keys: &[KeyPath]| keys.iter().map(ToString::to_string).collect();
     let complete = record.as_ref().and_then(|record| record.complete.as_ref());
     let novelty = match complete {

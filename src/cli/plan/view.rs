@@ -151,6 +151,7 @@ impl Foreign {
 pub(super) struct Counts {
     created: u32,
     updated: u32,
+    adopted: u32,
     deleted: u32,
     released: u32,
 }
@@ -158,8 +159,14 @@ pub(super) struct Counts {
 impl Counts {
     /// `2 to create, 1 to delete`; none where nothing changes.
     fn said(self) -> Option<String> {
-        let Self { created, updated, deleted, released } = self;
-        let parts = [("to create", created), ("to update", updated), ("to delete", deleted), ("to release", released)];
+        let Self { created, updated, adopted, deleted, released } = self;
+        let parts = [
+            ("to create", created),
+            ("to update", updated),
+            ("to adopt", adopted),
+            ("to delete", deleted),
+            ("to release", released),
+        ];
         let parts: Vec<String> =
             parts.iter().filter(|(_, number)| *number > 0).map(|(what, number)| format!("{number} {what}")).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
@@ -176,8 +183,8 @@ impl First {
 
 impl From<plan::Counts> for Counts {
     fn from(counts: plan::Counts) -> Self {
-        let plan::Counts { created, updated, deleted, released } = counts;
-        Self { created, updated, deleted, released }
+        let plan::Counts { created, updated, adopted, deleted, released } = counts;
+        Self { created, updated, adopted, deleted, released }
     }
 }
 
@@ -199,6 +206,7 @@ pub(super) struct ChangeView {
 pub(super) enum ActionWord {
     Create,
     Update,
+    Adopt,
     Delete,
     Release,
 }
@@ -208,6 +216,7 @@ impl From<plan::Action> for ActionWord {
         match action {
             plan::Action::Create => Self::Create,
             plan::Action::Update => Self::Update,
+            plan::Action::Adopt => Self::Adopt,
             plan::Action::Delete => Self::Delete,
             plan::Action::Release => Self::Release,
         }
@@ -218,7 +227,65 @@ impl From<plan::Action> for ActionWord {
 #[derive(Serialize)]
 pub(super) struct Obstacle {
     pub(super) key: String,
+    pub(super) kind: ObstacleWord,
     pub(super) why: String,
+}
+
+/// Why a key is in the way, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ObstacleWord {
+    /// It is there with the same value, and `lockstep adopt` takes it over.
+    Adoptable,
+    /// It is there with another value.
+    Differing,
+    /// It is there with another program's flags.
+    Flagged,
+    /// Another environment's mark is on it.
+    Owned,
+    /// It was changed by hand, and that is only reported.
+    Drifted,
+    /// It can't be read.
+    Hidden,
+    /// It is left for now.
+    Left,
+    /// The target can't hold it.
+    Unfit,
+}
+
+impl From<plan::ObstacleKind> for ObstacleWord {
+    fn from(kind: plan::ObstacleKind) -> Self {
+        match kind {
+            plan::ObstacleKind::Adoptable => Self::Adoptable,
+            plan::ObstacleKind::Differing => Self::Differing,
+            plan::ObstacleKind::Flagged => Self::Flagged,
+            plan::ObstacleKind::Owned(_) => Self::Owned,
+            plan::ObstacleKind::Drifted => Self::Drifted,
+            plan::ObstacleKind::Hidden => Self::Hidden,
+            plan::ObstacleKind::Left => Self::Left,
+            plan::ObstacleKind::Unfit => Self::Unfit,
+        }
+    }
+}
+
+impl Obstacle {
+    /// As people read them: what `adopt` takes over apart from what it does not.
+    const GROUPS: [(&str, Style, &[ObstacleWord]); 3] = [
+        ("in the way until they are adopted", Style::new().cyan(), &[ObstacleWord::Adoptable]),
+        ("in the way, with another value", Style::new().yellow(), &[ObstacleWord::Differing]),
+        (
+            "in the way",
+            Style::new().red(),
+            &[
+                ObstacleWord::Flagged,
+                ObstacleWord::Owned,
+                ObstacleWord::Drifted,
+                ObstacleWord::Hidden,
+                ObstacleWord::Left,
+                ObstacleWord::Unfit,
+            ],
+        ),
+    ];
 }
 
 impl Environment {
@@ -317,12 +384,11 @@ impl Environment {
         for change in &self.changes {
             change.human(full, page);
         }
-        keys(
-            "in the way",
-            Style::new().red(),
-            self.obstacles.iter().map(|obstacle| format!("{} ({})", obstacle.key, obstacle.why)),
-            page,
-        );
+        for (what, style, kinds) in Obstacle::GROUPS {
+            let group = self.obstacles.iter().filter(|obstacle| kinds.contains(&obstacle.kind));
+            let group: Vec<String> = group.map(|obstacle| format!("{} ({})", obstacle.key, obstacle.why)).collect();
+            keys(what, style, group.into_iter(), page);
+        }
         keys("drifted, reported only", Style::new().yellow(), self.drifted.iter().cloned(), page);
         keys("no longer managed, left as somebody wrote them", Style::new().yellow(), self.unmanaged.iter().cloned(), page);
         keys("strays, left alone", Style::new().yellow(), self.strays.iter().cloned(), page);
@@ -362,6 +428,7 @@ impl ChangeView {
         let (sign, style) = match self.action {
             ActionWord::Create => ("+", Style::new().green()),
             ActionWord::Update => ("~", Style::new().yellow()),
+            ActionWord::Adopt => ("=", Style::new().cyan()),
             ActionWord::Delete => ("-", Style::new().red()),
             ActionWord::Release => ("o", Style::new().cyan()),
         };
@@ -370,7 +437,7 @@ impl ChangeView {
         match self.action {
             ActionWord::Create | ActionWord::Update => difference(self.before.as_ref(), self.after.as_ref(), full, page),
             ActionWord::Delete => difference(self.before.as_ref(), None, full, page),
-            ActionWord::Release => {}
+            ActionWord::Adopt | ActionWord::Release => {}
         }
     }
 }

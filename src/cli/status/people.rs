@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::text::{At, clean};
 use crate::domain::report;
-use crate::domain::rollout::{Allowance, Grant, Permit, Pin, Rollout, Suspension};
+use crate::domain::rollout::{Adoption, Allowance, Grant, Permit, Pin, Rollout, Suspension};
 
 /// A rollback that pins, or a suspension.
 #[derive(Serialize)]
@@ -38,14 +38,17 @@ pub(super) struct PermitView {
     /// It passes every gate.
     #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
     pub(super) every_gate: Option<GrantView>,
-    /// Both in words.
+    /// It may take over keys that are there with its values already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) adopts: Option<AdoptionView>,
+    /// All of it in words.
     #[serde(skip)]
     pub(super) texts: Vec<String>,
 }
 
 impl PermitView {
     pub(super) fn of(record: &Rollout) -> Option<Self> {
-        let Permit { revision, deletes, every_gate, digest: _ } = record.permit.as_ref()?;
+        let Permit { revision, deletes, every_gate, adopts, digest: _ } = record.permit.as_ref()?;
         Some(Self {
             revision: revision.to_string(),
             deletes: deletes.as_ref().map(|Allowance { count, grant }| {
@@ -53,6 +56,10 @@ impl PermitView {
                 AllowanceView { count: count.get(), by, reason, at }
             }),
             every_gate: every_gate.as_ref().map(GrantView::from),
+            adopts: adopts.as_ref().map(|Adoption { scope, grant }| {
+                let GrantView { by, reason, at } = grant.into();
+                AdoptionView { keys: scope.iter().map(ToString::to_string).collect(), by, reason, at }
+            }),
             texts: report::permitted(record).iter().map(|text| clean(text)).collect(),
         })
     }
@@ -62,6 +69,15 @@ impl PermitView {
 #[derive(Serialize)]
 pub(super) struct AllowanceView {
     pub(super) count: u32,
+    pub(super) by: String,
+    pub(super) reason: String,
+    pub(super) at: At,
+}
+
+/// Keys that may be taken over: single ones, and all below a prefix that ends with `/`; `*` is every key.
+#[derive(Serialize)]
+pub(super) struct AdoptionView {
+    pub(super) keys: Vec<String>,
     pub(super) by: String,
     pub(super) reason: String,
     pub(super) at: At,

@@ -273,7 +273,8 @@ impl Writing<'_> {
     fn push(&self, txn: &mut Transaction, change: &Change) -> Result<(), EdgeError> {
         let key = change.key.as_str();
         match change.action {
-            Action::Create | Action::Update => {
+            // What is adopted has the desired value already, at the index that the fence names.
+            Action::Create | Action::Update | Action::Adopt => {
                 let entry = self.desired.entries().get(&change.key).ok_or_else(|| self.without_value(change))?;
                 txn.cas(key, &entry.value, change.flags.0, change.fence.0);
             }
@@ -302,7 +303,9 @@ impl Writing<'_> {
                     continue;
                 }
                 Action::Release => self.released.get(&change.key).map(|value| ValueDigest::of(value)),
-                Action::Create | Action::Update => self.desired.entries().get(&change.key).map(|entry| entry.digest),
+                Action::Create | Action::Update | Action::Adopt => {
+                    self.desired.entries().get(&change.key).map(|entry| entry.digest)
+                }
             };
             let answer = answers.find(|found| found.key == change.key.as_str());
             let (Some(answer), Some(digest)) = (answer, digest) else {

@@ -83,7 +83,8 @@ impl<'a> Contents<'a> {
                     contents.files.remove(path);
                     contents.marks.remove(&change.key);
                 }
-                Action::Release => {
+                // The file is there and stays; the list says whose it is.
+                Action::Adopt | Action::Release => {
                     if let Some(found) = before.found.get(path) {
                         contents.mark(change.key.clone(), found.digest, change.flags);
                     }

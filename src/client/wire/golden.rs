@@ -18,9 +18,11 @@ use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::tests::rollout_after;
 use crate::domain::rollout::{
-    Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome, Permit,
-    Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
+    Adoption, Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome,
+    Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven,
+    Verb,
 };
+use crate::domain::scope::{KeyPrefix, KeyScope};
 use crate::domain::time::Timestamp;
 
 fn revision(number: u8) -> Revision {
@@ -37,6 +39,10 @@ fn key(text: &str) -> KeyPath {
 
 fn digest() -> RevisionDigest {
     RevisionDigest::of([])
+}
+
+fn scope() -> KeyScope {
+    KeyScope::of(["config/a", "config/b/"].map(|text| KeyPrefix::parse(text).unwrap()))
 }
 
 fn value() -> ValueDigest {
@@ -62,7 +68,7 @@ fn line(closed: bool) -> HistoryLine {
         from: closed.then(|| revision(1)),
         by: "Ada".to_owned(),
         because: "Port 8081".to_owned(),
-        counts: Counts { created: 1, updated: 2, deleted: 3, released: 4 },
+        counts: Counts { created: 1, updated: 2, adopted: 5, deleted: 3, released: 4 },
         started: at(0),
         closed: closed.then(|| Closed { at: at(9), outcome: Outcome::Proven, text: "healthy".to_owned() }),
     }
@@ -102,6 +108,8 @@ fn full() -> Rollout {
             applied: Some(at(4)),
             except: vec!["config/x (held by nomad)".to_owned()],
             drifted_before: BTreeSet::from([key("config/y")]),
+            adopts: scope(),
+            only_marks: true,
         }),
         repair: Some(line(false)),
         baseline: BTreeSet::from([CheckName::parse("app-answers").unwrap()]),
@@ -139,8 +147,10 @@ fn full() -> Rollout {
             digest: digest(),
             deletes: NonZeroU32::new(40).map(|count| Allowance { count, grant: grant() }),
             every_gate: Some(grant()),
+            adopts: Some(Adoption { scope: scope(), grant: grant() }),
         }),
         overwrite_drift: true,
+        adopted: KeyScope::every(),
         frozen_tip: Some(revision(6)),
     }
 }
@@ -168,7 +178,7 @@ fn a_record_is_stored_so() {
         record_to_json,
         record_from_json,
         &expect![[
-            r#"{"v":1,"record":{"identity":{"repository":"calvin-config","environment":"test","target":"0123456789abcdef","owner":513},"generation":17,"phase":"verifying","reason":"waiting for checks","goal":{"revision":"0202020202020202020202020202020202020202","tip":"0909090909090909090909090909090909090909","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":2,"rules":"0101010101010101010101010101010101010101"},"complete":{"revision":"0202020202020202020202020202020202020202","tip":"0909090909090909090909090909090909090909","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":2},"last_good":{"revision":"0101010101010101010101010101010101010101","tip":"0909090909090909090909090909090909090909","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":1},"attempt":{"line":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z"},"applied":"2026-09-21T14:13:24.123Z","except":["config/x (held by nomad)"],"drifted_before":["config/y"]},"repair":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z"},"note":{"revision":"0505050505050505050505050505050505050505","verdict":"refused","text":"too many deletes"},"pin":{"by":"Ada","reason":"it is slow","at":"2026-09-21T14:13:25.123Z","seen":["v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"rejected":["v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},"suspension":{"until":"2026-09-21T15:13:20.123Z","by":"Ada","reason":"a move","at":"2026-09-21T14:13:26.123Z"},"unproven":"unknown","refused":{"digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","rights":7,"text":"permission denied","keys":["config/w"]},"permit":{"revision":"0505050505050505050505050505050505050505","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","deletes":{"count":40,"by":"Grace","reason":"agreed","at":"2026-09-21T14:13:21.123Z"},"every_gate":{"by":"Grace","reason":"agreed","at":"2026-09-21T14:13:21.123Z"}},"overwrite_drift":true,"frozen_tip":"0606060606060606060606060606060606060606","baseline":["app-answers"],"rejected":[{"digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","revision":"0303030303030303030303030303030303030303","tip":"0404040404040404040404040404040404040404","reason":"503","at":"2026-09-21T14:13:23.123Z"}],"proven":[{"digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","revision":"0101010101010101010101010101010101010101","at":"2026-09-21T14:13:22.123Z"}],"attempted":["3 0303030303030303030303030303030303030303 0909090909090909090909090909090909090909 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","4 0404040404040404040404040404040404040404 = v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"repairs":{"config/z":["2026-09-21T14:13:27.123Z","2026-09-21T14:13:28.123Z"]},"contested":{"config/z":{"ours":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","theirs":null,"wait":"60000ms","next":"2026-09-21T14:14:20.123Z"}},"drift":{"keys":2,"named":{"config/y":{"how":"mark-lost","wanted":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","live":null}},"at":"2026-09-21T14:13:29.123Z"}}}"#
+            r#"{"v":1,"record":{"identity":{"repository":"calvin-config","environment":"test","target":"0123456789abcdef","owner":513},"generation":17,"phase":"verifying","reason":"waiting for checks","goal":{"revision":"0202020202020202020202020202020202020202","tip":"0909090909090909090909090909090909090909","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":2,"rules":"0101010101010101010101010101010101010101"},"complete":{"revision":"0202020202020202020202020202020202020202","tip":"0909090909090909090909090909090909090909","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":2},"last_good":{"revision":"0101010101010101010101010101010101010101","tip":"0909090909090909090909090909090909090909","state":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","generation":1},"attempt":{"line":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"adopted":5,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z"},"applied":"2026-09-21T14:13:24.123Z","except":["config/x (held by nomad)"],"drifted_before":["config/y"],"adopts":["config/a","config/b/"],"only_marks":true},"repair":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"adopted":5,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z"},"note":{"revision":"0505050505050505050505050505050505050505","verdict":"refused","text":"too many deletes"},"pin":{"by":"Ada","reason":"it is slow","at":"2026-09-21T14:13:25.123Z","seen":["v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"rejected":["v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},"suspension":{"until":"2026-09-21T15:13:20.123Z","by":"Ada","reason":"a move","at":"2026-09-21T14:13:26.123Z"},"unproven":"unknown","refused":{"digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","rights":7,"text":"permission denied","keys":["config/w"]},"permit":{"revision":"0505050505050505050505050505050505050505","digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","deletes":{"count":40,"by":"Grace","reason":"agreed","at":"2026-09-21T14:13:21.123Z"},"every_gate":{"by":"Grace","reason":"agreed","at":"2026-09-21T14:13:21.123Z"},"adopts":{"keys":["config/a","config/b/"],"by":"Grace","reason":"agreed","at":"2026-09-21T14:13:21.123Z"}},"overwrite_drift":true,"adopted":["*"],"frozen_tip":"0606060606060606060606060606060606060606","baseline":["app-answers"],"rejected":[{"digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","revision":"0303030303030303030303030303030303030303","tip":"0404040404040404040404040404040404040404","reason":"503","at":"2026-09-21T14:13:23.123Z"}],"proven":[{"digest":"v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","revision":"0101010101010101010101010101010101010101","at":"2026-09-21T14:13:22.123Z"}],"attempted":["3 0303030303030303030303030303030303030303 0909090909090909090909090909090909090909 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","4 0404040404040404040404040404040404040404 = v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 v1:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],"repairs":{"config/z":["2026-09-21T14:13:27.123Z","2026-09-21T14:13:28.123Z"]},"contested":{"config/z":{"ours":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","theirs":null,"wait":"60000ms","next":"2026-09-21T14:14:20.123Z"}},"drift":{"keys":2,"named":{"config/y":{"how":"mark-lost","wanted":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","live":null}},"at":"2026-09-21T14:13:29.123Z"}}}"#
         ]],
     );
 }
@@ -180,7 +190,7 @@ fn a_line_of_history_is_stored_so() {
         history_to_json,
         history_from_json,
         &expect![[
-            r#"{"v":1,"history":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z"}}"#
+            r#"{"v":1,"history":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"adopted":5,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z"}}"#
         ]],
     );
     check(
@@ -188,7 +198,7 @@ fn a_line_of_history_is_stored_so() {
         history_to_json,
         history_from_json,
         &expect![[
-            r#"{"v":1,"history":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","from":"0101010101010101010101010101010101010101","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z","closed":{"at":"2026-09-21T14:13:29.123Z","outcome":"proven","text":"healthy"}}}"#
+            r#"{"v":1,"history":{"generation":17,"intent":"advance","revision":"0202020202020202020202020202020202020202","from":"0101010101010101010101010101010101010101","by":"Ada","because":"Port 8081","counts":{"created":1,"updated":2,"adopted":5,"deleted":3,"released":4},"started":"2026-09-21T14:13:20.123Z","closed":{"at":"2026-09-21T14:13:29.123Z","outcome":"proven","text":"healthy"}}}"#
         ]],
     );
 }
@@ -200,6 +210,7 @@ fn a_request_is_stored_so() {
         Verb::RollBack { to: Some(revision(1)) },
         Verb::Release { revision: None, lets_pass: None },
         Verb::Release { revision: Some(revision(1)), lets_pass: LetPass::new(revision(2), Some(40), true) },
+        Verb::Release { revision: None, lets_pass: Some(LetPass::adopting(revision(2), scope())) },
         Verb::Suspend { until: None },
         Verb::Suspend { until: Some(at(3_600)) },
         Verb::Resume,
@@ -218,6 +229,7 @@ fn a_request_is_stored_so() {
         {"v":1,"request":{"id":"0123456789abcdef","by":"ada@desk","at":"2026-09-21T14:13:20.123Z","reason":"a move","verb":{"rollback":{"to":"0101010101010101010101010101010101010101"}}}}
         {"v":1,"request":{"id":"0123456789abcdef","by":"ada@desk","at":"2026-09-21T14:13:20.123Z","reason":"a move","verb":{"release":{}}}}
         {"v":1,"request":{"id":"0123456789abcdef","by":"ada@desk","at":"2026-09-21T14:13:20.123Z","reason":"a move","verb":{"release":{"revision":"0101010101010101010101010101010101010101","lets_pass":{"head":"0202020202020202020202020202020202020202","allow_deletes":40,"overriding":true}}}}}
+        {"v":1,"request":{"id":"0123456789abcdef","by":"ada@desk","at":"2026-09-21T14:13:20.123Z","reason":"a move","verb":{"release":{"lets_pass":{"head":"0202020202020202020202020202020202020202","adopts":["config/a","config/b/"]}}}}}
         {"v":1,"request":{"id":"0123456789abcdef","by":"ada@desk","at":"2026-09-21T14:13:20.123Z","reason":"a move","verb":{"suspend":{}}}}
         {"v":1,"request":{"id":"0123456789abcdef","by":"ada@desk","at":"2026-09-21T14:13:20.123Z","reason":"a move","verb":{"suspend":{"until":"2026-09-21T15:13:20.123Z"}}}}
         {"v":1,"request":{"id":"0123456789abcdef","by":"ada@desk","at":"2026-09-21T14:13:20.123Z","reason":"a move","verb":{"resume":{}}}}

@@ -1,12 +1,16 @@
 //! History lines, requests and answers as JSON.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::bound::{LONGEST_NAME, LONGEST_TEXT, cut};
+use super::permit::{prefixes, scope};
 use super::scalar::{Number, Text};
 use crate::domain::plan::{Counts, Intent};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{Answer, Closed, HistoryLine, LetPass, Outcome, Request, RequestId, Verb};
+use crate::domain::scope::KeyPrefix;
 use crate::domain::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -30,6 +34,8 @@ pub(super) struct LineWire {
 struct CountsWire {
     created: u32,
     updated: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    adopted: u32,
     deleted: u32,
     released: u32,
 }
@@ -45,7 +51,7 @@ struct ClosedWire {
 impl From<&HistoryLine> for LineWire {
     fn from(line: &HistoryLine) -> Self {
         let HistoryLine { generation, intent, revision, from, by, because, counts, started, closed } = line;
-        let Counts { created, updated, deleted, released } = *counts;
+        let Counts { created, updated, adopted, deleted, released } = *counts;
         Self {
             generation: Number(*generation),
             intent: Text(*intent),
@@ -53,7 +59,7 @@ impl From<&HistoryLine> for LineWire {
             from: from.map(Text),
             by: cut(by, LONGEST_NAME),
             because: cut(because, LONGEST_TEXT),
-            counts: CountsWire { created, updated, deleted, released },
+            counts: CountsWire { created, updated, adopted, deleted, released },
             started: Text(*started),
             closed: closed.as_ref().map(|Closed { at, outcome, text }| ClosedWire {
                 at: Text(*at),
@@ -67,7 +73,7 @@ impl From<&HistoryLine> for LineWire {
 impl From<LineWire> for HistoryLine {
     fn from(wire: LineWire) -> Self {
         let LineWire { generation, intent, revision, from, by, because, counts, started, closed } = wire;
-        let CountsWire { created, updated, deleted, released } = counts;
+        let CountsWire { created, updated, adopted, deleted, released } = counts;
         Self {
             generation: generation.0,
             intent: intent.0,
@@ -75,7 +81,7 @@ impl From<LineWire> for HistoryLine {
             from: from.map(|from| from.0),
             by,
             because,
-            counts: Counts { created, updated, deleted, released },
+            counts: Counts { created, updated, adopted, deleted, released },
             started: started.0,
             closed: closed.map(|ClosedWire { at, outcome, text }| Closed { at: at.0, outcome: outcome.0, text }),
         }
@@ -95,6 +101,11 @@ pub(super) struct RequestWire {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 pub(super) fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,6 +138,8 @@ struct LetPassWire {
     allow_deletes: Option<u32>,
     #[serde(default, skip_serializing_if = "is_false")]
     overriding: bool,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    adopts: BTreeSet<Text<KeyPrefix>>,
 }
 
 impl From<&Request> for RequestWire {
@@ -141,10 +154,11 @@ impl From<&Request> for RequestWire {
                 Verb::RollBack { to } => VerbWire::RollBack { to: to.map(Text) },
                 Verb::Release { revision, lets_pass } => VerbWire::Release {
                     revision: revision.map(Text),
-                    lets_pass: lets_pass.as_ref().map(|&LetPass { head, allow_deletes, overriding }| LetPassWire {
-                        head: Text(head),
-                        allow_deletes,
-                        overriding,
+                    lets_pass: lets_pass.as_ref().map(|LetPass { head, allow_deletes, overriding, adopts }| LetPassWire {
+                        head: Text(*head),
+                        allow_deletes: *allow_deletes,
+                        overriding: *overriding,
+                        adopts: prefixes(adopts),
                     }),
                 },
                 Verb::Suspend { until } => VerbWire::Suspend { until: until.map(Text) },
@@ -167,10 +181,11 @@ impl From<RequestWire> for Request {
                 VerbWire::RollBack { to } => Verb::RollBack { to: to.map(|to| to.0) },
                 VerbWire::Release { revision, lets_pass } => Verb::Release {
                     revision: revision.map(|revision| revision.0),
-                    lets_pass: lets_pass.map(|LetPassWire { head, allow_deletes, overriding }| LetPass {
+                    lets_pass: lets_pass.map(|LetPassWire { head, allow_deletes, overriding, adopts }| LetPass {
                         head: head.0,
                         allow_deletes,
                         overriding,
+                        adopts: scope(adopts),
                     }),
                 },
                 VerbWire::Suspend { until } => Verb::Suspend { until: until.map(|until| until.0) },

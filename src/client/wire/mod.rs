@@ -9,9 +9,9 @@
 
 mod bound;
 mod scalar;
+mod permit;
 mod history;
 mod parts;
-mod permit;
 mod record;
 #[cfg(test)]
 mod golden;

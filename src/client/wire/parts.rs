@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bound::{LONGEST_NAME, LONGEST_REASON, LONGEST_TEXT, cut, some_keys, some_of};
-use super::history::LineWire;
+use super::history::{LineWire, is_false};
+use super::permit::{prefixes, scope};
 use super::scalar::{Number, Text};
 use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::resource::OwnerId;
@@ -15,6 +16,7 @@ use crate::domain::rollout::{
     Attempt, Contested, Drift, Drifted, HeadNote, HeadVerdict, Identity, Pin, Proof, Reached, RefusedAttempt, Rejection, Sides,
     Suspension, TargetId,
 };
+use crate::domain::scope::KeyPrefix;
 use crate::domain::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -67,6 +69,10 @@ pub(super) struct AttemptWire {
     except: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     drifted_before: BTreeSet<Text<KeyPath>>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    adopts: BTreeSet<Text<KeyPrefix>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    only_marks: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -260,6 +266,8 @@ both_ways! {
         except: |except: &Vec<String>| some_of(except), kept;
         drifted_before: |keys: &BTreeSet<KeyPath>| some_keys(keys).cloned().map(Text).collect(),
             |keys: BTreeSet<Text<KeyPath>>| keys.into_iter().map(of_text).collect();
+        adopts: prefixes, scope;
+        only_marks: as_is, kept;
     }
     RefusedAttempt <=> RefusedWire {
         digest: as_text, of_text;

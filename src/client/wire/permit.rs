@@ -1,5 +1,6 @@
 //! What people let one head do, as JSON: each grant with its own person.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::bound::{LONGEST_NAME, LONGEST_REASON, cut};
 use super::scalar::Text;
 use crate::domain::revision::{Revision, RevisionDigest};
-use crate::domain::rollout::{Allowance, Grant, Permit};
+use crate::domain::rollout::{Adoption, Allowance, Grant, Permit};
+use crate::domain::scope::{KeyPrefix, KeyScope};
 use crate::domain::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -19,6 +21,8 @@ pub(super) struct PermitWire {
     deletes: Option<AllowanceWire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     every_gate: Option<GrantWire>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adopts: Option<AdoptionWire>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +36,25 @@ struct AllowanceWire {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct AdoptionWire {
+    keys: BTreeSet<Text<KeyPrefix>>,
+    by: String,
+    reason: String,
+    at: Text<Timestamp>,
+}
+
+/// The prefixes of a scope, in their order.
+pub(super) fn prefixes(scope: &KeyScope) -> BTreeSet<Text<KeyPrefix>> {
+    scope.iter().cloned().map(Text).collect()
+}
+
+/// The scope of these prefixes.
+pub(super) fn scope(prefixes: BTreeSet<Text<KeyPrefix>>) -> KeyScope {
+    KeyScope::of(prefixes.into_iter().map(|prefix| prefix.0))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct GrantWire {
     by: String,
     reason: String,
@@ -40,7 +63,7 @@ struct GrantWire {
 
 impl From<&Permit> for PermitWire {
     fn from(permit: &Permit) -> Self {
-        let Permit { revision, digest, deletes, every_gate } = permit;
+        let Permit { revision, digest, deletes, every_gate, adopts } = permit;
         Self {
             revision: Text(*revision),
             digest: Text(*digest),
@@ -49,6 +72,10 @@ impl From<&Permit> for PermitWire {
                 AllowanceWire { count: *count, by, reason, at }
             }),
             every_gate: every_gate.as_ref().map(GrantWire::from),
+            adopts: adopts.as_ref().map(|Adoption { scope, grant }| {
+                let GrantWire { by, reason, at } = grant.into();
+                AdoptionWire { keys: prefixes(scope), by, reason, at }
+            }),
         }
     }
 }
@@ -69,13 +96,19 @@ impl From<GrantWire> for Grant {
 
 impl From<PermitWire> for Permit {
     fn from(wire: PermitWire) -> Self {
-        let PermitWire { revision, digest, deletes, every_gate } = wire;
+        let PermitWire { revision, digest, deletes, every_gate, adopts } = wire;
         Self {
             revision: revision.0,
             digest: digest.0,
             deletes: deletes
                 .map(|AllowanceWire { count, by, reason, at }| Allowance { count, grant: GrantWire { by, reason, at }.into() }),
             every_gate: every_gate.map(Grant::from),
+            adopts: adopts
+                .map(|AdoptionWire { keys, by, reason, at }| Adoption {
+                    scope: scope(keys),
+                    grant: GrantWire { by, reason, at }.into(),
+                })
+                .filter(|adoption| !adoption.scope.is_empty()),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::parts::{
     AttemptWire, ContestedWire, DriftWire, IdentityWire, NoteWire, PinWire, ProofWire, ReachedWire, RefusedWire, RejectionWire,
     SuspensionWire,
 };
-use super::permit::PermitWire;
+use super::permit::{PermitWire, prefixes, scope};
 use super::scalar::{Number, Text};
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
@@ -18,6 +18,7 @@ use crate::domain::rollout::{
     Attempt, Drift, HeadNote, Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, Rollout, Suspension,
     Unproven,
 };
+use crate::domain::scope::KeyPrefix;
 use crate::domain::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub(super) struct RecordWire {
     permit: Option<PermitWire>,
     #[serde(default, skip_serializing_if = "is_false")]
     overwrite_drift: bool,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    adopted: BTreeSet<Text<KeyPrefix>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frozen_tip: Option<Text<Revision>>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -92,6 +95,7 @@ impl From<&Rollout> for RecordWire {
             refused,
             permit,
             overwrite_drift,
+            adopted,
             frozen_tip,
         } = record;
         let RepairLog { recent, contested } = repairs;
@@ -112,6 +116,7 @@ impl From<&Rollout> for RecordWire {
             refused: refused.as_ref().map(RefusedWire::from),
             permit: permit.as_ref().map(PermitWire::from),
             overwrite_drift: *overwrite_drift,
+            adopted: prefixes(adopted),
             frozen_tip: frozen_tip.map(Text),
             baseline: baseline.iter().cloned().map(Text).collect(),
             rejected: newest(rejected, Rollout::REJECTIONS).iter().map(RejectionWire::from).collect(),
@@ -145,6 +150,7 @@ impl From<RecordWire> for Rollout {
             refused,
             permit,
             overwrite_drift,
+            adopted,
             frozen_tip,
             baseline,
             rejected,
@@ -183,6 +189,7 @@ impl From<RecordWire> for Rollout {
             refused: refused.map(RefusedAttempt::from),
             permit: permit.map(Permit::from).filter(Permit::grants),
             overwrite_drift,
+            adopted: scope(adopted),
             frozen_tip: frozen_tip.map(|tip| tip.0),
         }
     }

@@ -15,6 +15,7 @@ use crate::domain::plan::Intent;
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{Drifted, HeadVerdict, Outcome, Phase, Reached, RequestId, TargetId, Unproven};
+use crate::domain::scope::KeyPrefix;
 use crate::domain::time::Timestamp;
 
 /// Something with a text of its own that reads back as itself.
@@ -98,7 +99,17 @@ macro_rules! scalar_by_parse {
     )+};
 }
 
-scalar_by_parse!(Revision, StateDigest, RevisionDigest, ValueDigest, KeyPath, EnvironmentName, RepositoryName, CheckName);
+scalar_by_parse!(
+    KeyPrefix,
+    Revision,
+    StateDigest,
+    RevisionDigest,
+    ValueDigest,
+    KeyPath,
+    EnvironmentName,
+    RepositoryName,
+    CheckName
+);
 
 macro_rules! scalar_by_option {
     ($($type:ty: $what:literal),+) => {$(

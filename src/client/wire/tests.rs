@@ -15,9 +15,11 @@ use crate::domain::plan::{Counts, Intent};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome, Permit,
-    Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven, Verb,
+    Adoption, Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome,
+    Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven,
+    Verb,
 };
+use crate::domain::scope::{KeyPrefix, KeyScope};
 use crate::domain::time::Timestamp;
 
 fn revision() -> impl Strategy<Value = Revision> {
@@ -71,22 +73,34 @@ prop_compose! {
         from in of(revision()),
         by in text(),
         because in text(),
-        counts in any::<[u32; 4]>(),
+        counts in any::<[u32; 5]>(),
         started in moment(),
         closed in of((moment(), select(Outcome::ALL.to_vec()), text())),
     ) -> HistoryLine {
-        let [created, updated, deleted, released] = counts;
+        let [created, updated, adopted, deleted, released] = counts;
         HistoryLine {
             generation, intent, revision, from, by, because, started,
-            counts: Counts { created, updated, deleted, released },
+            counts: Counts { created, updated, adopted, deleted, released },
             closed: closed.map(|(at, outcome, text)| Closed { at, outcome, text }),
         }
     }
 }
 
+fn scope() -> impl Strategy<Value = KeyScope> {
+    let prefix = prop_oneof![
+        key().prop_map(|key| key.to_string()),
+        key().prop_map(|key| format!("{key}/")),
+        Just("*".to_owned()).boxed(),
+    ];
+    vec(prefix, 0..4).prop_map(|texts| KeyScope::of(texts.iter().map(|text| KeyPrefix::parse(text).unwrap())))
+}
+
 prop_compose! {
-    fn attempt()(line in line(), applied in of(moment()), except in vec(text(), 0..3), drifted_before in btree_set(key(), 0..3)) -> Attempt {
-        Attempt { line, applied, except, drifted_before }
+    fn attempt()(
+        line in line(), applied in of(moment()), except in vec(text(), 0..3), drifted_before in btree_set(key(), 0..3),
+        adopts in scope(), only_marks in any::<bool>(),
+    ) -> Attempt {
+        Attempt { line, applied, except, drifted_before, adopts, only_marks }
     }
 }
 
@@ -143,9 +157,13 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn permit()(revision in revision(), digest in digest(), deletes in of((1..=u32::MAX, grant())), every_gate in of(grant())) -> Permit {
+    fn permit()(
+        revision in revision(), digest in digest(), deletes in of((1..=u32::MAX, grant())), every_gate in of(grant()),
+        (adopts, grant) in (scope(), grant()),
+    ) -> Permit {
+        let adopts = Some(Adoption { scope: adopts, grant }).filter(|adoption| !adoption.scope.is_empty());
         let deletes = deletes.map(|(count, grant)| Allowance { count: NonZeroU32::new(count).unwrap(), grant });
-        Permit { revision, digest, deletes, every_gate }
+        Permit { revision, digest, deletes, every_gate, adopts }
     }
 }
 
@@ -181,12 +199,12 @@ prop_compose! {
         (unproven, refused) in (of(select(Unproven::ALL.to_vec())), of(refused())),
         overwrite_drift in any::<bool>(),
         frozen_tip in of(revision()),
-        permit in of(permit()),
+        (permit, adopted) in (of(permit()), scope()),
     ) -> Rollout {
         Rollout {
             identity: identity(owner),
             generation, phase, goal, complete, last_good, attempted, proven, rejected, attempt, repair, baseline, reason, note,
-            pin, suspension, repairs, drift, unproven, refused, overwrite_drift, frozen_tip,
+            pin, suspension, repairs, drift, unproven, refused, overwrite_drift, adopted, frozen_tip,
             permit: permit.filter(Permit::grants),
         }
     }
@@ -214,6 +232,8 @@ fn verb() -> impl Strategy<Value = Verb> {
                 lets_pass: LetPass::new(head, allow_deletes, overriding)
             }
         ),
+        (revision(), scope())
+            .prop_map(|(head, adopts)| Verb::Release { revision: None, lets_pass: Some(LetPass::adopting(head, adopts)) }),
         of(moment()).prop_map(|until| Verb::Suspend { until }),
         Just(Verb::Resume),
         Just(Verb::OverwriteDrift),
@@ -295,6 +315,7 @@ fn overgrown() -> Rollout {
         closed: Some(Closed { at, outcome: Outcome::RolledBack, text: long.clone() }),
     };
     let keys = (0..20_000).map(|n| KeyPath::parse(&format!("config/{n:05}/{}", "k".repeat(400))).unwrap());
+    let wide = KeyScope::of((0..99).map(|n| KeyPrefix::parse(&format!("{n:02}{}", "\"".repeat(400))).unwrap()));
     Rollout {
         goal: Some(reached.clone()),
         complete: Some(reached.clone()),
@@ -307,6 +328,8 @@ fn overgrown() -> Rollout {
             applied: Some(at),
             except: repeated(long.clone(), 500),
             drifted_before: keys.clone().collect(),
+            adopts: wide.clone(),
+            only_marks: true,
         }),
         repair: Some(line),
         baseline: (0..200).map(|n| CheckName::parse(&format!("check-{n}")).unwrap()).collect(),
@@ -325,8 +348,10 @@ fn overgrown() -> Rollout {
             revision,
             digest,
             deletes: Some(Allowance { count: NonZeroU32::MAX, grant: Grant { by: long.clone(), reason: long.clone(), at } }),
-            every_gate: Some(Grant { by: long.clone(), reason: long, at }),
+            every_gate: Some(Grant { by: long.clone(), reason: long.clone(), at }),
+            adopts: Some(Adoption { scope: wide.clone(), grant: Grant { by: long.clone(), reason: long, at } }),
         }),
+        adopted: wide,
         drift: Drift {
             keys: u32::MAX,
             named: keys.clone().map(|key| (key, Sides { how: Drifted::MarkLost, wanted: None, live: None })).collect(),

@@ -11,6 +11,7 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::{Terms, plan};
 use crate::domain::resource::{Flags, KeyMark, OwnerId};
 use crate::domain::revision::{Generation, Revision, ValueDigest};
+use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 
 /// A change from `live` (all of it ours, and last good unless the case says otherwise) to `wanted`.
@@ -99,6 +100,9 @@ impl Change {
             desired: &self.wanted,
             complete: Some(&self.live),
             reached: &[&self.live],
+            adopts: &KeyScope::default(),
+            adopted: &KeyScope::default(),
+            reverts: self.proven,
             drift: self.wanted.environment().policy.drift,
             leave: &leave,
         };
@@ -266,30 +270,19 @@ fn an_override_passes_every_limit() {
 #[test]
 fn a_key_that_is_not_ours_refuses_even_what_is_proven_or_overridden() {
     let taken = |change: Change| Change { foreign: vec!["b"], ..change };
-    check(
-        &taken(change("a=1", "a=2 b=1")),
-        expect![
-            "b: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it"
-        ],
-    );
-    check(
-        &taken(change("a=1", "a=2 b=1").proven_before()),
-        expect![
-            "b: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it"
-        ],
-    );
-    check(
-        &taken(change("a=1", "a=2 b=1").overridden()),
-        expect![
-            "b: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it"
-        ],
-    );
+    let said = expect![[
+        r#"b: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it"#
+    ]];
+    let all = [change("a=1", "a=2 b=1"), change("a=1", "a=2 b=1").proven_before(), change("a=1", "a=2 b=1").overridden()];
+    for change in all.map(taken) {
+        said.assert_eq(&change.outcome().unwrap_err().0);
+    }
     check(&taken(change("a=1", "a=2 b=1").intent(Intent::RollBack)), expect!["passes"]);
     let many = Change { foreign: vec!["b", "c", "d", "e", "f", "g", "h"], ..change("", "b=1 c=1 d=1 e=1 f=1 g=1 h=1") };
     check(
         &many,
         expect![
-            "b, c, d, e, f and 2 more: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it"
+            "b, c, d, e, f and 2 more: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it"
         ],
     );
 }

@@ -12,6 +12,7 @@ use crate::domain::desired::sketch::desired;
 use crate::domain::revision::ValueDigest;
 
 const OWNER: u16 = 7;
+static NOTHING: std::sync::LazyLock<KeyScope> = std::sync::LazyLock::new(KeyScope::default);
 
 fn owner() -> OwnerId {
     OwnerId::new(OWNER).unwrap()
@@ -74,6 +75,9 @@ fn terms<'a>(
         desired: wanted,
         complete: Some(complete),
         reached,
+        adopts: &NOTHING,
+        adopted: &NOTHING,
+        reverts: false,
         drift: wanted.environment().policy.drift,
         leave,
     }
@@ -141,12 +145,17 @@ fn a_key_without_our_mark_is_ours_only_if_complete_has_it() {
         "a=2 b=1",
         "a=1!hand b=1!hand",
         expect![[r#"
-        Update a at 10: written by somebody else (mark lost)
-        blocked b: exists already and is not managed by lockstep"#]],
+            Update a at 10: written by somebody else (mark lost)
+            blocked b: exists already and is not managed by lockstep, with the same value"#]],
     );
     check("a=1", "a=1", "a=1!hand", expect!["Update a at 10: written by somebody else (mark lost)"]);
     check("a=1", "a=1", "a=1!foreign", expect!["Update a at 10: written by somebody else (mark lost)"]);
-    check("", "a=1", "a=1!foreign", expect!["blocked a: exists already and is not managed by lockstep"]);
+    check(
+        "",
+        "a=1",
+        "a=1!foreign",
+        expect!["blocked a: exists already and is not managed by lockstep: it carries another program's flags (42)"],
+    );
     check("a=1", "a=1", "a=1!theirs", expect!["blocked a: owned by lockstep owner 8 (another repository or environment)"]);
 }
 
@@ -290,7 +299,7 @@ fn applied(plan: &Plan, wanted: &DesiredState, live: &LiveState) -> LiveState {
     for change in &plan.changes {
         assert_eq!(live.fence(&change.key), change.fence, "{} is written blindly", change.key);
         match change.action {
-            Action::Create | Action::Update => {
+            Action::Create | Action::Update | Action::Adopt => {
                 let digest = wanted.entries()[&change.key].digest;
                 let entry = LiveEntry { digest, flags: change.flags, fence: Fence(99) };
                 live.entries.insert(change.key.clone(), entry);

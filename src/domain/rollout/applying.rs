@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::adopting::writes_only_marks;
 use super::head::Outlook;
 use super::line::{Attempt, Outcome};
 use super::moves::trusted;
@@ -52,7 +53,18 @@ impl Rollout {
         if intent == Intent::Advance && !plan.obstacles.is_empty() {
             return self.blocked(attempt, desired, &plan, seen);
         }
+        if attempt.only_marks && !plan.is_empty() && !writes_only_marks(&plan) {
+            // Somebody wrote meanwhile, and now a value is written too: said before it is, since what follows may be cut short.
+            return Step::record(self.clone().judged_after_all());
+        }
         if plan.is_empty() { self.written(&plan, seen) } else { self.write_on(plan) }
+    }
+
+    fn judged_after_all(mut self) -> Self {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.only_marks = false;
+        }
+        self
     }
 
     /// While nothing may be written: what the head is, and what drifted where that can be told, are said all the same.
@@ -92,6 +104,9 @@ impl Rollout {
             attempt.except = except(plan);
         }
         record.reason = String::new();
+        if record.attempt.as_ref().is_some_and(|attempt| attempt.only_marks) && plan.obstacles.is_empty() {
+            return record.prove_marks(seen);
+        }
         record.note = record.head_note(seen);
         Step::record(record)
     }

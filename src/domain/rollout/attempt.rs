@@ -14,6 +14,7 @@ use crate::domain::environment::DriftPolicy;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::{Intent, Plan, Terms, plan};
 use crate::domain::revision::{Generation, Revision};
+use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 
 /// Where an attempt goes and why.
@@ -60,6 +61,7 @@ impl Rollout {
             .chain(&self.attempted)
             .filter_map(|reached| seen.books.of(reached))
             .collect();
+        let adopts = self.may_adopt(intent, revision, desired, seen);
         let drift = if self.overwrite_drift { DriftPolicy::Correct } else { desired.environment().policy.drift };
         let terms = Terms {
             intent,
@@ -69,6 +71,9 @@ impl Rollout {
             desired,
             complete: self.complete.as_ref().and_then(|reached| seen.books.of(reached)),
             reached: &reached,
+            adopts: &adopts,
+            adopted: &self.adopted,
+            reverts: self.is_proven(desired.revision_digest()),
             drift,
             leave,
         };
@@ -108,8 +113,14 @@ impl Rollout {
         record.phase = Phase::Applying;
         record.attempted.push(Reached { rules: goal.revision, ..goal.clone() });
         record.goal = Some(goal);
-        record.attempt =
-            Some(Attempt { line, applied: None, except: Vec::new(), drifted_before: plan.drifted.iter().cloned().collect() });
+        record.attempt = Some(Attempt {
+            line,
+            applied: None,
+            except: Vec::new(),
+            drifted_before: plan.drifted.iter().cloned().collect(),
+            adopts: KeyScope::default(),
+            only_marks: false,
+        });
         record.reason = String::new();
         record.drift = Drift::default();
         record.repairs.go_on_under(desired);
@@ -136,6 +147,9 @@ impl Rollout {
         self.complete = self.goal.clone();
         self.attempted.clear();
         self.overwrite_drift = false;
+        if let Some(attempt) = &mut self.attempt {
+            attempt.adopts = KeyScope::default();
+        }
         self
     }
 

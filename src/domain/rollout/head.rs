@@ -10,7 +10,7 @@ use super::record::Rollout;
 use crate::domain::commit::Commit;
 use crate::domain::desired::DesiredState;
 use crate::domain::guard::{Circumstances, Refusal, guard};
-use crate::domain::plan::{Intent, Plan};
+use crate::domain::plan::{Action, Intent, Plan};
 use crate::domain::revision::{Revision, RevisionDigest};
 
 /// A head that the environment could go to.
@@ -181,7 +181,7 @@ impl Rollout {
             last_good: self.last_good.as_ref().and_then(|reached| seen.books.of(reached)),
             base_is_lost: base.is_some_and(|base| seen.books.of(base).is_none()),
             proven: self.is_proven(candidate.desired.revision_digest()),
-            commits: self.complete.as_ref().map_or(&[], |reached| seen.books.after(reached.revision, candidate.tip)),
+            commits: self.commits_to(candidate.tip, seen),
             allowed_deletes: permit.map_or(0, Permit::allowed_deletes),
             overridden: permit.is_some_and(|permit| permit.every_gate.is_some()),
         }
@@ -190,13 +190,17 @@ impl Rollout {
     /// What of a permit let this plan pass: nothing that it would have passed without (rules G1, G4).
     pub(super) fn needed(&self, permit: &Permit, candidate: &Candidate<'_>, plan: &Plan, seen: &Observation<'_>) -> Permit {
         let passes = |permit: Option<&Permit>| guard(plan, &self.circumstances(candidate, permit, seen)).is_ok();
+        let by_trailers = self.adopted_by_trailers(candidate.tip, seen);
+        let mut adopted = plan.changes.iter().filter(|change| change.action == Action::Adopt);
+        let adopts = permit.adopts.clone().filter(|_| adopted.any(|change| !by_trailers.covers(&change.key)));
+        let permit = Permit { adopts, ..permit.clone() };
         let allowance = Permit { every_gate: None, ..permit.clone() };
         if passes(None) {
             Permit { deletes: None, ..allowance }
         } else if passes(Some(&allowance)) {
             allowance
         } else {
-            Permit { deletes: None, ..permit.clone() }
+            Permit { deletes: None, ..permit }
         }
     }
 

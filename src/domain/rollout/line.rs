@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::{Counts, Intent};
 use crate::domain::revision::{Generation, Revision};
+use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 
 /// How an attempt ended.
@@ -122,4 +123,8 @@ pub struct Attempt {
     pub except: Vec<String>,
     /// Keys that had drifted, under `drift: report`, before it began: they don't stand in the way of its proof (rule R10).
     pub drifted_before: BTreeSet<KeyPath>,
+    /// Unmanaged keys that it may take over until everything is written (rule O8).
+    pub adopts: KeyScope,
+    /// It writes marks and no value, to an environment that has nothing unproven: nothing is to be judged (rule O8).
+    pub only_marks: bool,
 }

@@ -6,7 +6,7 @@ use super::attempt::Aim;
 use super::head::Candidate;
 use super::line::{HistoryLine, Outcome};
 use super::observation::Observation;
-use super::people::{Allowance, Permit};
+use super::people::{Adoption, Allowance, Permit};
 use super::phase::{Phase, Unproven};
 use super::reached::{Proof, Reached, Rejection};
 use super::record::Rollout;
@@ -35,16 +35,23 @@ impl Rollout {
         let by = commit.map_or_else(|| "unknown".to_owned(), |commit| commit.author.clone());
         let mut because = commit.map_or_else(String::new, |commit| commit.subject.clone());
         // Only what let it pass is named, and not what it would have passed without.
-        if let Some(Permit { deletes, every_gate, .. }) = permit.map(|permit| self.needed(&permit, candidate, &plan, seen)) {
+        if let Some(Permit { deletes, every_gate, adopts, .. }) =
+            permit.map(|permit| self.needed(&permit, candidate, &plan, seen))
+        {
             if let Some(Allowance { count: more, grant }) = deletes {
                 because = format!("{because} ({} allowed by {})", count(more.get(), "more delete"), grant.who());
+            }
+            if let Some(Adoption { grant, .. }) = adopts {
+                because = format!("{because} ({} adopted by {})", count(plan.counts().adopted, "key"), grant.who());
             }
             if let Some(grant) = every_gate {
                 because = format!("{because} (gates overridden by {})", grant.who());
             }
         }
         let aim = Aim { intent: Intent::Advance, revision: candidate.tip, tip: candidate.tip, by, because };
-        Self::carry(before.begin(aim, candidate.desired, &plan, seen.now), plan)
+        let mut opening = before.begin(aim, candidate.desired, &plan, seen.now);
+        opening.record = opening.record.adopting(self, candidate, &plan, seen);
+        Self::carry(opening, plan)
     }
 
     /// Goes back to last good; none when there is nothing to go back to.
@@ -91,6 +98,13 @@ impl Rollout {
 
     /// The goal is proven: it becomes last good.
     pub(super) fn prove(&self, seen: &Observation<'_>) -> Step {
+        let desired = self.goal.as_ref().and_then(|goal| seen.books.of(goal));
+        let evidence = desired.map_or_else(|| ("healthy".to_owned(), true), |desired| self.evidence(desired, seen));
+        self.prove_by(evidence, seen)
+    }
+
+    /// The same by this evidence, which may be nothing unusual.
+    pub(super) fn prove_by(&self, (mut text, mut is_plain): (String, bool), seen: &Observation<'_>) -> Step {
         let Some(goal) = self.goal.clone() else { return Step::wait("no goal", None) };
         // Whatever a rollback had to leave at first is as it should be by now.
         let mut record = self.clone().completed();
@@ -100,8 +114,6 @@ impl Rollout {
         record.proven.push(Proof { digest: goal.digest, revision: goal.revision, at: seen.now });
         let surplus = record.proven.len().saturating_sub(Self::PROOFS);
         record.proven.drain(..surplus);
-        let (mut text, mut is_plain) =
-            seen.books.of(&goal).map_or_else(|| ("healthy".to_owned(), true), |desired| self.evidence(desired, seen));
         let drifted = record.attempt.as_ref().map_or(0, |attempt| attempt.drifted_before.len());
         if drifted > 0 {
             text = format!("{text}, with drift ({})", count(drifted, "key"));

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::{Revision, RevisionDigest};
+use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 
 /// A person took the environment somewhere: heads with a digest seen at that moment don't move it (rule R11).
@@ -55,7 +56,7 @@ impl Suspension {
     }
 }
 
-/// People let one head pass what the guard has against it: `release --allow-deletes` or `--override` (rules G1, G4). Each on
+/// People let one head pass what the guard has against it: `release --allow-deletes` or `--override`, `adopt` (rules G1, G4, O8). Each on
 /// their own word; a permit that grants nothing is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
@@ -67,6 +68,8 @@ pub struct Permit {
     pub deletes: Option<Allowance>,
     /// It passes every gate.
     pub every_gate: Option<Grant>,
+    /// It may take over keys that are there with its values already.
+    pub adopts: Option<Adoption>,
 }
 
 impl Permit {
@@ -79,7 +82,7 @@ impl Permit {
     /// Whether it grants anything.
     #[must_use]
     pub const fn grants(&self) -> bool {
-        self.deletes.is_some() || self.every_gate.is_some()
+        self.deletes.is_some() || self.every_gate.is_some() || self.adopts.is_some()
     }
 }
 
@@ -88,6 +91,15 @@ impl Permit {
 pub struct Allowance {
     /// How many keys.
     pub count: NonZeroU32,
+    /// Whose word it is.
+    pub grant: Grant,
+}
+
+/// These keys are taken over where they have the wanted values already, and on whose word (rule O8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoption {
+    /// Which keys; never none.
+    pub scope: KeyScope,
     /// Whose word it is.
     pub grant: Grant,
 }

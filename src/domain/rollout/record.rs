@@ -11,6 +11,7 @@ use super::phase::{Phase, Unproven};
 use super::reached::{Proof, Reached, RefusedAttempt, Rejection};
 use crate::domain::name::CheckName;
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
+use crate::domain::scope::KeyScope;
 
 /// One environment's record.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +61,8 @@ pub struct Rollout {
     pub permit: Option<Permit>,
     /// Set by `apply --overwrite-drift`: drift is put right once although the policy is to report it.
     pub overwrite_drift: bool,
+    /// Keys among which are all that were ever adopted here (rule O8): a plain write takes the mark that says so off a key.
+    pub adopted: KeyScope,
     /// The branch tip at the moment of freezing: only a later commit's `Lockstep-Release` trailer counts.
     pub frozen_tip: Option<Revision>,
 }
@@ -96,6 +99,7 @@ impl Rollout {
             refused: None,
             permit: None,
             overwrite_drift: false,
+            adopted: KeyScope::default(),
             frozen_tip: None,
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::domain::revision::Revision;
+use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 
 /// The random id of a request: 16 hexadecimal digits.
@@ -91,13 +92,22 @@ pub struct LetPass {
     pub allow_deletes: Option<u32>,
     /// It passes every gate (rule G4).
     pub overriding: bool,
+    /// It may take over these keys where they are there with its values already (rule O8); empty: nothing is said of that.
+    pub adopts: KeyScope,
 }
 
 impl LetPass {
     /// What is let pass, if anything is.
     #[must_use]
     pub fn new(head: Revision, allow_deletes: Option<u32>, overriding: bool) -> Option<Self> {
-        (allow_deletes.is_some() || overriding).then_some(Self { head, allow_deletes, overriding })
+        let adopts = KeyScope::default();
+        (allow_deletes.is_some() || overriding).then_some(Self { head, allow_deletes, overriding, adopts })
+    }
+
+    /// That the head may take over these keys, and nothing else.
+    #[must_use]
+    pub const fn adopting(head: Revision, adopts: KeyScope) -> Self {
+        Self { head, allow_deletes: None, overriding: false, adopts }
     }
 }
 

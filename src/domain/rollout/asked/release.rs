@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::super::Save;
+use super::super::head::Candidate;
 use super::super::observation::{HeadView, Observation};
 use super::super::people::{Allowance, Grant, Permit};
 use super::super::phase::Phase;
@@ -48,6 +49,9 @@ impl Rollout {
         }
         if done.is_empty() {
             done.push(match revision {
+                _ if only_allows && lets_pass.is_some_and(|lets_pass| !lets_pass.adopts.is_empty()) => {
+                    "no key that the head wants there is unmanaged, so none is to be adopted".to_owned()
+                }
                 _ if only_allows => "nothing was allowed beyond the limits".to_owned(),
                 None => "nothing is rejected, refused or frozen here".to_owned(),
                 Some(revision) => format!("{} is not rejected here", revision.short()),
@@ -69,7 +73,7 @@ impl Rollout {
         };
         let desired = seen.books.desired(tip).ok_or_else(|| seen.books.why_unknown(tip))?;
         let (short, digest) = (tip.short(), desired.revision_digest());
-        let LetPass { head: meant, allow_deletes, overriding } = *lets_pass;
+        let LetPass { head: meant, allow_deletes, overriding, ref adopts } = *lets_pass;
         if meant != tip {
             let (name, meant_short) = (&self.identity.environment, meant.short());
             let Some(other) = seen.books.desired(meant) else {
@@ -85,6 +89,10 @@ impl Rollout {
                 ));
             }
         }
+        let only_adopts = allow_deletes.is_none() && !overriding;
+        if self.is_in_step_with(digest) && only_adopts {
+            return Ok(vec![]);
+        }
         if self.is_in_step_with(digest) {
             return Err(format!(
                 "{short} changes nothing here, so there is nothing to allow; ask again when the change is on the branch"
@@ -92,7 +100,7 @@ impl Rollout {
         }
         let grant = Grant { by: request.by.clone(), reason: request.reason.clone(), at: seen.now };
         let before = self.permit_for(digest).cloned();
-        let mut permit = before.unwrap_or(Permit { revision: tip, digest, deletes: None, every_gate: None });
+        let mut permit = before.unwrap_or(Permit { revision: tip, digest, deletes: None, every_gate: None, adopts: None });
         let mut done = Vec::new();
         if let Some(deletes) = allow_deletes {
             let allowance = NonZeroU32::new(deletes).map(|count| Allowance { count, grant: grant.clone() });
@@ -104,8 +112,14 @@ impl Rollout {
             permit.deletes = allowance;
         }
         if overriding {
-            permit.every_gate = Some(grant);
+            permit.every_gate = Some(grant.clone());
             done.push(format!("{short} passes every gate"));
+        }
+        if !adopts.is_empty() {
+            let candidate = Candidate { tip, desired, retried: false };
+            if let Some(adopted) = self.adoptable(&mut permit, &candidate, adopts, grant, seen)? {
+                done.push(format!("{short} may adopt {}, with the value that is there", count(adopted, "key")));
+            }
         }
         if !done.is_empty() {
             self.permit = Some(Permit { revision: tip, ..permit }).filter(Permit::grants);

@@ -307,7 +307,7 @@ fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensit
         expect![[r#"
             held-refused r1
             drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
-            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; d: exists already and is not managed by lockstep; nothing was written. Take the key out of the repository, or delete it in the target so that lockstep can create it. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
+            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; d: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) d=foreign(foreign) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );

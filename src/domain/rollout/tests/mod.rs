@@ -11,6 +11,7 @@ mod showing;
 mod verdicts;
 mod heads;
 mod decisions;
+mod adoptions;
 mod deletes;
 mod writes;
 mod drift;

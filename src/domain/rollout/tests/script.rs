@@ -9,6 +9,7 @@ use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::resource::{Flags, KeyMark, OwnerId};
 use crate::domain::revision::Generation;
 use crate::domain::rollout::{Answer, HistoryLine, LetPass, Rollout, Verb};
+use crate::domain::scope::{KeyPrefix, KeyScope};
 
 /// Carries out a sentence and compares what it shows: the state at each `show` and at the end, then answers and history.
 ///
@@ -204,6 +205,11 @@ fn verb(world: &World, words: &[&str]) -> Verb {
         ["release", commit] => release(Some(at(commit)), None, false),
         ["release", commit, "deletes", deletes] => release(Some(at(commit)), Some(deletes.parse().unwrap()), false),
         ["release", commit, "override"] => release(Some(at(commit)), None, true),
+        ["adopt", prefixes @ ..] => {
+            let prefixes = prefixes.iter().map(|text| KeyPrefix::parse(text).unwrap());
+            let scope = if prefixes.len() == 0 { KeyScope::every() } else { KeyScope::of(prefixes) };
+            Verb::Release { revision: None, lets_pass: tip.map(|tip| LetPass::adopting(tip, scope)) }
+        }
         ["suspend"] => Verb::Suspend { until: None },
         ["suspend", seconds] => Verb::Suspend { until: Some(world.at(seconds.parse().unwrap())) },
         ["resume"] => Verb::Resume,

@@ -39,7 +39,8 @@ impl World {
         if let Some(permit) = &record.permit {
             let deletes = permit.deletes.iter().map(|deletes| format!("{} deletes by {}", deletes.count, deletes.grant.by));
             let every = permit.every_gate.iter().map(|grant| format!("every gate by {}", grant.by));
-            let what: Vec<String> = deletes.chain(every).collect();
+            let adopts = permit.adopts.iter().map(|adopts| format!("{} adopted by {}", adopts.scope, adopts.grant.by));
+            let what: Vec<String> = deletes.chain(every).chain(adopts).collect();
             add("permit for", format!("{}: {}", permit.revision.short(), what.join(" and ")));
         }
         if let Some(suspension) = &record.suspension {

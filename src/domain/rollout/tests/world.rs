@@ -361,18 +361,23 @@ impl World {
         assert!(!plan.is_empty(), "an empty plan is written");
         assert!(!self.record.is_suspended(self.now), "suspended, and a managed key is written");
         let first_delete = plan.changes.iter().position(|change| matches!(change.action, Action::Delete | Action::Release));
-        let last_set = plan.changes.iter().rposition(|change| matches!(change.action, Action::Create | Action::Update));
+        let last_set =
+            plan.changes.iter().rposition(|change| matches!(change.action, Action::Create | Action::Update | Action::Adopt));
         assert!(first_delete.zip(last_set).is_none_or(|(delete, set)| set < delete), "a delete before a set: {plan:#?}");
         // Whatever the mirror has: what complete says is true all the same.
         let complete = self.record.complete.as_ref().map(|complete| self.says(complete.revision));
+        let goal = self.says(apply.closing.record.goal.as_ref().unwrap().revision);
         for change in &plan.changes {
             assert_eq!(change.fence, self.live.fence(&change.key), "{} is written blindly", change.key);
             if let Some(found) = self.live.entries.get(&change.key) {
                 let ours = found.flags.mark_of(self.record.identity.owner).is_some()
                     || complete.as_ref().is_some_and(|state| state.entries().contains_key(&change.key));
-                assert!(ours, "{} is not ours and is written", change.key);
+                let adopts = change.action == Action::Adopt
+                    && found.flags == Flags(0)
+                    && found.digest == goal.entries()[&change.key].digest;
+                assert!(ours || adopts, "{} is not ours and is written", change.key);
             }
-            if matches!(change.action, Action::Create | Action::Update) {
+            if matches!(change.action, Action::Create | Action::Update | Action::Adopt) {
                 let mark = change.flags.mark_of(self.record.identity.owner);
                 assert_eq!(mark.map(|mark| mark.generation), Some(plan.generation), "{} has another mark", change.key);
             }
@@ -401,7 +406,7 @@ impl World {
         for change in now {
             self.index += 1;
             match change.action {
-                Action::Create | Action::Update => {
+                Action::Create | Action::Update | Action::Adopt => {
                     let entry = &desired.entries()[&change.key];
                     self.put(change.key.clone(), &String::from_utf8_lossy(&entry.value), change.flags);
                 }

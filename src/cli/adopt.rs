@@ -1,0 +1,80 @@
+//! `adopt`: let the branch head take over keys that are there with its values already (rule O8).
+
+use super::ask::{Asking, Question, ask, reason};
+use super::edges::{Edges, Freshness};
+use super::error::{Exit, Failure};
+use super::options::Options;
+use super::output::Output;
+use crate::config::TargetConfig;
+use crate::domain::name::{EnvironmentName, KeyRoots};
+use crate::domain::rollout::{LetPass, Verb};
+use crate::domain::scope::{KeyPrefix, KeyScope};
+use crate::runtime::observe::no_head;
+
+/// Let the branch head take over keys that are there with its values already
+///
+/// Writes a mark to each and no value: nobody who reads the keys notices, and from then on they have a version and an owner. A key
+/// whose value differs is refused with both digests, and so is one of another program or environment; then none is taken
+/// over. A rollback never deletes what was adopted, it gives it back. The same with a commit's trailer: `Lockstep-Adopt: PREFIX`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep plan production                      shows which keys are there already, and which of them differ
+  lockstep adopt production                     every key that the branch head wants
+  lockstep adopt production config/app/ config/port --reason 'brought under git'
+  lockstep unmanaged production --output json | jq '.counts'
+
+Exits with 0 when it was carried out, or when there was nothing to adopt; with 1 when it was refused, and says why; with 4 when a
+target or the repository is not reachable.")]
+pub(super) struct Args {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// Only these: a key, or with a `/` at its end all keys below it [default: every key that the branch head wants]
+    #[arg(value_name = "PREFIX", value_parser = prefix)]
+    prefixes: Vec<KeyPrefix>,
+    /// Why: shown in status and history
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+fn prefix(text: &str) -> Result<KeyPrefix, String> {
+    KeyPrefix::parse(text).map_err(|error| format!("{error}; name a key, or a prefix that ends with '/', such as config/app/"))
+}
+
+pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let edges = Edges::open(options, Freshness::Fetched).await?;
+    let environment = edges.environment(&args.environment)?;
+    let roots = match edges.target_config(&environment)? {
+        TargetConfig::Consul(consul) => &consul.keys,
+        TargetConfig::Directory(directory) => &directory.keys,
+    };
+    let scope = scope(args.prefixes, &environment, roots)?;
+    if let Some(trouble) = &edges.behind {
+        output.note(&format!("the mirror may be behind: {trouble}"));
+    }
+    // The commit as this person sees it: whatever comes onto the branch before the request is carried out adopts nothing.
+    let head = edges.head().map_err(|_| {
+        Failure::new(format!("let the branch head adopt keys: {}", no_head(&edges.tip)))
+            .hint("ask again once the branch has one; nothing was asked")
+    })?;
+    let verb = Verb::Release { revision: None, lets_pass: Some(LetPass::adopting(head, scope)) };
+    let question = Question { environment, verb, reason: args.reason.unwrap_or_default() };
+    ask(&edges, question, &args.asking, output).await
+}
+
+/// What was named, if the environment can have such keys.
+fn scope(prefixes: Vec<KeyPrefix>, environment: &EnvironmentName, roots: &KeyRoots) -> Result<KeyScope, Failure> {
+    if prefixes.is_empty() {
+        return Ok(KeyScope::every());
+    }
+    if let Some(outside) = prefixes.iter().find(|prefix| !prefix.meets(roots)) {
+        return Err(Failure::usage(format!("{outside} lies outside the roots of {environment}"))
+            .hint(format!("its roots are {}", roots.prefixes().join(", "))));
+    }
+    KeyScope::default().and(prefixes).ok_or_else(|| {
+        Failure::usage(format!("more than {} prefixes are named, or very long ones", KeyScope::MOST))
+            .hint("name fewer and wider ones; only keys that the branch head wants are adopted")
+    })
+}
