@@ -28,3 +28,4 @@ mod rights;
 mod listing;
 mod readers;
 mod versions;
+mod adopt;

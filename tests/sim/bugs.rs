@@ -17,6 +17,20 @@ pub(crate) enum Bug {
     TakesUnmanagedKeys,
     /// O3: the mark alone is enough for a delete.
     DeletesStrays,
+    /// O8: a key that is there with another value is taken over too, and overwritten.
+    AdoptsWhatDiffers,
+    /// O8: what is there with its value is taken over, whoever may have said so.
+    AdoptsUnasked,
+    /// O8: a rollback deletes what was there before lockstep.
+    DeletesWhatWasAdopted,
+    /// O8: a revert does.
+    DeletesAdoptedKeysInARevert,
+    /// O8: another value, and the key is taken for one that lockstep made.
+    ForgetsTheAdoptedBit,
+    /// O8: nobody remembers what was adopted once the mark that says so is gone.
+    ForgetsWhatWasAdopted,
+    /// O8: what changes values besides is last good at once.
+    ProvesMoreThanMarks,
     /// R1: rolls back to the commit before instead of last good.
     RollsBackToTheCommitBefore,
     /// R2: rejections live in memory only.
@@ -144,7 +158,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 69] = [
+    pub(crate) const ALL: [Self; 76] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -152,6 +166,13 @@ impl Bug {
         Self::ReusesTheGeneration,
         Self::TakesUnmanagedKeys,
         Self::DeletesStrays,
+        Self::AdoptsWhatDiffers,
+        Self::AdoptsUnasked,
+        Self::DeletesWhatWasAdopted,
+        Self::DeletesAdoptedKeysInARevert,
+        Self::ForgetsTheAdoptedBit,
+        Self::ForgetsWhatWasAdopted,
+        Self::ProvesMoreThanMarks,
         Self::RollsBackToTheCommitBefore,
         Self::ForgetsRejections,
         Self::JudgesDriftByTheHead,

@@ -7,9 +7,10 @@ use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::{Flags, KeyMark, Ownership};
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{
-    Books, Grant, HeadVerdict, HeadView, Observation, Permit, Phase, RepairLog, Rollout, Save, Step, Trouble, TroubleKind,
-    Unproven, Verb, Waiting,
+    Adoption, Books, Grant, HeadVerdict, HeadView, Observation, Permit, Phase, RepairLog, Rollout, Save, Step, Trouble,
+    TroubleKind, Unproven, Verb, Waiting,
 };
+use lockstep::domain::scope::KeyScope;
 use lockstep::domain::time::Timestamp;
 
 use crate::bugs::Bug;
@@ -114,6 +115,20 @@ impl Planted<'_> {
                 let nobody = Grant { by: NOBODY.to_owned(), reason: String::new(), at: seen.now };
                 if let Some((revision, digest)) = new_head(record, seen) {
                     record.permit = Some(Permit { revision, digest, deletes: None, every_gate: Some(nobody), adopts: None });
+                }
+            }
+            Bug::AdoptsUnasked => {
+                let grant = Grant { by: NOBODY.to_owned(), reason: String::new(), at: seen.now };
+                let adopts = Some(Adoption { scope: KeyScope::every(), grant });
+                if let Some((revision, digest)) = new_head(record, seen) {
+                    record.permit = Some(Permit { revision, digest, deletes: None, every_gate: None, adopts });
+                }
+            }
+            Bug::ForgetsWhatWasAdopted => record.adopted = KeyScope::default(),
+            Bug::ProvesMoreThanMarks if record.phase == Phase::Applying => {
+                let written = record.complete.as_ref().map(|complete| complete.generation);
+                if let Some(attempt) = record.attempt.as_mut().filter(|attempt| Some(attempt.line.generation) == written) {
+                    attempt.only_marks = true;
                 }
             }
             Bug::SpendsAnAllowanceTwice => {
@@ -224,7 +239,7 @@ impl Planted<'_> {
         let fights = &record.repairs.contested;
         let wanted = match (bug, &seen.head) {
             (Bug::ProvesWhatIsFoughtOver, _) if judged && !fights.is_empty() => record.goal.as_ref()?.revision,
-            (Bug::BeginsDespiteAnObstacle, HeadView::At(tip)) => *tip,
+            (Bug::BeginsDespiteAnObstacle | Bug::AdoptsWhatDiffers, HeadView::At(tip)) => *tip,
             (Bug::ProvesARollbackThatLeftKeys, _) if back && judged => record.goal.as_ref()?.revision,
             _ => return None,
         };
@@ -236,6 +251,9 @@ impl Planted<'_> {
             };
             if let Some(found) = live.entries.get_mut(key).filter(of_others) {
                 found.digest = entry.digest;
+                if bug == Bug::AdoptsWhatDiffers {
+                    continue;
+                }
                 found.flags = KeyMark { adopted: false, owner, generation: record.generation }.flags();
             }
         }
@@ -247,7 +265,11 @@ impl Planted<'_> {
 const NOBODY: &str = "nobody";
 
 fn is_nobodys(record: &Rollout) -> bool {
-    record.permit.as_ref().and_then(|permit| permit.every_gate.as_ref()).is_some_and(|grant| grant.by == NOBODY)
+    let grants = record
+        .permit
+        .iter()
+        .flat_map(|permit| permit.every_gate.iter().chain(permit.adopts.iter().map(|adoption| &adoption.grant)));
+    grants.into_iter().any(|grant| grant.by == NOBODY)
 }
 
 /// The head, and what it says, where that is something else than the goal.
@@ -279,7 +301,7 @@ fn hide(bug: Bug, mut step: Step, stored: &Rollout) -> Step {
                     is.applied = was.applied;
                 }
             }
-            Bug::SkipsTheGuard if is_nobodys(record) => record.permit.clone_from(&stored.permit),
+            Bug::SkipsTheGuard | Bug::AdoptsUnasked if is_nobodys(record) => record.permit.clone_from(&stored.permit),
             Bug::TakesBackWhatIsHeldForAnother | Bug::StaysOnWhatTurnsOutBad if record.phase == Phase::HeldUnproven => {
                 record.unproven = stored.unproven.or(record.unproven);
             }
@@ -307,6 +329,20 @@ fn spoil(bug: Bug, mut step: Step, record: &Rollout, seen: &Observation<'_>) -> 
                 .map(|(key, entry)| change(key, Action::Delete, entry.fence))
                 .collect();
             apply.plan.changes.extend(others);
+        }
+        (Step::Apply(apply), Bug::DeletesWhatWasAdopted | Bug::DeletesAdoptedKeysInARevert) => {
+            let goes_back = apply.plan.intent != Intent::Advance;
+            let wrong = goes_back == (bug == Bug::DeletesWhatWasAdopted);
+            for change in apply.plan.changes.iter_mut().filter(|change| wrong && change.action == Action::Release) {
+                change.action = Action::Delete;
+            }
+        }
+        (Step::Apply(apply), Bug::ForgetsTheAdoptedBit) => {
+            for change in apply.plan.changes.iter_mut().filter(|change| change.action == Action::Update) {
+                if let Ownership::Marked(mark) = change.flags.ownership() {
+                    change.flags = KeyMark { adopted: false, ..mark }.flags();
+                }
+            }
         }
         (Step::Apply(apply), Bug::ReusesTheGeneration) => {
             let old = record.generation;

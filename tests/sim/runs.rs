@@ -29,6 +29,7 @@ const SITUATIONS: &[&str] = &[
     "a baseline failure",
     "a call failed",
     "a clock jump",
+    "a commit removed what was adopted",
     "a commit that the mirror lost",
     "a commit of several transactions",
     "a conflict on a key",
@@ -46,17 +47,26 @@ const SITUATIONS: &[&str] = &[
     "a mirror without the commits it needs",
     "a machine that slept for two hours",
     "a paused process",
+    "a person adopted a key",
     "a repair was superseded",
     "a restored snapshot",
     "a restored target was noticed",
     "a revert",
+    "a revert gave back what was adopted",
+    "a rollback gave back what was adopted",
     "a rollback stayed unproven",
     "a rollback was frozen",
     "a rollback was proven",
     "a rollback was superseded",
     "a service that is sick by itself",
     "a stale leader's write was refused",
+    "a trailer adopted a key",
     "a write was denied",
+    "an adopted key got its lost mark back",
+    "an adoption of several transactions",
+    "an adoption was last good at once",
+    "an adoption was raced",
+    "an adoption was refused for another value",
     "an agent said that a denied key may be written",
     "another token",
     "the same token was allowed to write what it was denied",
@@ -114,6 +124,9 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
         world.store.index = 1;
         world.store.record = Some((Rollout::new(identity), 1));
         world.edit("config/of-others", Some((b"foreign".to_vec(), 0)));
+        for key in scenario::FOREIGN {
+            world.edit(key, Some((b"1".to_vec(), 0)));
+        }
     }
     let start = |replica| Replica::start(|process| Edge::new(Arc::clone(&world), replica, bug, process));
     let mut replicas: Vec<Replica> = (0..REPLICAS).map(start).collect();

@@ -3,6 +3,7 @@
 use lockstep::domain::resource::{Flags, KeyMark};
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{LetPass, Request, RequestId, Verb};
+use lockstep::domain::scope::{KeyPrefix, KeyScope};
 use lockstep::domain::time::Timestamp;
 
 use crate::repository::{Content, Health, bulk};
@@ -20,6 +21,9 @@ pub(crate) enum Event {
 pub(crate) const KEYS: [&str; 8] =
     ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/g"];
 
+/// Keys that are there before lockstep, and that a commit may want later.
+pub(crate) const FOREIGN: [&str; 4] = ["config/old/1", "config/old/2", "config/old/3", "config/old/4"];
+
 /// One event.
 pub(crate) fn happen(world: &mut World) -> Event {
     world.origin.now = world.now;
@@ -32,8 +36,13 @@ pub(crate) fn happen(world: &mut World) -> Event {
         ask(world);
         return Event::Nothing;
     }
+    if stands_before_somebodys_key(world) && world.random.percent(50) {
+        answer_an_obstacle(world);
+        return Event::Nothing;
+    }
     match world.random.below(100) {
-        0..=29 => commit(world),
+        0..=24 => commit(world),
+        25..=29 => adopt(world),
         30..=34 => revert(world),
         35..=38 => {
             rewind(world);
@@ -217,7 +226,7 @@ fn rewind(world: &mut World) {
 }
 
 fn by_hand(world: &mut World) {
-    let key = *world.random.pick(&KEYS);
+    let key = *if world.random.percent(15) { world.random.pick(&FOREIGN) } else { world.random.pick(&KEYS) };
     match world.random.below(8) {
         0 => world.edit(key, None),
         6 => world.fight = Some((key, world.now, world.now + 25_000)),
@@ -377,6 +386,85 @@ fn ask(world: &mut World) {
         _ => Verb::OverwriteDrift,
     };
     submit(world, verb);
+}
+
+/// The head is refused for a key that is there and nobody's.
+fn stands_before_somebodys_key(world: &World) -> bool {
+    let note = world.record().and_then(|record| record.note.as_ref());
+    note.is_some_and(|note| note.text.contains("not managed by lockstep"))
+}
+
+/// Whoever reads such a refusal lets the head take the keys over, or commits what is live, or does without them.
+fn answer_an_obstacle(world: &mut World) {
+    let Some(note) = world.record().and_then(|record| record.note.clone()) else { return };
+    let differs = note.text.contains("with another value");
+    if differs {
+        world.reached("an adoption was refused for another value");
+    }
+    let Some(tip) = world.origin.tip else { return };
+    if !differs && world.random.percent(70) {
+        let head = if world.random.percent(70) { note.revision.unwrap_or(tip) } else { tip };
+        submit(world, adopting(head, KeyScope::every()));
+        return;
+    }
+    let mut content = world.origin.content(tip).clone();
+    for key in FOREIGN.iter().chain(&KEYS) {
+        let live = world.store.keys.get(*key).filter(|stored| stored.flags == 0).map(|stored| stored.value.clone());
+        if let Some(live) = live.filter(|_| content.keys.contains_key(*key)) {
+            if world.random.percent(40) {
+                content.keys.remove(*key);
+            } else {
+                content.keys.insert((*key).to_owned(), String::from_utf8_lossy(&live).into_owned());
+            }
+        }
+    }
+    let trailers = if world.random.percent(70) { vec![("Lockstep-Adopt".to_owned(), "*".to_owned())] } else { Vec::new() };
+    let revision = world.origin.commit(Some(tip), content.clone(), trailers);
+    world.note(format!("commit {} on {}: as it is live: {content:?}", revision.short(), tip.short()));
+}
+
+/// That this head may take over these keys, and nothing else.
+fn adopting(head: Revision, scope: KeyScope) -> Verb {
+    Verb::Release { revision: None, lets_pass: Some(LetPass::adopting(head, scope)) }
+}
+
+/// A commit wants keys that were there before, mostly with their values and by a word of somebody; or it wants them no more.
+fn adopt(world: &mut World) {
+    let Some(tip) = world.origin.tip else { return };
+    let mut content = world.origin.content(tip).clone();
+    let wanted: Vec<&str> = FOREIGN.into_iter().filter(|_| world.random.percent(60)).collect();
+    let drops = world.random.percent(25);
+    for key in &wanted {
+        if drops {
+            content.keys.remove(*key);
+            continue;
+        }
+        if !world.store.keys.contains_key(*key) && world.random.percent(70) {
+            world.edit(key, Some((b"1".to_vec(), 0)));
+        }
+        let live = world.store.keys.get(*key).map(|stored| String::from_utf8_lossy(&stored.value).into_owned());
+        let value = live.filter(|_| world.random.percent(85)).unwrap_or_else(|| "another".to_owned());
+        content.keys.insert((*key).to_owned(), value);
+    }
+    match world.random.below(10) {
+        0..=2 => change(world, &mut content, 1),
+        3..=4 => content.health = Health::Bad,
+        _ => {}
+    }
+    let mut trailers = Vec::new();
+    if world.random.percent(50) {
+        let all: &[&str] = if world.random.percent(70) { &["config/old/"] } else { &wanted };
+        trailers.extend(all.iter().map(|prefix| ("Lockstep-Adopt".to_owned(), (*prefix).to_owned())));
+    }
+    let asks = trailers.is_empty() && world.random.percent(70);
+    let revision = world.origin.commit(Some(tip), content.clone(), trailers);
+    world.note(format!("commit {} on {}: adopts {wanted:?}: {content:?}", revision.short(), tip.short()));
+    if asks {
+        let scope = KeyScope::of(wanted.iter().filter_map(|key| KeyPrefix::parse(key).ok()));
+        if !scope.is_empty() {
+            submit(world, adopting(revision, scope));
+        }
+    }
 }
 
 fn submit(world: &mut World, verb: Verb) {

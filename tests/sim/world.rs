@@ -270,6 +270,7 @@ impl World {
             }
             None => {
                 self.store.keys.remove(key);
+                self.truth.is_gone(key);
             }
         }
         self.edited.insert(key.to_owned(), self.now);

@@ -109,11 +109,12 @@ impl Site {
         }
     }
 
-    /// Runs `lockstep init` and pins what it prints.
-    pub(super) fn init(&self) {
+    /// Runs `lockstep init`, pins what it prints, and gives all of it.
+    pub(super) fn init(&self) -> String {
         let said = self.run(&["init", "test"]).exits(0).out;
         let id = said.lines().find_map(|line| line.strip_prefix("target_id: ")).unwrap();
         *self.target_id.borrow_mut() = Some(id.to_owned());
+        said
     }
 
     /// From now on with this token, in a file as an operator would leave it.

@@ -72,7 +72,11 @@ impl Edge {
     fn race(&self, changes: &[Change], percent: u32) {
         let mut world = self.world();
         if world.stormy && !changes.is_empty() && world.random.percent(percent) {
-            let key = world.random.pick(changes).key.to_string();
+            let raced = world.random.pick(changes).clone();
+            if raced.action == Action::Adopt {
+                world.reached("an adoption was raced");
+            }
+            let key = raced.key.to_string();
             world.edit(&key, Some((b"raced".to_vec(), 0)));
         }
     }
@@ -231,6 +235,9 @@ impl Target for Edge {
             let whole = self.transaction(lease, expected, Some(&apply.at_once()), changes, Some(desired)).await?;
             self.gave_out(&apply.closing);
             return Ok(Written { complete: true, ..whole });
+        }
+        if changes.iter().all(|change| change.action == Action::Adopt) {
+            self.world().reached("an adoption of several transactions");
         }
         let mut written = Written { record: expected, complete: false, keys: Vec::new() };
         let batches = self.in_some_order(changes.chunks(BATCH).collect());

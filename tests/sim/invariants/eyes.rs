@@ -24,7 +24,7 @@ pub(crate) struct Eyes {
     /// The last write of keys was denied.
     pub(super) denied: bool,
     /// What it writes, and when that was denied, again and again, since anything changed that is worth another try.
-    writing: Option<(Intent, Revision)>,
+    pub(super) writing: Option<(Intent, Revision)>,
     denials: Vec<i64>,
     /// It was told that what was denied may be written.
     pub(crate) permitted: bool,

@@ -8,6 +8,7 @@ use lockstep::domain::environment::DeleteLimits;
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{HeadVerdict, Permit, Rollout};
+use lockstep::domain::scope::KeyScope;
 
 use super::desired;
 use crate::world::World;
@@ -19,12 +20,14 @@ pub(super) struct Permitted {
     pub(super) digest: RevisionDigest,
     pub(super) deletes: u32,
     pub(super) overriding: bool,
+    pub(super) adopts: KeyScope,
 }
 
 impl Permitted {
     /// As a restored record has it.
     pub(super) fn of(permit: &Permit) -> Self {
-        Self { digest: permit.digest, deletes: permit.allowed_deletes(), overriding: permit.every_gate.is_some() }
+        let adopts = permit.adopts.as_ref().map_or_else(KeyScope::default, |adoption| adoption.scope.clone());
+        Self { digest: permit.digest, deletes: permit.allowed_deletes(), overriding: permit.every_gate.is_some(), adopts }
     }
 }
 

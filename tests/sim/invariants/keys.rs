@@ -8,7 +8,7 @@ use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Phase, Rollout, Save};
 
-use super::desired;
+use super::{adopted, desired};
 use crate::world::World;
 
 /// O2, O3, A2: only our keys are written, only what was reached is deleted, and nothing that moved since it was read.
@@ -30,7 +30,7 @@ pub(super) fn are_ours_and_as_read(
         let Some(found) = world.store.keys.get(change.key.as_str()).cloned() else { continue };
         let marked = Flags(found.flags).mark_of(owner).is_some();
         let in_complete = complete.as_ref().is_some_and(|state| state.entries().contains_key(&change.key));
-        if !marked && !in_complete {
+        if !marked && !in_complete && change.action != Action::Adopt {
             world.violated(format!("O2: {} is not ours and was written", change.key));
         }
         if change.action == Action::Delete {
@@ -68,7 +68,7 @@ pub(super) fn reported_drift_is_left(
     if rules.environment().policy.drift == DriftPolicy::Correct || record.overwrite_drift {
         return;
     }
-    for (change, _) in changes {
+    for (change, _) in changes.iter().filter(|(change, _)| change.action != Action::Adopt) {
         let found = world.store.keys.get(change.key.as_str());
         if found.is_some_and(|found| Flags(found.flags).mark_of(record.identity.owner).is_none()) {
             world.violated(format!("R10: {} was changed by hand and was written, and drift is only reported", change.key));
@@ -172,16 +172,17 @@ pub(super) fn is_carried_out_once(world: &mut World, expected: u64, moves: bool,
 }
 
 /// Keys of a revision that are somebody else's, as this replica has seen them.
-fn held_by_others(world: &mut World, replica: usize, record: &Rollout, revision: Revision) -> Vec<String> {
+fn held_by_others(world: &mut World, replica: usize, record: &Rollout, revision: Revision, adopts: bool) -> Vec<String> {
     let Some(state) = desired(world, revision) else { return Vec::new() };
     let complete = record.complete.as_ref().and_then(|complete| desired(world, complete.revision));
     let looked = world.truth.eyes[replica].looked;
-    let names = state.entries().keys().filter(|key| {
+    let names = state.entries().iter().filter(|(key, entry)| {
         let stored = world.store.keys.get(key.as_str()).filter(|stored| stored.index <= looked);
         let ours = complete.as_ref().is_some_and(|complete| complete.entries().contains_key(*key));
-        !ours && stored.is_some_and(|stored| Flags(stored.flags).mark_of(record.identity.owner).is_none())
+        let adopted = adopts && adopted::may_be_adopted(world, key, &entry.value);
+        !ours && !adopted && stored.is_some_and(|stored| Flags(stored.flags).mark_of(record.identity.owner).is_none())
     });
-    names.map(ToString::to_string).collect()
+    names.map(|(key, _)| key.to_string()).collect()
 }
 
 /// A9: an advance that needs somebody else's key writes nothing at all.
@@ -191,7 +192,7 @@ pub(super) fn advances_wholly_or_not(world: &mut World, replica: usize, before: 
     if !begins || line.intent != Intent::Advance {
         return;
     }
-    let held = held_by_others(world, replica, before, line.revision);
+    let held = held_by_others(world, replica, before, line.revision, true);
     if !held.is_empty() {
         world.violated(format!("A9: an advance to {} began although {held:?} is somebody else's", line.revision.short()));
     }
@@ -205,7 +206,7 @@ pub(super) fn a_rollback_is_proven_whole(world: &mut World, replica: usize, befo
         return;
     }
     let Some(goal) = record.goal.as_ref().map(|goal| goal.revision) else { return };
-    let held = held_by_others(world, replica, before, goal);
+    let held = held_by_others(world, replica, before, goal, false);
     if !held.is_empty() {
         world.violated(format!("A9: a rollback that left {held:?} was proven"));
     }

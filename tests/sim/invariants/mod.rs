@@ -1,6 +1,7 @@
 //! What must hold at every write, whatever happened before: the rules that timing can break.
 
 mod eyes;
+mod adopted;
 mod keys;
 mod past;
 mod guard;
@@ -20,6 +21,7 @@ use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::plan::Change;
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{Answer, HistoryLine, Phase, Request, Rollout, Save, Verb};
+use lockstep::domain::scope::KeyScope;
 
 use crate::world::{POLL, REPLICAS, Store, World};
 
@@ -62,6 +64,10 @@ pub(crate) struct Truth {
     permitted: Option<guard::Permitted>,
     /// What the advance under way may delete.
     allowance: guard::Allowance,
+    /// What the advance under way may take over.
+    adoption: adopted::Adoption,
+    /// Keys that were there before lockstep and that it took over.
+    foundlings: BTreeSet<String>,
     pub(crate) applied_at: i64,
     pub(crate) rewound_at: i64,
     /// Marked keys whose commit is in no mirror any more.
@@ -84,7 +90,9 @@ impl Truth {
                 self.pardoned_at = now;
                 if let Some((digest, lets_pass)) = meant.filter(|_| accepted).zip(lets_pass.as_ref()) {
                     let before = self.permitted.take().filter(|permitted| permitted.digest == digest);
-                    let mut permitted = before.unwrap_or(guard::Permitted { digest, deletes: 0, overriding: false });
+                    let nothing = guard::Permitted { digest, deletes: 0, overriding: false, adopts: KeyScope::default() };
+                    let mut permitted = before.unwrap_or(nothing);
+                    permitted.adopts = permitted.adopts.and(lets_pass.adopts.iter().cloned()).unwrap_or(permitted.adopts);
                     permitted.deletes = lets_pass.allow_deletes.unwrap_or(permitted.deletes);
                     permitted.overriding |= lets_pass.overriding;
                     self.permitted = Some(permitted);
@@ -119,6 +127,7 @@ impl Truth {
             store.record.iter().flat_map(|(record, _)| &record.rejected).map(|rejection| (rejection.digest, 0)).collect();
         self.permitted = store.record.as_ref().and_then(|(record, _)| record.permit.as_ref()).map(guard::Permitted::of);
         self.allowance = guard::Allowance::default();
+        self.recall_foundlings(store);
         self.carried_out = None;
         self.told.clear();
         // Indexes of before say nothing any more.
@@ -186,11 +195,13 @@ pub(crate) fn before_write(
     keys::repairs_are_patient(world, save, changes);
     let planned: Vec<Change> = changes.iter().map(|(change, _)| change.clone()).collect();
     keys::is_carried_out_once(world, expected, save.is_some(), &planned);
+    adopted::looks_at_the_attempt(world, &record, after);
     keys::advances_wholly_or_not(world, replica, &record, after);
     newest::stops_at_the_next_border(world, replica, &record, after, !planned.is_empty());
     news::what_is_retired_is_left(world, replica, &record, after, !planned.is_empty());
     guard::deletes_keep_to_the_limits(world, &record, after, &planned);
     keys::are_ours_and_as_read(world, &record, after, changes);
+    adopted::keeps_what_was_there(world, replica, &record, after, changes);
 }
 
 /// After it: does the world still make sense?

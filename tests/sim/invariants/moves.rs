@@ -7,7 +7,7 @@ use lockstep::domain::revision::{Revision, RevisionDigest};
 use lockstep::domain::rollout::{Phase, Rejection, Rollout, Unproven};
 use lockstep::domain::time::Timestamp;
 
-use super::{LAG, desired, newest};
+use super::{LAG, adopted, desired, newest};
 use crate::world::World;
 
 /// R4: drift is judged against the goal and nothing else.
@@ -165,6 +165,9 @@ pub(super) fn verdicts_are_honest(world: &mut World, before: &Rollout, record: &
     let proven = |of: &Rollout| of.last_good.as_ref().map(|good| good.generation);
     if proven(record) != proven(before) && record.phase == Phase::Steady {
         let Some(good) = record.last_good.clone() else { return };
+        if adopted::was_only_adopted(world, before, record) {
+            return;
+        }
         let checked = desired(world, good.revision).is_some_and(|state| !state.checks().is_empty());
         let quiet = world.now - world.last_fail.max(world.last_unknown);
         if checked && quiet < 3_500 && record.baseline.is_empty() && before.baseline.is_empty() {
