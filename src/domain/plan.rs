@@ -303,11 +303,11 @@ impl Terms<'_> {
         let complete = self.complete.and_then(|state| state.entries().get(key));
         // Nobody can tell any more whether this key was there before lockstep: if it may have been, it is never deleted by a
         // rollback or a repair. What an advance creates is its own.
-        let may_be_adopted = self.adopted.covers(key) && (complete.is_some() || self.intent != Intent::Advance);
+        let may_be_adopted = || self.adopted.covers(key) && (complete.is_some() || self.intent != Intent::Advance);
         let (action, fence, adopted, why) = match found {
             None => {
                 let why = if complete.is_some() { "deleted by hand".to_owned() } else { format!("new in {}", entry.origin) };
-                (Action::Create, Fence::ABSENT, may_be_adopted, why)
+                (Action::Create, Fence::ABSENT, may_be_adopted(), why)
             }
             Some(found) => match found.flags.ownership() {
                 Ownership::Marked(mark) if mark.owner == self.owner => {
@@ -326,7 +326,7 @@ impl Terms<'_> {
                     return Verdict::Blocked(ObstacleKind::Owned(mark.owner), why);
                 }
                 Ownership::Unmarked | Ownership::Foreign if complete.is_some() => {
-                    (Action::Update, found.fence, may_be_adopted, "written by somebody else (mark lost)".to_owned())
+                    (Action::Update, found.fence, may_be_adopted(), "written by somebody else (mark lost)".to_owned())
                 }
                 Ownership::Unmarked => return self.unmanaged(key, entry, found),
                 Ownership::Foreign => {

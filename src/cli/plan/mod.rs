@@ -117,7 +117,8 @@ async fn one(edges: &Edges, environment: &EnvironmentName, revision: Revision) -
         .changes
         .iter()
         .chain(first.iter().flat_map(|first| &first.plan.changes))
-        .filter(|change| change.action != Action::Create)
+        // The value of what is adopted is the one that the revision shows.
+        .filter(|change| !matches!(change.action, Action::Create | Action::Adopt))
         .map(|change| change.key.clone())
         .collect();
     // Values that nobody may see are not even asked for.

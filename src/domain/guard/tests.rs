@@ -27,6 +27,8 @@ struct Change {
     trailers: Vec<(String, String)>,
     /// Keys that carry another program's flags.
     foreign: Vec<&'static str>,
+    /// Keys that nobody has marked, with the value `there`.
+    unmarked: Vec<&'static str>,
 }
 
 fn change(live: &str, wanted: &str) -> Change {
@@ -41,6 +43,7 @@ fn change(live: &str, wanted: &str) -> Change {
         allowed: 0,
         trailers: Vec::new(),
         foreign: Vec::new(),
+        unmarked: Vec::new(),
     }
 }
 
@@ -89,6 +92,10 @@ impl Change {
         let mut live = LiveState { entries: entries.collect(), ..LiveState::default() };
         for key in &self.foreign {
             let entry = LiveEntry { digest: ValueDigest::of(b"foreign"), flags: Flags(42), fence: Fence(6) };
+            live.entries.insert(KeyPath::parse(key).unwrap(), entry);
+        }
+        for key in &self.unmarked {
+            let entry = LiveEntry { digest: ValueDigest::of(b"there"), flags: Flags(0), fence: Fence(7) };
             live.entries.insert(KeyPath::parse(key).unwrap(), entry);
         }
         let leave = BTreeSet::new();
@@ -284,6 +291,23 @@ fn a_key_that_is_not_ours_refuses_even_what_is_proven_or_overridden() {
         expect![
             "b, c, d, e, f and 2 more: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it"
         ],
+    );
+}
+
+#[test]
+fn a_key_that_can_be_adopted_is_refused_with_the_command_that_does_it() {
+    let there = |change: Change| Change { unmarked: vec!["k/b", "k/c d"], ..change };
+    check(
+        &there(change("a=1", "a=1 k/b=there")),
+        expect![[
+            r#"k/b: exists already and is not managed by lockstep, with the same value; nothing was written. To take over what has the same value, run `lockstep adopt test k/b`, or give a commit of this change the trailer `Lockstep-Adopt: k/b`"#
+        ]],
+    );
+    check(
+        &there(change("a=1", "a=1 k/b=other")),
+        expect![[
+            r#"k/b: exists already and is not managed by lockstep, with another value: live sha256 e244f187…, wanted sha256 d9298a10…; nothing was written. Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it"#
+        ]],
     );
 }
 

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::desired::sketch::desired;
 use crate::domain::revision::ValueDigest;
+use crate::domain::scope::KeyPrefix;
 
 const OWNER: u16 = 7;
 static NOTHING: std::sync::LazyLock<KeyScope> = std::sync::LazyLock::new(KeyScope::default);
@@ -86,7 +87,12 @@ fn terms<'a>(
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
 fn check_all(case: &Case<'_>, expected: Expect) {
-    let plan = case.plan();
+    check_plan(&case.plan(), expected);
+}
+
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
+fn check_plan(plan: &Plan, expected: Expect) {
     let mut lines: Vec<String> = plan
         .changes
         .iter()
@@ -275,6 +281,26 @@ fn reported_drift_is_not_written_and_stands_in_the_way_of_a_change_of_it() {
     );
 }
 
+#[test]
+fn only_what_is_nobodys_and_has_the_value_is_adopted_and_the_rest_says_why_not() {
+    let (complete, wanted) = (desired("mine=1"), desired("mine=1 a=1 b=1 c=1 d=1 e=1 s=1!sensitive out=1"));
+    let scope = KeyScope::of(["a", "b", "c", "d", "e", "s"].map(|key| KeyPrefix::parse(key).unwrap()));
+    let (leave, reached) = (BTreeSet::new(), [&complete]);
+    let terms = Terms { adopts: &scope, ..terms(Intent::Advance, &wanted, &complete, &reached, &leave) };
+    let found = live("mine=1 a=1!hand b=2!hand c=1!foreign d=1!theirs s=2!hand out=1!hand");
+    check_plan(
+        &plan(&terms, &found),
+        expect![[r#"
+            Adopt a at 11: is there with the value of base/kv/x.yaml:1
+            Create e at 0: new in base/kv/x.yaml:1
+            blocked b: exists already and is not managed by lockstep, with another value: live sha256 d4735e3a…, wanted sha256 6b86b273…
+            blocked c: exists already and is not managed by lockstep: it carries another program's flags (42)
+            blocked d: owned by lockstep owner 8 (another repository or environment)
+            blocked out: exists already and is not managed by lockstep, with the same value
+            blocked s: exists already and is not managed by lockstep, with another value: live a sensitive value, wanted a sensitive value"#]],
+    );
+}
+
 fn joined(words: &[(&str, u8, &str)]) -> String {
     let words: Vec<String> = words.iter().map(|(key, value, tag)| format!("{key}={value}{tag}")).collect();
     words.join(" ")
@@ -323,13 +349,15 @@ proptest! {
 
     #[test]
     fn a_plan_reaches_the_desired_state_and_touches_only_what_is_ours(
-        complete in words(), wanted in words(), found in live_words(), back in any::<bool>(),
+        complete in words(), wanted in words(), found in live_words(), [back, adopting, reverts] in any::<[bool; 3]>(),
     ) {
         let (complete, wanted, live) = (desired(&complete), desired(&wanted), live(&found));
         let intent = if back { Intent::RollBack } else { Intent::Advance };
         let leave = BTreeSet::new();
         let (reached, after_reached) = ([&complete], [&wanted]);
-        let plan = plan(&terms(intent, &wanted, &complete, &reached, &leave), &live);
+        let scope = if adopting && !back { KeyScope::every() } else { KeyScope::default() };
+        let going = terms(intent, &wanted, &complete, &reached, &leave);
+        let plan = plan(&Terms { adopts: &scope, reverts, ..going }, &live);
         let blocked: BTreeSet<&KeyPath> = plan.obstacles.iter().map(|obstacle| &obstacle.key).collect();
         let after = applied(&plan, &wanted, &live);
 
@@ -351,6 +379,17 @@ proptest! {
             let found = live.entries.get(&change.key);
             let marked = found.is_some_and(|found| found.flags.mark_of(owner()).is_some());
             let known = complete.entries().contains_key(&change.key);
+            if change.action == Action::Adopt {
+                let found = found.unwrap();
+                prop_assert!(adopting && !back && found.flags == Flags(0));
+                prop_assert_eq!(found.digest, wanted.entries()[&change.key].digest);
+                prop_assert!(change.flags.mark_of(owner()).unwrap().adopted);
+                continue;
+            }
+            let foundling = found.and_then(|found| found.flags.mark_of(owner())).is_some_and(|mark| mark.adopted);
+            prop_assert!(!(foundling && change.action == Action::Delete && (back || reverts)), "{} was there before", change.key);
+            let still = change.flags.mark_of(owner()).is_some_and(|mark| mark.adopted);
+            prop_assert!(!foundling || change.action != Action::Update || still, "{} was there before", change.key);
             prop_assert!(found.is_none() || marked || known, "{} is not ours", change.key);
             if matches!(change.action, Action::Delete | Action::Release) {
                 prop_assert!(marked && known, "{} is deleted without both locks", change.key);

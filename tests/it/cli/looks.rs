@@ -38,6 +38,9 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         diff         Show what lies between two revisions for each environment
         rollback     Take an environment back to a proven revision, and keep it there
         release      Drop rejections or a freeze, or let the branch head pass the guard
+        adopt        Let the branch head take over keys that are there with its values already
+        unmanaged    List the live keys that lockstep does not manage
+        strays       List marked copies that no reached revision contains
         suspend      Write nothing to an environment until it is resumed
         resume       Follow the branch again: undo a suspension or a rollback
         completions  Print what a shell needs to complete lockstep's command line
@@ -58,6 +61,9 @@ fn every_verb_explains_itself_with_an_example() {
         "history",
         "rollback",
         "release",
+        "adopt",
+        "unmanaged",
+        "strays",
         "suspend",
         "resume",
         "completions",

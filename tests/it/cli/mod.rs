@@ -1,6 +1,7 @@
 //! The program itself, on directory targets and scratch repositories: every verb, what it prints, and how it exits.
 
 mod acts;
+mod adopts;
 mod applies;
 mod consumers;
 mod documents;

@@ -108,7 +108,10 @@ pub(super) fn keeps_what_was_there(
             Action::Delete if foundling => {
                 let has = complete.as_ref().is_some_and(|state| state.entries().contains_key(&change.key));
                 if intent != Intent::Advance || reverts || !has {
-                    world.violated(format!("O8: {key} was there before lockstep and was deleted by a {}", intent.word()));
+                    world.violated(format!(
+                        "O8: {key} was there before lockstep and was deleted by going on with {}",
+                        intent.word()
+                    ));
                 }
                 world.reached("a commit removed what was adopted");
                 world.truth.foundlings.remove(key);

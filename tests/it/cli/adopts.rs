@@ -1,0 +1,83 @@
+//! `adopt`, `unmanaged` and `strays` where there is nothing to adopt, and with bad input.
+
+use super::stage::{KEYS, Stage};
+
+#[track_caller]
+fn check(stage: &Stage, arguments: &[&str], code: i32, expected: &str) {
+    let said = stage.run(arguments).exits(code);
+    assert!(format!("{}{}", said.out, said.err).contains(expected), "{arguments:?}: {said:?}");
+}
+
+#[test]
+fn what_names_no_keys_of_the_environment_is_refused_before_anything_is_asked() {
+    let stage = Stage::new();
+    stage.configure("  test: {directory: {path: ./test}, keys: [app/, config/]}\n");
+    for (prefix, expected) in [
+        ("", "is empty"),
+        ("/", "is empty"),
+        ("/app", "has an empty segment"),
+        ("app//", "has an empty segment"),
+        ("app/../x", "has a '.' or '..' segment"),
+        ("lockstep/", "which is reserved"),
+        ("app/\u{1b}[2J", "contains a control character"),
+        ("ap/", "lies outside the roots of test"),
+        ("application", "lies outside the roots of test"),
+    ] {
+        check(&stage, &["adopt", "test", prefix], 2, expected);
+    }
+    let many: Vec<String> = (0..40).map(|number| format!("app/k{number}")).collect();
+    let arguments: Vec<&str> = ["adopt", "test"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    check(&stage, &arguments, 2, "name fewer and wider ones");
+    for verb in ["adopt", "unmanaged", "strays"] {
+        check(&stage, &[verb, "nowhere"], 2, "the configuration has no environment \"nowhere\"");
+        check(&stage, &[verb], 2, "Usage:");
+    }
+    check(&stage, &["adopt", "test", "--reason", " "], 2, "say why");
+    check(&stage, &["adopt", "test"], 1, "the first deploy makes its record");
+}
+
+#[test]
+fn a_directory_that_holds_nothing_of_others_has_nothing_to_adopt() {
+    let mut stage = Stage::new();
+    check(&stage, &["unmanaged", "test"], 0, "0 unmanaged keys");
+    stage.run(&["apply", "--once"]).exits(0);
+    check(&stage, &["adopt", "test"], 0, "nothing to do: no key that the head wants there is unmanaged");
+    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
+    let said = stage.run(&["adopt", "test", "--output", "json"]).exits(0).json();
+    assert_eq!((&said["accepted"], &said["changed"]), (&true.into(), &false.into()), "{said}");
+    check(&stage, &["strays", "test"], 0, "test: 0 strays");
+    let listed = stage.run(&["strays", "test", "--output", "json"]).exits(0).json();
+    assert_eq!((&listed["version"], &listed["count"]), (&1.into(), &0.into()), "{listed}");
+}
+
+#[test]
+fn a_file_that_somebody_put_where_a_commit_wants_one_is_taken_over_or_told_apart() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let current = stage.home.path().join("test/current");
+    std::fs::create_dir_all(current.join("other")).unwrap();
+    std::fs::write(current.join("other/a"), "1").unwrap();
+    std::fs::write(current.join("other/b"), "9").unwrap();
+    stage.repo.commit("Wants them", &[("base/kv/other.yaml", "a: 1\nb: 2\n")]);
+    stage.run(&["apply", "--once"]).exits(1);
+    let listed = stage.run(&["unmanaged", "test", "--output", "json"]).exits(0).json();
+    assert_eq!((&listed["counts"]["adoptable"], &listed["counts"]["differing"]), (&1.into(), &1.into()), "{listed:#}");
+    check(
+        &stage,
+        &["adopt", "test", "other"],
+        1,
+        "refused: other is no key of the head; for all that lies below it name `other/`",
+    );
+    check(&stage, &["adopt", "test", "other/"], 1, "other/b: exists already");
+    stage.repo.commit("As it is live", &[("base/kv/other.yaml", "a: 1\nb: 9\n")]);
+    check(&stage, &["plan", "test"], 3, "in the way until they are adopted: 2 keys");
+    let hint = stage.run(&["unmanaged", "test"]).exits(0).out;
+    assert!(hint.contains("`lockstep adopt test other/`"), "{hint}");
+    check(&stage, &["adopt", "test", "other/"], 0, "may adopt 2 keys");
+    check(&stage, &["plan", "test"], 3, "2 to adopt");
+    check(&stage, &["status", "test"], 0, "may adopt other/ where the values are its own, by ann@");
+    stage.run(&["apply", "--once"]).exits(0);
+    check(&stage, &["history", "test"], 0, "adopted 2 keys; nothing changed value");
+    assert!(stage.live().contains(&("other/b".to_owned(), "9".to_owned())), "{:?}", stage.live());
+    check(&stage, &["unmanaged", "test"], 0, "0 unmanaged keys");
+}
