@@ -17,7 +17,9 @@ use crate::domain::health::Finding;
 use crate::domain::live::{Fence, LiveEntry, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
+use crate::domain::rollout::{
+    Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
+};
 use crate::domain::time::Timestamp;
 
 /// What kind of failure a call to the outside was. Policy looks at nothing else, and metrics are labelled by it.
@@ -216,6 +218,19 @@ pub struct Character {
     pub outlived: Duration,
 }
 
+/// What the line of history of a decision about a target says.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Where the branch stood.
+    pub revision: Revision,
+    /// Who decided it.
+    pub by: &'a str,
+    /// Why; may be empty.
+    pub because: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// How a watch tells the loop that a look is worth it. It may be called too often, never too seldom (rule R12).
 pub trait Wake: Send + Sync {
     /// A managed key may have changed.
@@ -242,6 +257,18 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// `Refused` when there is another record already, or when there was one that is lost (rule O6).
     fn initialise(&self) -> impl Future<Output = Result<Identity, EdgeError>> + Send;
+
+    /// What is left of an environment whose record was lost; none where a record is there, whatever is wrong with that.
+    ///
+    /// # Errors
+    /// `Denied` when the credential may not see all of it.
+    fn remains(&self) -> impl Future<Output = Result<Option<Remains>, EdgeError>> + Send;
+
+    /// Makes the record that was lost anew, in one step with its line of history and the owner entry, where there is none.
+    ///
+    /// # Errors
+    /// `Refused` when somebody else has made one meanwhile; nothing is written then.
+    fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> impl Future<Output = Result<Identity, EdgeError>> + Send;
 
     /// Every key below the environment's roots that the credential may read, read consistently; [`LiveState::partial`]
     /// says when that may not be all.
@@ -323,6 +350,18 @@ pub trait Target: Send + Sync {
         lease: &Self::Lease,
         expected: Fence,
         retention: &Retention,
+    ) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// Takes away what lockstep itself holds of an environment whose keys are gone, only while the lease is held and the record
+    /// is as `expected` says: requests and answers first, record and owner entry last and together. History stays.
+    ///
+    /// # Errors
+    /// `Conflict` when the lease is lost or the record moved. As long as the record is there, all of it can be done again.
+    fn dissolve(
+        &self,
+        lease: &Self::Lease,
+        expected: Fence,
+        farewell: &Farewell,
     ) -> impl Future<Output = Result<(), EdgeError>> + Send;
 
     /// Calls `wake` whenever something may have changed, until the future is dropped. It survives every error by itself.

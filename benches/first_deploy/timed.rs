@@ -9,8 +9,10 @@ use lockstep::domain::desired::{DesiredState, FileTree};
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
-use lockstep::port::{Character, Commit, EdgeError, Head, Leading, Source, Target, Wake, Written};
+use lockstep::domain::rollout::{
+    Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
+};
+use lockstep::port::{Character, Commit, EdgeError, Head, Leading, Source, Target, Told, Wake, Written};
 
 /// The phases of a pass, in their order.
 pub(crate) const PHASES: [&str; 6] = [GIT, PARSE, LIVE, PLAN, APPLY, REST];
@@ -101,6 +103,14 @@ impl<T: Target> Target for Timed<'_, T> {
         self.edge.initialise().await
     }
 
+    async fn remains(&self) -> Result<Option<Remains>, EdgeError> {
+        self.edge.remains().await
+    }
+
+    async fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
+        self.edge.recover(recovery, told).await
+    }
+
     async fn live(&self) -> Result<LiveState, EdgeError> {
         self.watch.during(LIVE, self.edge.live()).await
     }
@@ -166,6 +176,10 @@ impl<T: Target> Target for Timed<'_, T> {
 
     async fn forget(&self, lease: &Self::Lease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
         self.watch.during(REST, self.edge.forget(lease, expected, retention)).await
+    }
+
+    async fn dissolve(&self, lease: &T::Lease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
+        self.edge.dissolve(lease, expected, farewell).await
     }
 
     async fn watch(&self, wake: &dyn Wake) {

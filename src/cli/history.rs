@@ -19,7 +19,8 @@ use crate::port::{EdgeError, Target as _};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep history production
-  lockstep history production --limit 100 --output json")]
+  lockstep history production --limit 100 --output json
+  lockstep history staging --removed")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
@@ -27,20 +28,26 @@ pub(super) struct Args {
     /// At most so many lines, the newest first
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
+    /// Of an environment that was removed from its target: its history stayed there
+    #[arg(long)]
+    removed: bool,
 }
 
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = Edges::open(options, Freshness::AsItIs).await?;
     let environment = edges.environment(&args.environment)?;
-    let found = lines(&edges.target(&environment)?, usize::from(args.limit)).await;
+    let found = lines(&edges.target(&environment)?, usize::from(args.limit), args.removed).await;
     edges.close().await;
     let lines = found?.iter().map(Line::of).collect();
     output.show(&History { version: VERSION, environment: environment.to_string(), lines, now: edges.now() })?;
     Ok(Exit::Ok)
 }
 
-/// The newest lines, if the record is this environment's.
-async fn lines(target: &AnyTarget, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
+/// The newest lines, if the record is this environment's, or if there is none any more.
+async fn lines(target: &AnyTarget, at_most: usize, removed: bool) -> Result<Vec<HistoryLine>, EdgeError> {
+    if removed {
+        return target.history(at_most).await;
+    }
     match target.load().await? {
         None => Ok(Vec::new()),
         Some(_) => target.history(at_most).await,
@@ -118,7 +125,7 @@ impl View for History {
             let outcome = line.outcome.unwrap_or("under way");
             let style = match outcome {
                 "proven" | "repaired" | "done" => Style::new().green(),
-                "rolled-back" | "frozen" => Style::new().red(),
+                "rolled-back" | "frozen" | "removed" => Style::new().red(),
                 "under way" => Style::new().cyan(),
                 _ => Style::new().yellow(),
             };

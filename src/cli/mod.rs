@@ -33,6 +33,9 @@ mod unmanaged;
 mod strays;
 mod suspend;
 mod resume;
+mod confirm;
+mod env;
+mod recover;
 mod run;
 
 use std::ffi::OsString;
@@ -87,6 +90,8 @@ enum Verb {
     Strays(strays::Args),
     Suspend(suspend::Args),
     Resume(resume::Args),
+    Env(env::Args),
+    Recover(recover::Args),
     Completions(completions::Args),
 }
 
@@ -151,6 +156,8 @@ async fn carry_out(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Verb::Strays(args) => strays::run(&args, &options, output).await,
         Verb::Suspend(args) => suspend::run(args, &options, output).await,
         Verb::Resume(args) => resume::run(args, &options, output).await,
+        Verb::Recover(args) => recover::run(&args, &options, output).await,
+        Verb::Env(args) => env::run(&args, &options, output).await,
         Verb::Completions(_) => Ok(Exit::Ok),
     }
 }

@@ -81,6 +81,13 @@ impl Output {
         let _ = writeln!(stream, "{} {}", "note:".style(Style::new().cyan().bold()), clean(text));
     }
 
+    /// Shows people something before the result, on standard error.
+    pub(super) fn beside(&self, view: &impl View) {
+        let mut page = Page::default();
+        view.human(&mut page);
+        let _ = AutoStream::new(io::stderr(), self.color).write_all(page.0.as_bytes());
+    }
+
     /// The end: a failure goes to standard error, and to standard output too where a program reads that.
     pub(super) fn settle(&self, outcome: Result<Exit, Failure>) -> Exit {
         let failure = match outcome {

@@ -19,6 +19,8 @@ pub enum Intent {
     Repair,
     /// Back to last good, or to where a person said.
     RollBack,
+    /// Everything that a retired environment owns goes (rule O9).
+    Remove,
     /// No writes: the target's state was found to be older than remembered (rule A6).
     Restored,
     /// No writes: a person decided something, and history has who and why (rule R11).
@@ -36,6 +38,10 @@ pub enum Act {
     Resume,
     /// Drift is put right once although the policy is to report it.
     OverwriteDrift,
+    /// A record that was lost was made anew (rule A6).
+    Recover,
+    /// The environment goes on under another name (rule O9).
+    Rename,
 }
 
 impl Intent {
@@ -46,24 +52,30 @@ impl Intent {
             Self::Advance => "advance",
             Self::Repair => "repair",
             Self::RollBack => "rollback",
+            Self::Remove => "remove",
             Self::Restored => "restored",
             Self::Act(Act::Release) => "release",
             Self::Act(Act::Suspend) => "suspend",
             Self::Act(Act::Resume) => "resume",
             Self::Act(Act::OverwriteDrift) => "overwrite-drift",
+            Self::Act(Act::Recover) => "recover",
+            Self::Act(Act::Rename) => "rename",
         }
     }
 
     /// Every intent, for tables and parsers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Advance,
         Self::Repair,
         Self::RollBack,
+        Self::Remove,
         Self::Restored,
         Self::Act(Act::Release),
         Self::Act(Act::Suspend),
         Self::Act(Act::Resume),
         Self::Act(Act::OverwriteDrift),
+        Self::Act(Act::Recover),
+        Self::Act(Act::Rename),
     ];
 }
 

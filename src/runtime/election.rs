@@ -9,7 +9,7 @@ use super::keeper::Keeper;
 use super::lack::Lack;
 use super::leading::End;
 use super::memory::Memory;
-use super::observe::{equipped, keep, no_record};
+use super::observe::{equipped, is_retired, keep, no_record};
 use super::pass::Decide;
 use super::wakes::News;
 use crate::domain::rollout::Rollout;
@@ -122,6 +122,11 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     async fn try_to_lead(&self, memory: &mut Memory, patience: &mut Patience<R::Clock>) -> Result<Chance<T::Lease>, EdgeError> {
         // Before anything is written there, the lease included: it may be the wrong place.
         match self.target.load().await? {
+            // What the branch does not have was removed, or never wanted: no record is made for it.
+            None if self.initialises_itself && is_retired(memory, &self.source).await? => {
+                let leader = "nobody: the branch head has no such environment".to_owned();
+                return Ok(Chance::Theirs { leader, hint: "a commit that has it makes its record".to_owned() });
+            }
             None if self.initialises_itself => drop(self.target.initialise().await?),
             None => return Err(no_record(&*self.target)),
             Some(stored) => {

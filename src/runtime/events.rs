@@ -17,7 +17,7 @@ pub(super) fn about(line: &HistoryLine, record: &Rollout) -> Subject {
     let revision = match line.intent {
         // It went nowhere.
         Intent::Restored | Intent::Act(_) => record.stands_on().map(|reached| reached.revision),
-        Intent::Advance | Intent::Repair | Intent::RollBack => Some(line.revision),
+        Intent::Advance | Intent::Repair | Intent::RollBack | Intent::Remove => Some(line.revision),
     };
     Subject { environment: record.identity.environment.clone(), revision, generation: Some(line.generation) }
 }
@@ -36,7 +36,7 @@ pub(super) fn subject(record: &Rollout) -> Subject {
 pub(super) fn of_beginning(line: &HistoryLine) -> Event {
     match line.intent {
         Intent::RollBack => Event::RollbackStarted { from: line.from, because: line.cause() },
-        intent @ (Intent::Advance | Intent::Repair | Intent::Restored | Intent::Act(_)) => {
+        intent @ (Intent::Advance | Intent::Repair | Intent::Remove | Intent::Restored | Intent::Act(_)) => {
             Event::RolloutStarted { intent, from: line.from, counts: line.counts }
         }
     }
@@ -68,7 +68,7 @@ pub(super) fn of_move(step: &Move) -> Vec<(Subject, Event)> {
 /// attempt: it never began.
 pub(super) fn outcomes(step: &Move) -> impl Iterator<Item = Outcome> {
     let attempts = step.lines.iter().filter(|line| match line.intent {
-        Intent::Advance | Intent::Repair | Intent::RollBack => true,
+        Intent::Advance | Intent::Repair | Intent::RollBack | Intent::Remove => true,
         Intent::Restored | Intent::Act(_) => false,
     });
     attempts.filter_map(|line| line.closed.as_ref()).map(|closed| closed.outcome)
@@ -94,7 +94,7 @@ fn of_ending(line: &HistoryLine, from: &Rollout, to: &Rollout) -> Option<Event> 
         Outcome::Repaired => Event::DriftRepaired { keys: total(line.counts), because: line.because.clone() },
         Outcome::Restored => Event::TargetRestored,
         // The answer to the request says it.
-        Outcome::Done => return None,
+        Outcome::Done | Outcome::Removed => return None,
     })
 }
 

@@ -26,3 +26,4 @@ pub mod controller;
 pub mod together;
 pub mod preview;
 pub mod once;
+pub mod removal;

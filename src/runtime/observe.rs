@@ -147,6 +147,15 @@ async fn view<S: Source>(record: &Rollout, head: &Head, memory: &mut Memory, sou
     })
 }
 
+/// Whether the branch head is valid and does not have the environment (rule O9).
+///
+/// # Errors
+/// When the mirror can't be read.
+pub(super) async fn is_retired<S: Source>(memory: &mut Memory, source: &S) -> Result<bool, EdgeError> {
+    let Tip::At(tip) = source.head().await?.tip else { return Ok(false) };
+    Ok(matches!(memory.readings.of(tip, source).await?, Reading::Retired))
+}
+
 /// Whether the mirror has every commit that deciding about this environment needs; a controller without them leaves the
 /// lease to another one as long as it can (rule S2).
 ///

@@ -8,6 +8,8 @@ mod rollouts;
 mod catalog;
 mod plans;
 mod deletes;
+mod retire;
+mod recover;
 mod faults;
 mod drift;
 mod keys;

@@ -100,6 +100,10 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
     let target = edges.target(environment)?;
     if target.load().await?.is_none() {
         match &target {
+            AnyTarget::Directory(_) if retired(edges, environment).await? => {
+                let text = format!("{environment} has no record, and the branch head has no such environment");
+                return Err(Failure::new(text).hint("nothing is made, written or deleted"));
+            }
             // A directory may make its own record: its path can't be another environment's by mistake (rule O6).
             AnyTarget::Directory(directory) => drop(directory.initialise().await?),
             AnyTarget::Consul(_) => return Err(no_record(&target).into()),
@@ -140,6 +144,12 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
 async fn wanted(edges: &Edges, environment: &EnvironmentName) -> Result<Option<Arc<DesiredState>>, Failure> {
     let Some(tip) = tip(edges) else { return Ok(None) };
     Ok(read_environment(&edges.source.tree(tip).await?, environment).ok().flatten())
+}
+
+/// Whether the branch head is valid and does not have the environment (rule O9).
+async fn retired(edges: &Edges, environment: &EnvironmentName) -> Result<bool, Failure> {
+    let Some(tip) = tip(edges) else { return Ok(false) };
+    Ok(matches!(read_environment(&edges.source.tree(tip).await?, environment), Ok(None)))
 }
 
 fn tip(edges: &Edges) -> Option<Revision> {

@@ -22,7 +22,7 @@ use crate::runtime::clock::SystemClock;
 use crate::runtime::observe::no_head;
 use crate::runtime::reading::Fit;
 
-pub(super) use target::AnyTarget;
+pub(super) use target::{AnyLease, AnyTarget};
 
 /// How fresh the mirror must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

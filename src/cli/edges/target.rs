@@ -7,8 +7,10 @@ use crate::client::directory::{DirectoryLease, DirectoryTarget};
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::KeyPath;
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
-use crate::port::{Character, EdgeError, EdgeKind, Leading, Target, Wake, Written};
+use crate::domain::rollout::{
+    Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
+};
+use crate::port::{Character, EdgeError, EdgeKind, Leading, Target, Told, Wake, Written};
 
 /// A target of either kind.
 pub(in crate::cli) enum AnyTarget {
@@ -70,6 +72,14 @@ impl Target for AnyTarget {
 
     async fn initialise(&self) -> Result<Identity, EdgeError> {
         either!(self, target => target.initialise().await)
+    }
+
+    async fn remains(&self) -> Result<Option<Remains>, EdgeError> {
+        either!(self, target => target.remains().await)
+    }
+
+    async fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
+        either!(self, target => target.recover(recovery, told).await)
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
@@ -158,6 +168,10 @@ impl Target for AnyTarget {
 
     async fn forget(&self, lease: &AnyLease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
         either_with!(self, lease, target, lease => target.forget(lease, expected, retention).await)
+    }
+
+    async fn dissolve(&self, lease: &AnyLease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
+        either_with!(self, lease, target, lease => target.dissolve(lease, expected, farewell).await)
     }
 
     async fn watch(&self, wake: &dyn Wake) {

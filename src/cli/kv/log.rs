@@ -154,7 +154,7 @@ async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output)
     match found {
         Ok(lines) => {
             // What people decide has a number too, and writes nothing.
-            let attempts = lines.iter().rev().filter(|line| !matches!(line.intent, Intent::Act(_)));
+            let attempts = lines.iter().rev().filter(|line| !matches!(line.intent, Intent::Remove | Intent::Act(_)));
             attempts.map(|line| (line.generation, line.revision)).collect()
         }
         Err(failure) => {

@@ -24,6 +24,10 @@ impl ConsulTarget {
         self.first_use(&doing).await?;
         let taken: BTreeSet<u16> =
             http.read_names(OWNERS, &doing).await?.iter().filter_map(|name| name.strip_prefix(OWNERS)?.parse().ok()).collect();
+        // What was asked of an environment that was here before, and removed since, is asked of nobody.
+        self.drop_requests(None, &doing).await?;
+        // Its history stayed: no number is given out twice under one name.
+        let generation = self.lines(&doing).await?.into_iter().max().unwrap_or_default();
         for _ in 0..DRAWS {
             let identity = Identity {
                 repository: self.repository.clone(),
@@ -32,9 +36,10 @@ impl ConsulTarget {
                 owner: self.draw_owner(&taken, &doing)?,
             };
             let owner_key = format!("{OWNERS}{}", identity.owner);
+            let record = Rollout { generation, ..Rollout::new(identity.clone()) };
             let mut txn = Transaction::new();
             txn.cas(&owner_key, owner_entry(&identity).as_bytes(), 0, 0);
-            txn.cas(&self.paths.record(), &wire::record_to_json(&Rollout::new(identity.clone())), 0, 0);
+            txn.cas(&self.paths.record(), &wire::record_to_json(&record), 0, 0);
             match self.transact(txn, &doing).await {
                 Ok(_) => {
                     // Nobody else can have made it, so this handle needs no pin to go on.
@@ -61,11 +66,11 @@ impl ConsulTarget {
         Err(refused.because("this name and environment has a record here already").hint(hint))
     }
 
-    fn has_one(&self, doing: &str) -> EdgeError {
+    pub(super) fn has_one(&self, doing: &str) -> EdgeError {
         self.server.http.error(EdgeKind::Refused, doing).about(vec![self.paths.record()])
     }
 
-    fn draw_target(&self, doing: &str) -> Result<TargetId, EdgeError> {
+    pub(super) fn draw_target(&self, doing: &str) -> Result<TargetId, EdgeError> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|cause| self.server.http.error(EdgeKind::Transient, doing).because(cause))?;
         let mut text = String::with_capacity(32);
@@ -89,8 +94,8 @@ impl ConsulTarget {
     }
 }
 
-/// What `lockstep/owners/<id>` holds, for people.
-fn owner_entry(identity: &Identity) -> String {
+/// What `lockstep/owners/<id>` holds.
+pub(super) fn owner_entry(identity: &Identity) -> String {
     let Identity { repository, environment, target, owner: _ } = identity;
     serde_json::json!({
         "repository": repository.as_str(),

@@ -18,10 +18,36 @@ use crate::port::{EdgeError, EdgeKind};
 const NAMED: usize = 3;
 
 /// Whose an owner id is, as `init` wrote it.
-#[derive(Deserialize)]
-struct OwnerEntry {
+#[derive(Debug, Deserialize)]
+pub(super) struct OwnerEntry {
     repository: String,
     environment: String,
+    /// The target id of its record.
+    #[serde(default)]
+    pub(super) target: String,
+    /// The environment was removed, and keys with its mark stayed: the id is given to nobody else.
+    #[serde(default)]
+    removed: bool,
+}
+
+impl OwnerEntry {
+    /// Reads an entry; none when it is no entry of ours.
+    pub(super) fn from_bytes(value: &[u8]) -> Option<Self> {
+        serde_json::from_slice(value).ok()
+    }
+
+    /// Whose it is, for people.
+    pub(super) fn whose(&self) -> String {
+        let Self { repository, environment, target: _, removed } = self;
+        let removed = if *removed { ", which was removed" } else { "" };
+        format!("{environment} of the repository {repository}{removed}")
+    }
+
+    /// Whether it is of this environment, as long as that is there.
+    pub(super) fn is_of(&self, target: &ConsulTarget) -> bool {
+        let (repository, environment) = (target.repository.as_str(), target.environment.as_str());
+        !self.removed && (self.repository.as_str(), self.environment.as_str()) == (repository, environment)
+    }
 }
 
 impl ConsulTarget {
@@ -35,10 +61,18 @@ impl ConsulTarget {
             Err(self.server.http.error(EdgeKind::Refused, doing).because(because).hint(hint.to_owned()))
         };
         if let Some(pinned) = self.pinned.get() {
+            if let Some(removed) = self.removed().await? {
+                return lost(
+                    removed,
+                    "take the environment out of the controller's configuration; to begin anew take its target_id out and run \
+                     `lockstep init ENVIRONMENT`",
+                );
+            }
             return lost(
                 format!("there is none, and the configuration pins {pinned}: the record was lost, or the address is wrong"),
-                "correct the address, or restore a snapshot of this Consul; for a new target take the target_id out of the \
-                 configuration and run `lockstep init ENVIRONMENT`",
+                "correct the address, restore a snapshot of this Consul, or make the record anew from the marks on its keys with \
+                 `lockstep recover ENVIRONMENT`; for a new target take the target_id out of the configuration and run `lockstep \
+                 init ENVIRONMENT`",
             );
         }
         let orphans = self.orphans(doing).await?;
@@ -52,7 +86,15 @@ impl ConsulTarget {
             orphans.len(),
             some.join(", ")
         );
-        lost(because, "restore a snapshot of this Consul that holds the record").map_err(|error| error.about(some))
+        let hint =
+            "restore a snapshot of this Consul that holds the record, or make it anew with `lockstep recover ENVIRONMENT`";
+        lost(because, hint).map_err(|error| error.about(some))
+    }
+
+    /// That the environment was removed, and by whom, where its history says so.
+    async fn removed(&self) -> Result<Option<String>, EdgeError> {
+        let newest = self.read_history(1).await?.into_iter().next();
+        Ok(newest.and_then(|line| line.removal_said()))
     }
 
     /// The keys below the roots with a mark that no other environment's owner entry explains.
@@ -77,10 +119,7 @@ impl ConsulTarget {
         http.read_tree(OWNERS, doing, &mut |read| {
             let number = read.key.strip_prefix(OWNERS).and_then(|number| number.parse().ok()).and_then(OwnerId::new);
             // An entry of our own without a record is a record that was lost.
-            let ours = serde_json::from_slice(&read.value).is_ok_and(|OwnerEntry { repository, environment }| {
-                repository == self.repository.as_str() && environment == self.environment.as_str()
-            });
-            if !ours {
+            if !OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self)) {
                 others.extend(number);
             }
         })

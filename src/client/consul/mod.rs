@@ -28,6 +28,8 @@ mod rights;
 mod listing;
 mod look;
 mod lost;
+mod dissolve;
+mod recover;
 mod catalog;
 
 use std::collections::BTreeMap;
@@ -47,8 +49,10 @@ use crate::config;
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored, TargetId};
-use crate::port::{Character, EdgeError, Leading, Target, Wake, Written};
+use crate::domain::rollout::{
+    Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored, TargetId,
+};
+use crate::port::{Character, EdgeError, Leading, Target, Told, Wake, Written};
 
 /// How long samples don't count after an apply: consumers watch Consul and need time to read a change (rule H2).
 pub const SETTLE: Duration = Duration::from_secs(30);
@@ -148,6 +152,14 @@ impl Target for ConsulTarget {
         self.make_record().await
     }
 
+    async fn remains(&self) -> Result<Option<Remains>, EdgeError> {
+        self.what_remains().await
+    }
+
+    async fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
+        self.make_record_anew(recovery, told).await
+    }
+
     async fn live(&self) -> Result<LiveState, EdgeError> {
         self.read_all().await
     }
@@ -221,6 +233,10 @@ impl Target for ConsulTarget {
 
     async fn forget(&self, lease: &Lease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
         self.forget_past(lease, expected, retention).await
+    }
+
+    async fn dissolve(&self, lease: &Lease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
+        self.take_away(lease, expected, farewell).await
     }
 
     async fn watch(&self, wake: &dyn Wake) {

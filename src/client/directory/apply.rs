@@ -97,7 +97,7 @@ impl Disk {
         Ok(Written { record, complete: true, keys })
     }
 
-    fn check_record(&self, lease: &DirectoryLease, expected: Fence, operation: &str) -> Result<(), EdgeError> {
+    pub(super) fn check_record(&self, lease: &DirectoryLease, expected: Fence, operation: &str) -> Result<(), EdgeError> {
         let state = self.state(operation)?;
         self.check_lease(lease, &state, operation)?;
         let found = state.journal().map_err(|error| self.fail(operation, error))?.map(|journal| journal.sequence);

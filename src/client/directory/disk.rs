@@ -131,7 +131,10 @@ impl Disk {
         }
         let state = State::make(&root).during(OPERATION, &self.path)?;
         let identity = self.new_identity()?;
-        match state.begin(Rollout::new(identity.clone())) {
+        // The history of an environment that was removed from here stays: no number is given out twice under one name.
+        let newest = state.newest_line().during(OPERATION, &self.path)?;
+        let generation = newest.map(|line| line.generation).unwrap_or_default();
+        match state.begin(&Save::of(Rollout { generation, ..Rollout::new(identity.clone()) })) {
             Ok(()) => Ok(identity),
             Err(StateError::Io(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(fault(EdgeKind::Refused, format!("{OPERATION} {}", self.path.display()), "it has a record already"))
@@ -141,7 +144,7 @@ impl Disk {
     }
 
     /// What the record's file holds; none when there is no such file.
-    fn journal(&self, root: &Dir, operation: &str) -> Result<Option<Journal>, EdgeError> {
+    pub(super) fn journal(&self, root: &Dir, operation: &str) -> Result<Option<Journal>, EdgeError> {
         match State::open(root) {
             Ok(state) => state.journal().map_err(|error| self.fail(operation, error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -158,12 +161,17 @@ impl Disk {
         if root.read_link(CURRENT).during(OPERATION, &self.path)?.is_none() {
             return Ok(());
         }
+        // What others had put beside the keys of an environment that was removed stays, and `current` with it.
+        let newest = State::open(root).and_then(|state| state.newest_line());
+        if newest.is_ok_and(|line| line.is_some_and(|line| line.removal_said().is_some())) {
+            return Ok(());
+        }
         let because = "it has a live version and no record: the record was lost";
         Err(fault(EdgeKind::Refused, format!("{OPERATION} {}", self.path.display()), because)
-            .hint("restore `.lockstep` from a backup; or move `current` and `versions` away to begin anew"))
+            .hint("restore `.lockstep` from a backup, or make the record anew with `lockstep recover ENVIRONMENT`; or move `current` and `versions` away to begin anew"))
     }
 
-    fn new_identity(&self) -> Result<Identity, EdgeError> {
+    pub(super) fn new_identity(&self) -> Result<Identity, EdgeError> {
         let mut random = [0; 10];
         getrandom::fill(&mut random).map_err(|error| fault(EdgeKind::Transient, "draw a target id", error.to_string()))?;
         let [a, b, id @ ..] = random;

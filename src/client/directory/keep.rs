@@ -70,6 +70,16 @@ pub(super) fn forget_old(
     Ok(())
 }
 
+/// Removes every version but one, of which the files stay and the list goes: what lockstep knew of it is over.
+pub(super) fn remove_all_but(root: &Dir, stays: Option<Version>) -> io::Result<()> {
+    let Some(versions) = open(root)? else { return Ok(()) };
+    for (version, _) in all(&versions)? {
+        if Some(version) == stays { versions.remove_file(version.manifest())? } else { remove(&versions, version)? }
+    }
+    tidy_versions(root, stays)?;
+    if versions.list()?.is_empty() { root.remove_tree(VERSIONS) } else { versions.sync() }
+}
+
 fn open(root: &Dir) -> io::Result<Option<Dir>> {
     match root.sub(VERSIONS) {
         Ok(versions) => Ok(Some(versions)),

@@ -62,6 +62,15 @@ impl DirectoryLease {
         if self.is_held(state)? { state.remove_file(HOLDER) } else { Ok(()) }
     }
 
+    /// Removes the lock's file and the name, where there is nothing to lead any more. The lock on the open file holds on.
+    pub(super) fn take_files_away(&self, state: &Dir) -> io::Result<()> {
+        if self.is_held(state)? {
+            state.remove_file(HOLDER)?;
+            state.remove_file(LEASE)?;
+        }
+        Ok(())
+    }
+
     /// Waits for the write before this one.
     pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
         // A panic in an earlier write leaves files as a crash would, and every write looks at the files first.

@@ -26,6 +26,8 @@ mod keep;
 mod lease;
 mod disk;
 mod apply;
+mod dissolve;
+mod recover;
 mod watch;
 #[cfg(test)]
 mod tests;
@@ -45,8 +47,10 @@ use crate::config;
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
-use crate::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
-use crate::port::{Character, Clock, EdgeError, EdgeKind, Leading, Target, Wake, Written};
+use crate::domain::rollout::{
+    Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
+};
+use crate::port::{Character, Clock, EdgeError, EdgeKind, Leading, Target, Told, Wake, Written};
 
 /// How long reading or moving state may take: a file system that hangs must not hang the loop.
 const STATE_LIMIT: Duration = Duration::from_secs(30);
@@ -162,6 +166,16 @@ impl Target for DirectoryTarget {
         self.run(STATE_LIMIT, Disk::initialise).await
     }
 
+    async fn remains(&self) -> Result<Option<Remains>, EdgeError> {
+        self.run(VERSION_LIMIT, Disk::remains).await
+    }
+
+    async fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
+        let (recovery, at, revision) = (recovery.clone(), told.at, told.revision);
+        let (by, because) = (told.by.to_owned(), told.because.to_owned());
+        self.run(STATE_LIMIT, move |disk| disk.recover(&recovery, &Told { revision, by: &by, because: &because, at })).await
+    }
+
     async fn live(&self) -> Result<LiveState, EdgeError> {
         self.run(VERSION_LIMIT, Disk::live).await
     }
@@ -253,6 +267,11 @@ impl Target for DirectoryTarget {
     async fn forget(&self, lease: &DirectoryLease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
         let (lease, retention) = (lease.clone(), retention.clone());
         self.run(STATE_LIMIT, move |disk| disk.forget_past(&lease, expected, &retention)).await
+    }
+
+    async fn dissolve(&self, lease: &DirectoryLease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
+        let (lease, farewell) = (lease.clone(), farewell.clone());
+        self.run(VERSION_LIMIT, move |disk| disk.dissolve(&lease, expected, &farewell)).await
     }
 
     async fn watch(&self, wake: &dyn Wake) {

@@ -144,10 +144,32 @@ impl State {
         self.0.read(RECORD, 4 * wire::LONGEST)?.map(|bytes| Journal::from_bytes(&bytes)).transpose()
     }
 
-    /// Writes the first record; `AlreadyExists` when there is one.
-    pub(super) fn begin(&self, record: Rollout) -> Result<(), StateError> {
-        let save = Save::of(record);
-        Ok(self.0.create_whole(RECORD, &Journal::to_bytes(1, &save), PRIVATE)?)
+    /// Writes the first record, with the lines of history that come with it; `AlreadyExists` when there is one.
+    pub(super) fn begin(&self, save: &Save) -> Result<(), StateError> {
+        self.0.create_whole(RECORD, &Journal::to_bytes(1, save), PRIVATE)?;
+        Ok(self.copy_out(&save.history, &save.answers)?)
+    }
+
+    /// The newest line of history, whether or not there is a record.
+    pub(super) fn newest_line(&self) -> io::Result<Option<HistoryLine>> {
+        let dir = self.0.make_sub(HISTORY, PRIVATE_DIR)?;
+        let Some(newest) = generations(&dir)?.pop() else { return Ok(None) };
+        let bytes = dir.read(newest.to_string(), LONGEST_SMALL)?;
+        Ok(bytes.and_then(|bytes| wire::history_from_json(&bytes).ok()))
+    }
+
+    /// The end: requests and answers go, the last line of history is written, and then the record goes.
+    pub(super) fn end(&self, line: &HistoryLine) -> io::Result<()> {
+        if let Ok(Some(journal)) = self.journal() {
+            self.catch_up(&journal)?;
+        }
+        for name in [REQUESTS, ANSWERS] {
+            let dir = self.0.make_sub(name, PRIVATE_DIR)?;
+            ids(&dir)?.iter().try_for_each(|id| dir.remove_file(id.as_str()))?;
+        }
+        self.0.make_sub(HISTORY, PRIVATE_DIR)?.replace(&line.generation.to_string(), &wire::history_to_json(line), PRIVATE)?;
+        self.0.remove_file(RECORD)?;
+        self.0.sync()
     }
 
     /// Moves the record: all of it or nothing. The caller holds the lease.

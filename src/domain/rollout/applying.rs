@@ -41,7 +41,7 @@ impl Rollout {
             match intent {
                 Intent::RollBack if !denied.keys.is_empty() => leave.extend(denied.keys.iter().cloned()),
                 Intent::RollBack => return self.hold_back(&denied.text),
-                Intent::Advance | Intent::Repair | Intent::Restored | Intent::Act(_) => {
+                Intent::Advance | Intent::Repair | Intent::Remove | Intent::Restored | Intent::Act(_) => {
                     return self.turn_back(goal, denied, seen);
                 }
             }

@@ -170,7 +170,11 @@ impl Rollout {
     /// Closes the line of the repair under way, if there is one.
     pub(super) fn close_repair(&mut self, outcome: Outcome, text: &str, now: Timestamp) -> Option<HistoryLine> {
         let mut line = self.repair.take()?;
-        line.closed = Some(Closed { at: now, outcome, text: text.to_owned() });
+        // A removal that somebody broke off: the environment is wanted again, and its keys are put right under that number.
+        let broken_off = line.intent == Intent::Remove && outcome == Outcome::Repaired;
+        let outcome = if broken_off { Outcome::Superseded } else { outcome };
+        let text = if broken_off { format!("broken off; the environment is wanted again: {text}") } else { text.to_owned() };
+        line.closed = Some(Closed { at: now, outcome, text });
         Some(line)
     }
 

@@ -29,6 +29,8 @@ pub enum Outcome {
     Restored,
     /// What a person decided holds from here on.
     Done,
+    /// The environment is gone from the target.
+    Removed,
 }
 
 impl Outcome {
@@ -45,11 +47,12 @@ impl Outcome {
             Self::Repaired => "repaired",
             Self::Restored => "restored",
             Self::Done => "done",
+            Self::Removed => "removed",
         }
     }
 
     /// Every outcome, for tables and parsers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Proven,
         Self::RolledBack,
         Self::Superseded,
@@ -59,6 +62,7 @@ impl Outcome {
         Self::Repaired,
         Self::Restored,
         Self::Done,
+        Self::Removed,
     ];
 }
 
@@ -89,6 +93,14 @@ pub struct HistoryLine {
 impl HistoryLine {
     /// Who lockstep itself is in [`Self::by`].
     pub const LOCKSTEP: &str = "lockstep";
+
+    /// That the environment was removed with this line, when and by whom; none when it was not.
+    #[must_use]
+    pub fn removal_said(&self) -> Option<String> {
+        let closed = self.closed.as_ref().filter(|closed| closed.outcome == Outcome::Removed)?;
+        let why = if self.because.is_empty() { String::new() } else { format!(": {}", self.because) };
+        Some(format!("the environment was removed from here at {} by {}{why}", closed.at, self.by))
+    }
 
     /// Why, and on whose word where it is not lockstep's own.
     #[must_use]

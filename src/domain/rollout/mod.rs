@@ -29,6 +29,8 @@ mod ailing;
 mod resting;
 mod asked;
 mod awaited;
+mod removal;
+mod recovery;
 
 pub use ailing::Ailing;
 pub use awaited::Awaited;
@@ -42,6 +44,8 @@ pub use phase::{Phase, Unproven};
 pub use preview::{Preview, Unfinished};
 pub use reached::{Proof, Reached, RefusedAttempt, Rejection};
 pub use record::Rollout;
+pub use recovery::{Marks, Recovery, Remains};
+pub use removal::{Farewell, NotRemoved, Removal};
 pub use request::{Answer, LetPass, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
 pub use sampled::{LogSubject, SampleSubject};

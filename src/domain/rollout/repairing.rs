@@ -33,7 +33,7 @@ impl Rollout {
         let Some(goal) = self.goal.clone() else { return Care::Nothing(None) };
         let open = self.repair.as_ref();
         // What the head no longer has is left as it is, whatever is being judged (rule O9).
-        if open.is_none() && matches!(seen.head, HeadView::Retired(_)) {
+        if matches!(seen.head, HeadView::Retired(_)) && !self.repairs_on() {
             return Care::Nothing(None);
         }
         let generation = open.map_or_else(|| self.next_generation(seen), |line| line.generation);
@@ -64,6 +64,11 @@ impl Rollout {
         let record = Self { overwrite_drift: false, ..record.whole_after(&plan) };
         let closing = Save { history: line.into_iter().collect(), ..Save::of(record) };
         Care::Step(Step::Apply(Box::new(Apply { opening, plan, closing })))
+    }
+
+    /// Whether a repair has begun that is finished whatever the head says; a removal that was broken off is none.
+    pub(super) fn repairs_on(&self) -> bool {
+        self.repair.as_ref().is_some_and(|line| line.intent != Intent::Remove)
     }
 
     /// Keys without our mark that a repair would make ours again, and that the head drops which goes live as soon as it may: what

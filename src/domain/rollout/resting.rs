@@ -68,7 +68,7 @@ impl Rollout {
     /// What the goal needs while it is the goal: its unfinished attempt, repairs, its proof.
     pub(super) fn look_after(&self, desired: &DesiredState, seen: &Observation<'_>) -> Care {
         // A retired environment is left as it is (rule O9); only a repair that has begun is finished.
-        let retired = matches!(seen.head, HeadView::Retired(_)) && self.repair.is_none();
+        let retired = matches!(seen.head, HeadView::Retired(_)) && !self.repairs_on();
         if self.is_suspended(seen.now) || retired {
             return Care::Nothing(None);
         }

@@ -6,6 +6,8 @@ mod applies;
 mod consumers;
 mod documents;
 mod looks;
+mod recovers;
+mod removes;
 mod says;
 mod shapes;
 mod stage;

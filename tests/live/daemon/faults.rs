@@ -13,7 +13,7 @@ use crate::support::{Agent, Options, eventually};
 const KEYS: usize = 1_000;
 
 /// Ends the sessions of a killed process, as Consul does once their time to live is over.
-fn end_sessions(agent: &Agent) {
+pub(super) fn end_sessions(agent: &Agent) {
     let (_, body) = agent.curl("GET", "/v1/session/list", b"");
     let sessions: Vec<Value> = serde_json::from_slice(&body).unwrap();
     for session in sessions {

@@ -117,6 +117,16 @@ impl Site {
         said
     }
 
+    /// Pins this id.
+    pub(super) fn pin(&self, id: &str) {
+        *self.target_id.borrow_mut() = Some(id.to_owned());
+    }
+
+    /// Takes the pin out of the configuration again.
+    pub(super) fn forget_pin(&self) {
+        *self.target_id.borrow_mut() = None;
+    }
+
     /// From now on with this token, in a file as an operator would leave it.
     pub(super) fn use_token(&self, secret: &str) {
         let path = self.home.path().join("token");
@@ -152,9 +162,14 @@ impl Site {
 
     /// Starts a controller with a mirror of its own.
     pub(super) fn start(&self, name: &str) -> Controller {
+        self.begin(name, &["run"])
+    }
+
+    /// Starts any command in the background.
+    pub(super) fn begin(&self, name: &str, arguments: &[&str]) -> Controller {
         let log = self.home.path().join(format!("{name}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let child = self.command(name, &["run"]).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let child = self.command(name, arguments).stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Controller { child, log }
     }
 

@@ -7,8 +7,10 @@ use lockstep::domain::desired::DesiredState;
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::KeyPath;
 use lockstep::domain::plan::{Action, Change};
-use lockstep::domain::rollout::{Answer, Apply, HistoryLine, Identity, Request, RequestId, Retention, Save, Stored};
-use lockstep::port::{Character, EdgeError, EdgeKind, Leading, Scheduler, Target, Wake, Written};
+use lockstep::domain::rollout::{
+    Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
+};
+use lockstep::port::{Character, EdgeError, EdgeKind, Leading, Scheduler, Target, Told, Wake, Written};
 
 use super::Edge;
 use crate::bugs::Bug;
@@ -140,6 +142,14 @@ impl Target for Edge {
 
     async fn initialise(&self) -> Result<Identity, EdgeError> {
         Err(EdgeError::new("sim", EdgeKind::Refused, "initialise"))
+    }
+
+    async fn remains(&self) -> Result<Option<Remains>, EdgeError> {
+        Err(EdgeError::new("sim", EdgeKind::Refused, "look for what is left"))
+    }
+
+    async fn recover(&self, _recovery: &Recovery, _told: &Told<'_>) -> Result<Identity, EdgeError> {
+        Err(EdgeError::new("sim", EdgeKind::Refused, "recover"))
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
@@ -320,6 +330,10 @@ impl Target for Edge {
         let done = self.world().forget(lease.0, self.replica, expected.0, &lines, &answers);
         self.answer("forget old history").await?;
         done.map_err(|refused| self.refused(refused))
+    }
+
+    async fn dissolve(&self, _lease: &Lease, _expected: Fence, _farewell: &Farewell) -> Result<(), EdgeError> {
+        Err(EdgeError::new("sim", EdgeKind::Refused, "remove an environment"))
     }
 
     async fn watch(&self, wake: &dyn Wake) {

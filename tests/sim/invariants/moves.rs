@@ -67,7 +67,7 @@ pub(super) fn attempts_are_allowed(world: &mut World, replica: usize, before: &R
                 world.violated(format!("R1: rolled back to {}, which is not last good", goal.revision.short()));
             }
         }
-        Intent::Repair | Intent::Restored | Intent::Act(_) => {}
+        Intent::Repair | Intent::Remove | Intent::Restored | Intent::Act(_) => {}
     }
 }
 

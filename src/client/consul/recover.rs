@@ -1,0 +1,78 @@
+//! A record that was lost, made anew from what is left in this Consul: owner entries, marks, history (rule A6).
+//!
+//! One transaction creates it, so nobody meets half of it, and of two who make one at the same moment one does.
+
+use super::ConsulTarget;
+use super::init::owner_entry;
+use super::lost::OwnerEntry;
+use super::paths::OWNERS;
+use super::rights::Resource;
+use super::txn::Transaction;
+use crate::client::wire;
+use crate::domain::resource::OwnerId;
+use crate::domain::rollout::{Identity, Marks, Recovery, Remains, TargetId};
+use crate::port::{EdgeError, EdgeKind, Told};
+
+impl ConsulTarget {
+    pub(super) async fn what_remains(&self) -> Result<Option<Remains>, EdgeError> {
+        let doing = format!("look for what is left of {}", self.environment);
+        let http = &self.server.http;
+        if http.read_key(&self.paths.record(), &doing).await?.is_some() {
+            return Ok(None);
+        }
+        // Before the owners: whoever has marked a key by now has an entry by then.
+        let live = self.read_all().await?;
+        let sees_owners = http.allowed(&[Resource::everything_below(OWNERS)]).await?.is_some_and(|may| may == [true]);
+        if live.partial || !sees_owners {
+            let error = http
+                .error(EdgeKind::Denied, &doing)
+                .because("the token may not surely read everything: what is hidden could be ours");
+            return Err(error.hint(format!("give it write on {OWNERS} and on every root, as for `lockstep init`")));
+        }
+        let mut remains = Remains { marks: Marks::of(&live), ..Remains::default() };
+        http.read_tree(OWNERS, &doing, &mut |read| {
+            let Some(owner) = read.key.strip_prefix(OWNERS).and_then(|number| number.parse().ok()).and_then(OwnerId::new)
+            else {
+                return;
+            };
+            match OwnerEntry::from_bytes(&read.value) {
+                Some(entry) if entry.is_of(self) => drop(remains.entries.insert(owner, TargetId::parse(&entry.target))),
+                Some(entry) => drop(remains.others.insert(owner, entry.whose())),
+                None => drop(remains.others.insert(owner, "somebody whose entry can't be read".to_owned())),
+            }
+        })
+        .await?;
+        remains.newest = self.lines(&doing).await?.into_iter().max();
+        Ok(Some(remains))
+    }
+
+    pub(super) async fn make_record_anew(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
+        let doing = format!("recover the record of {}", self.environment);
+        let http = &self.server.http;
+        let target = recovery.target.clone().map_or_else(|| self.draw_target(&doing), Ok)?;
+        let identity = Identity {
+            repository: self.repository.clone(),
+            environment: self.environment.clone(),
+            target,
+            owner: recovery.owner,
+        };
+        let (record, line) = recovery.record(identity.clone(), told.revision, told.by, told.because, told.at);
+        let owner = format!("{OWNERS}{}", identity.owner);
+        let entry = http.read_key(&owner, &doing).await?;
+        if entry.as_ref().is_some_and(|read| !OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self))) {
+            return Err(http.error(EdgeKind::Conflict, &doing).because("its owner id was given to somebody else meanwhile"));
+        }
+        let mut txn = Transaction::new();
+        txn.cas(&self.paths.record(), &wire::record_to_json(&record), 0, 0);
+        txn.cas(&owner, owner_entry(&identity).as_bytes(), 0, entry.map_or(0, |read| read.index));
+        txn.cas(&self.paths.line(line.generation), &wire::history_to_json(&line), 0, 0);
+        match self.transact(txn, &doing).await {
+            Ok(_) => Ok(identity),
+            Err(error) if error.kind == EdgeKind::Conflict => Err(self
+                .has_one(&doing)
+                .because(error)
+                .hint("somebody else made a record at the same moment; look at it first")),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Taking a retired environment out of its target: which keys go, under a number and a line of history of its own (rule O9).
+//!
+//! A removal is a plan to nothing at all. Both locks of a delete hold for each key (rule O3), what was there before lockstep
+//! and what is to be kept is released, and marked keys that no reached revision has are left. Until the record itself goes,
+//! which is the last thing, the environment only looks like one whose keys somebody deleted: a commit that brings it back
+//! meanwhile finds drift and puts it right, under the removal's number.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::line::{Closed, HistoryLine, Outcome};
+use super::observation::{HeadView, Observation};
+use super::phase::Phase;
+use super::record::Rollout;
+use super::{Apply, Identity, Save, Suspension};
+use crate::domain::desired::DesiredState;
+use crate::domain::environment::{DriftPolicy, Environment, Policy};
+use crate::domain::plan::{Intent, Plan, Terms, plan};
+use crate::domain::time::Timestamp;
+use crate::domain::words::count;
+
+/// A removal that may go on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Removal {
+    /// The record while keys go, with the removal's line; none when a removal that was broken off goes on under its own.
+    pub opening: Option<Save>,
+    /// What is deleted and released, and which marked keys stay.
+    pub plan: Plan,
+    /// The record while keys go.
+    record: Rollout,
+    /// The open line.
+    line: HistoryLine,
+    /// There may be marked keys that nobody could see.
+    partial: bool,
+}
+
+/// What is left to do once the keys are gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Farewell {
+    /// Whose record and owner entry go.
+    pub identity: Identity,
+    /// The removal's line, closed. History stays, and with it the numbers that were given out.
+    pub line: HistoryLine,
+    /// Keys with this owner's mark stay, or may: the owner id is given to nobody else.
+    pub marks_stay: bool,
+}
+
+/// Why nothing is removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotRemoved {
+    /// What stands against it.
+    pub because: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Rollout {
+    /// What a removal does now, if the branch head has no such environment and nothing else stands against it.
+    ///
+    /// # Errors
+    /// When the environment is not retired, is suspended or under way, or when it can't be told what it owns.
+    pub fn removal(&self, by: &str, because: &str, seen: &Observation<'_>) -> Result<Removal, NotRemoved> {
+        let tip = self.may_go(seen)?;
+        let reached = self.known(seen)?;
+        let generation = match &self.repair {
+            Some(line) if line.intent == Intent::Remove => line.generation,
+            Some(_) | None => self.next_generation(seen),
+        };
+        let terms = Terms {
+            intent: Intent::Remove,
+            revision: self.goal.as_ref().map_or(tip, |goal| goal.revision),
+            generation,
+            owner: self.identity.owner,
+            desired: &self.nothing(),
+            complete: None,
+            reached: &reached,
+            drift: DriftPolicy::Correct,
+            leave: &BTreeSet::new(),
+        };
+        let plan = plan(&terms, seen.live);
+        let (opening, record, line) = match &self.repair {
+            Some(line) if line.intent == Intent::Remove => (None, self.clone(), line.clone()),
+            Some(_) | None => {
+                let (save, line) = self.begin_removal(&plan, by, because, seen);
+                (Some(save.clone()), save.record, line)
+            }
+        };
+        Ok(Removal { opening, plan, record, line, partial: seen.live.partial })
+    }
+
+    /// A desired state without a key: what a removal goes to.
+    #[must_use]
+    pub fn nothing(&self) -> DesiredState {
+        let name = self.identity.environment.clone();
+        let environment = Environment { name, layers: Vec::new(), variables: BTreeMap::new(), policy: Policy::default() };
+        DesiredState::new(environment, BTreeMap::new(), BTreeMap::new())
+    }
+
+    /// The head that no longer has the environment, if nothing stands against removing it.
+    fn may_go(&self, seen: &Observation<'_>) -> Result<crate::domain::revision::Revision, NotRemoved> {
+        let name = &self.identity.environment;
+        let refuse = |because: String, hint: &str| Err(NotRemoved { because, hint: hint.to_owned() });
+        let hint = "only a valid branch head without the environment retires it: commit its removal from the repository first";
+        let tip = match &seen.head {
+            HeadView::Retired(tip) => *tip,
+            HeadView::At(tip) => return refuse(format!("the branch head {} has the environment {name}", tip.short()), hint),
+            HeadView::Invalid(tip, text) => return refuse(format!("the branch head {} is {text}", tip.short()), hint),
+            HeadView::Rewound(tip) => {
+                let text = format!("the branch went to {}, which does not contain the commit followed so far", tip.short());
+                return refuse(text, "run it again: a second fetch, one poll interval later, has to agree");
+            }
+            HeadView::None(text) => return refuse(text.clone(), hint),
+        };
+        if let Some(suspension) = self.suspension.as_ref().filter(|_| self.is_suspended(seen.now)) {
+            return refuse(
+                Suspension::said(suspension),
+                &format!("`lockstep resume {name}` first: nothing is written meanwhile"),
+            );
+        }
+        if matches!(self.phase, Phase::Applying | Phase::Verifying) {
+            let hint = format!("a controller, or `lockstep apply --once {name}`, brings it to its end first");
+            return refuse(format!("an attempt is under way: it is {}", self.phase.word()), &hint);
+        }
+        Ok(tip)
+    }
+
+    /// What every reached revision says: without one of them nobody knows which keys may go (rule O3).
+    fn known<'a>(&self, seen: &Observation<'a>) -> Result<Vec<&'a DesiredState>, NotRemoved> {
+        let all = [&self.last_good, &self.complete, &self.goal].into_iter().flatten().chain(&self.attempted);
+        let mut reached = Vec::new();
+        for one in all {
+            reached.push(seen.books.of(one).ok_or_else(|| NotRemoved {
+                because: format!("which keys may go is not known: {}", seen.books.why_unknown(one.revision)),
+                hint: "nothing is deleted on a guess".to_owned(),
+            })?);
+        }
+        match seen.live.hidden.first_key_value() {
+            None => Ok(reached),
+            Some((key, why)) => Err(NotRemoved {
+                because: format!("{} can't be read, such as {key}: {why}", count(seen.live.hidden.len(), "key")),
+                hint: "give the token the right to read every key below the environment's roots".to_owned(),
+            }),
+        }
+    }
+
+    /// The record before the first key goes. Readers are told by its goal's new number that what they find is not whole.
+    fn begin_removal(&self, plan: &Plan, by: &str, because: &str, seen: &Observation<'_>) -> (Save, HistoryLine) {
+        let mut record = self.clone();
+        let closed = record.close_open_lines(Outcome::Superseded, "superseded by the environment's removal", seen.now);
+        record.generation = plan.generation;
+        if let Some(goal) = &mut record.goal {
+            goal.generation = plan.generation;
+        }
+        let line = HistoryLine {
+            generation: plan.generation,
+            intent: Intent::Remove,
+            revision: plan.revision,
+            from: self.goal.as_ref().map(|goal| goal.revision),
+            by: by.to_owned(),
+            because: because.to_owned(),
+            counts: plan.counts(),
+            started: seen.now,
+            closed: None,
+        };
+        record.repair = Some(line.clone());
+        (Save::opening(record, line.clone()).with_lines(closed), line)
+    }
+}
+
+impl Removal {
+    /// The plan with the record around it; the line stays open until the record goes.
+    #[must_use]
+    pub fn apply(&self) -> Apply {
+        Apply { opening: self.opening.clone(), plan: self.plan.clone(), closing: Save::of(self.record.clone()) }
+    }
+
+    /// What is left to do once the plan is written.
+    #[must_use]
+    pub fn farewell(&self, now: Timestamp) -> Farewell {
+        let strays = self.plan.strays.len();
+        let text = match strays {
+            0 => "removed".to_owned(),
+            _ => format!("removed; {} with its mark stay", count(strays, "stray")),
+        };
+        let closed = Some(Closed { at: now, outcome: Outcome::Removed, text });
+        Farewell {
+            identity: self.record.identity.clone(),
+            line: HistoryLine { closed, ..self.line.clone() },
+            marks_stay: strays > 0 || self.partial,
+        }
+    }
+}

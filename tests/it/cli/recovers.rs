@@ -1,0 +1,57 @@
+//! `recover` on a directory, and on a command line that is wrong.
+
+use super::stage::{KEYS, Stage};
+
+#[test]
+fn a_lost_record_of_a_directory_is_made_anew_from_the_list_of_its_live_version() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let before = stage.live();
+    let nothing = stage.run(&["recover", "test", "--yes", "--output", "json"]).exits(0).json();
+    assert_eq!(nothing["changed"], false, "{nothing}");
+    for lost in ["record", ""] {
+        let place = stage.home.path().join("test/.lockstep").join(lost);
+        if lost.is_empty() {
+            std::fs::remove_dir_all(&place).unwrap()
+        } else {
+            std::fs::remove_file(&place).unwrap()
+        }
+        let shown = stage.run(&["recover", "test"]).exits(2).err;
+        assert!(shown.contains("3 keys with the mark of owner") && shown.contains("--yes"), "{shown}");
+        stage.run(&["status"]).exits(1);
+        let said = stage.run(&["recover", "test", "--yes", "--reason", "a slip", "--output", "json"]).exits(0).json();
+        assert_eq!((&said["changed"], &said["keys"]), (&true.into(), &3.into()), "{said}");
+        assert_eq!(stage.live(), before);
+        stage.run(&["apply", "--once"]).exits(0);
+        assert_eq!((stage.live(), stage.phase()), (before.clone(), "steady".to_owned()));
+        assert!(stage.run(&["history", "test"]).exits(0).out.contains("a slip"));
+    }
+    // From here on as always, deletes included.
+    stage.repo.commit("Fewer", &[(KEYS.0, "app: {port: 1}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.live().len(), 1);
+}
+
+#[test]
+fn what_was_never_there_or_cannot_be_read_is_not_recovered() {
+    let stage = Stage::new();
+    let said = stage.run(&["recover", "test", "--yes"]).exits(1).err;
+    assert!(said.contains("nothing of it is left here") && said.contains("lockstep init test"), "{said}");
+    stage.run(&["apply", "--once"]).exits(0);
+    std::fs::write(stage.home.path().join("test/.lockstep/record"), "garbage").unwrap();
+    let said = stage.run(&["recover", "test", "--yes"]).exits(1).err;
+    assert!(said.contains("the record's file is damaged"), "{said}");
+    let help = stage.run(&["recover", "--help"]).exits(0).out;
+    for text in ["Examples:", "lockstep recover production --owner 1723 --yes", "no key is ever deleted"] {
+        assert!(help.contains(text), "{text}: {help}");
+    }
+    for wrong in [
+        &["recover"][..],
+        &["recover", "nowhere", "--yes"],
+        &["recover", "test", "--owner", "65536"],
+        &["recover", "test", "--owner", "me"],
+        &["recover", "test", "--reason", ""],
+    ] {
+        stage.run(wrong).exits(2);
+    }
+}

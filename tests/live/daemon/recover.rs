@@ -1,0 +1,222 @@
+//! Records that are lost in every way that a Consul can lose them, and made anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::retire::{AtWrite, flags, put_flags};
+use super::service::Service;
+use super::site::{MANY, Running, Site, dump, many};
+use crate::support::{Agent, Options, eventually};
+
+const RECORD: &str = "lockstep/demo/test/record";
+
+/// Keys, values and marks below the roots, whatever their index.
+fn keys(agent: &Agent) -> Vec<(String, Vec<u8>, u64)> {
+    let values = agent.values("config/");
+    values.into_iter().map(|(key, value)| (key.clone(), value, flags(agent, &key))).collect()
+}
+
+/// Runs `recover` and gives what it says.
+#[track_caller]
+fn recover(site: &Site, more: &[&str]) -> Value {
+    let arguments = [&["recover", "test", "--yes", "--reason", "it was lost", "--output", "json"], more].concat();
+    site.run(&arguments).exits(0).json()
+}
+
+fn owner_entries(agent: &Agent) -> BTreeMap<String, Vec<u8>> {
+    agent.values("lockstep/owners/")
+}
+
+#[test]
+fn a_record_deleted_by_hand_is_made_anew_beside_a_controller_and_no_key_and_no_number_is_lost() {
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Three", &[(MANY, &many(3, "x"))]);
+    });
+    it.release("two");
+    it.site.until_steady();
+    let mark = flags(&it.agent, "config/app/version");
+    put_flags(&it.agent, "config/copied", b"4", mark);
+    it.agent.put("config/by-hand", b"5");
+    let (before, entries) = (keys(&it.agent), owner_entries(&it.agent));
+
+    // Nothing is lost yet.
+    let said = recover(&it.site, &[]);
+    assert_eq!((&said["changed"], said["owner"].as_u64()), (&false.into(), Some(owner_of(mark))), "{said:#}");
+    it.agent.delete(RECORD);
+    eventually("the controller notices", || it.controller.log().contains("record was lost"));
+    let shown = it.site.run(&["recover", "test"]).exits(2).err;
+    assert!(shown.contains("recover test at consul") && shown.contains("no key is written or deleted"), "{shown}");
+    assert!(it.agent.get(RECORD).is_none());
+
+    // The controller goes on by itself: its pin holds, since the owner entry knows the target id.
+    let said = recover(&it.site, &[]);
+    assert_eq!((&said["changed"], &said["keys"]), (&true.into(), &6.into()), "{said:#}");
+    it.site.until_steady();
+    assert_eq!(owner_entries(&it.agent), entries);
+    assert_eq!(keys(&it.agent), before, "no key was written or deleted");
+    let history = it.site.run(&["history", "test", "--output", "json"]).exits(0).json();
+    let numbers: Vec<u64> =
+        history["lines"].as_array().unwrap().iter().map(|line| line["generation"].as_u64().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] > pair[1]), "{numbers:?}");
+    let line = history["lines"].as_array().unwrap().iter().find(|line| line["intent"] == "recover").unwrap();
+    assert!(line["by"].as_str().unwrap().starts_with("ann@") && line["because"] == "it was lost", "{line:#}");
+    // A first one: what the head changes is written, and a stray stays.
+    it.release("three");
+    it.site.until_steady();
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"three");
+    assert_eq!(it.agent.get("config/copied").unwrap(), b"4");
+}
+
+/// The owner in a mark.
+fn owner_of(mark: u64) -> u64 {
+    mark >> 28 & 0xFFFF
+}
+
+#[test]
+fn without_anything_below_lockstep_the_marks_say_whose_the_keys_are_and_the_target_gets_another_id() {
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Three", &[(MANY, &many(3, "x"))]);
+    });
+    it.release("two");
+    it.site.until_steady();
+    let before = keys(&it.agent);
+    let highest = before.iter().map(|(_, _, flags)| flags & 0xFFF_FFFF).max().unwrap();
+    assert_eq!(it.agent.curl("DELETE", "/v1/kv/lockstep/?recurse", b"").0, 200);
+    eventually("the controller notices", || it.controller.log().contains("record was lost"));
+    assert_eq!(keys(&it.agent), before);
+    let said = recover(&it.site, &[]);
+    assert_eq!(said["generation"].as_u64(), Some(highest + 1), "{said:#}");
+    // The running one pins the id that is gone, and writes nothing.
+    let state = dump(&it.agent, "config/");
+    eventually("it says so", || it.controller.log().contains("target id is"));
+    assert_eq!(dump(&it.agent, "config/"), state);
+    it.controller.terminate();
+    it.controller.ended();
+    it.site.pin(said["target_id"].as_str().unwrap());
+    let _controller = it.site.start("one");
+    it.site.until_steady();
+    assert_eq!(keys(&it.agent), before);
+}
+
+#[test]
+fn keys_imported_into_a_rebuilt_consul_are_recovered_with_their_marks() {
+    let mut agent = Agent::with(&Options { durable: true, ..Options::default() });
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.repo.commit("Three", &[(MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let before = keys(&agent);
+    agent.wipe();
+    agent.start_again();
+    agent.wait();
+    // Empty: nothing that could be recovered, and nothing is made.
+    let said = site.run(&["recover", "test", "--yes"]).exits(1).err;
+    assert!(said.contains("nothing of it is left here") && said.contains("hint:"), "{said}");
+    assert!(agent.values("lockstep/").is_empty());
+    // As `consul kv export | consul kv import` does.
+    for (key, value, flags) in &before {
+        put_flags(&agent, key, value, *flags);
+    }
+    let said = site.run(&["apply", "--once"]).exits(1);
+    assert!(format!("{said:?}").contains("record was lost"), "{said:?}");
+    let said = recover(&site, &[]);
+    site.pin(said["target_id"].as_str().unwrap());
+    let _service = Service::start(&agent);
+    site.run(&["apply", "--once"]).exits(0);
+    assert_eq!(keys(&agent), before);
+}
+
+#[test]
+fn a_snapshot_from_before_the_loss_is_the_other_way_back() {
+    let mut it = Running::on(Agent::with(&Options { durable: true, ..Options::default() }), |_| ());
+    it.release("two");
+    it.site.until_steady();
+    let snapshot = it.site.home().join("before.snap").display().to_string();
+    it.agent.consul(&["snapshot", "save", &snapshot]);
+    it.release("three");
+    it.site.until_steady();
+    let before = it.site.status()["last_generation"].as_u64().unwrap();
+    it.agent.delete(RECORD);
+    eventually("the controller notices", || it.controller.log().contains("record was lost"));
+    it.agent.consul(&["snapshot", "restore", &snapshot]);
+    it.site.until("it goes on above every number", |status| {
+        status["last_generation"].as_u64().is_some_and(|generation| generation > before)
+    });
+    it.site.until_steady();
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"three");
+    let said = recover(&it.site, &[]);
+    assert_eq!(said["changed"], false, "{said:#}");
+}
+
+#[test]
+fn between_rivals_a_person_chooses_and_the_others_keys_stay_theirs() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.repo.commit("Three", &[(MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let mark = flags(&agent, "config/app/version");
+    let (ours, theirs) = (owner_of(mark), if owner_of(mark) == 9 { 10 } else { 9 });
+    let rival = mark & !(0xFFFF << 28) | theirs << 28;
+    put_flags(&agent, "config/rival/a", b"1", rival);
+    put_flags(&agent, "config/rival/b", b"2", rival);
+    agent.delete(RECORD);
+    let before = keys(&agent);
+    let said = site.run(&["recover", "test", "--yes"]).exits(1).err;
+    for text in
+        [format!("owner {ours} (its entry names this environment): 4 keys"), format!("owner {theirs} (no entry): 2 keys")]
+    {
+        assert!(said.contains(&text), "{text}: {said}");
+    }
+    assert!(agent.get(RECORD).is_none());
+    let wrong = site.run(&["recover", "test", "--yes", "--owner", "77"]);
+    assert!(wrong.exits(1).err.contains("owner 77 can't be meant"));
+    site.run(&["recover", "test", "--owner", "0"]).exits(2);
+    let said = recover(&site, &["--owner", &ours.to_string()]);
+    assert_eq!(said["owner"].as_u64(), Some(ours));
+    site.run(&["apply", "--once"]).exits(0);
+    assert_eq!(keys(&agent), before);
+    // Nor are they taken over when a commit wants one of them.
+    site.repo.commit("Theirs", &[("base/kv/config/rival.yaml", "a: 3\n")]);
+    assert!(site.run(&["apply", "--once"]).exits(1).out.contains(&format!("owner {theirs}")));
+    assert_eq!(keys(&agent), before);
+}
+
+#[test]
+fn of_an_init_and_recoveries_at_the_same_moment_one_makes_the_record_and_a_kill_leaves_all_or_nothing() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.repo.commit("Three", &[(MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let before = keys(&agent);
+    for round in 0..3 {
+        agent.delete(RECORD);
+        let mut recoveries: Vec<_> =
+            (0..3).map(|number| site.begin(&format!("r{round}-{number}"), &["recover", "test", "--yes"])).collect();
+        let init = site.run(&["init", "test"]);
+        eventually("all end", || recoveries.iter_mut().all(|recovery| !recovery.runs()));
+        let ended: Vec<bool> = recoveries.iter_mut().map(|recovery| recovery.ended().success()).collect();
+        assert!(ended.contains(&true) && agent.get(RECORD).is_some(), "{ended:?}: {init:?}\n{}", site.logs());
+        assert_eq!(owner_entries(&agent).len(), 1);
+    }
+    let killer = Arc::new(AtWrite::default());
+    let proxy = killer.start(agent.port());
+    for (after, made) in [(0, false), (1, true)] {
+        agent.delete(RECORD);
+        site.readdress(&proxy.address());
+        let mut recovery = site.begin("killed", &["recover", "test", "--yes"]);
+        killer.arm(recovery.id(), after);
+        eventually("it is killed", || !recovery.runs());
+        assert!(killer.disarm());
+        site.readdress(&agent.address());
+        assert_eq!(agent.get(RECORD).is_some(), made);
+        let said = recover(&site, &[]);
+        assert_eq!(said["changed"], !made, "{said:#}");
+    }
+    site.run(&["apply", "--once"]).exits(0);
+    assert_eq!(keys(&agent), before);
+    assert!(!site.outcomes().contains(&"open".to_owned()));
+}
