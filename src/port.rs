@@ -270,6 +270,23 @@ pub trait Target: Send + Sync {
     /// `Refused` when somebody else has made one meanwhile; nothing is written then.
     fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> impl Future<Output = Result<Identity, EdgeError>> + Send;
 
+    /// The record of this environment under a name that it had before, which this target may hold in its place: of the same
+    /// repository and target. None when there is none.
+    fn former(&self, name: &EnvironmentName) -> impl Future<Output = Result<Option<Stored>, EdgeError>> + Send;
+
+    /// Takes over the record of a former name, in one step: made under this name, gone under the other, the owner entry rewritten.
+    /// Only while nobody leads it under the other name, the record there is as `expected` says, and there is none here.
+    ///
+    /// # Errors
+    /// `Refused` when somebody leads it, when there is a record here, or when the owner entry is another's; `Conflict` when it
+    /// moved. Nothing is written then.
+    fn take_over(
+        &self,
+        former: &EnvironmentName,
+        expected: Fence,
+        save: &Save,
+    ) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
     /// Every key below the environment's roots that the credential may read, read consistently; [`LiveState::partial`]
     /// says when that may not be all.
     fn live(&self) -> impl Future<Output = Result<LiveState, EdgeError>> + Send;

@@ -111,6 +111,14 @@ impl<T: Target> Target for Timed<'_, T> {
         self.edge.recover(recovery, told).await
     }
 
+    async fn former(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
+        self.edge.former(name).await
+    }
+
+    async fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {
+        self.edge.take_over(former, expected, save).await
+    }
+
     async fn live(&self) -> Result<LiveState, EdgeError> {
         self.watch.during(LIVE, self.edge.live()).await
     }

@@ -102,7 +102,7 @@ async fn asked(
 ) -> Result<(Answer, Option<Rollout>), Failure> {
     let Question { environment, verb, reason } = question;
     let target = edges.target(environment)?;
-    if target.load().await?.is_none() {
+    if edges.record(environment, &target).await?.is_none() {
         let failure = Failure::from(no_record(&target));
         if target.makes_its_record() {
             let hint = format!("nothing was applied to {environment} yet; the first deploy makes its record");

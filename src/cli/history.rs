@@ -1,5 +1,7 @@
 //! `history`: what was done to an environment, by whom, why, and how it ended.
 
+use std::collections::BTreeMap;
+
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
@@ -8,10 +10,12 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, moment, when};
+use crate::domain::name::EnvironmentName;
 use crate::domain::plan::Counts;
+use crate::domain::revision::Generation;
 use crate::domain::rollout::HistoryLine;
 use crate::domain::time::Timestamp;
-use crate::port::{EdgeError, Target as _};
+use crate::port::Target as _;
 
 /// Show every attempt and every decision of a person, with its cause and its end
 ///
@@ -36,22 +40,40 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = Edges::open(options, Freshness::AsItIs).await?;
     let environment = edges.environment(&args.environment)?;
-    let found = lines(&edges.target(&environment)?, usize::from(args.limit), args.removed).await;
+    let found = lines(&edges, &environment, usize::from(args.limit), args.removed).await;
     edges.close().await;
-    let lines = found?.iter().map(Line::of).collect();
+    let lines = found?.iter().map(|(line, former)| Line::of(line, former.as_ref())).collect();
     output.show(&History { version: VERSION, environment: environment.to_string(), lines, now: edges.now() })?;
     Ok(Exit::Ok)
 }
 
-/// The newest lines, if the record is this environment's, or if there is none any more.
-async fn lines(target: &AnyTarget, at_most: usize, removed: bool) -> Result<Vec<HistoryLine>, EdgeError> {
+/// The newest lines, each with the former name that the environment had then; if the record is this environment's, or if there is
+/// none any more.
+async fn lines(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    at_most: usize,
+    removed: bool,
+) -> Result<Vec<(HistoryLine, Option<EnvironmentName>)>, Failure> {
+    let target = edges.target(environment)?;
     if removed {
-        return target.history(at_most).await;
+        return Ok(target.history(at_most).await?.into_iter().map(|line| (line, None)).collect());
     }
-    match target.load().await? {
-        None => Ok(Vec::new()),
-        Some(_) => target.history(at_most).await,
+    let Some(stored) = edges.record(environment, &target).await? else { return Ok(Vec::new()) };
+    let mut lines: BTreeMap<Generation, HistoryLine> = BTreeMap::new();
+    // Lines that were opened under a former name and closed under this one are told as they ended.
+    for former in &stored.record.former {
+        if let AnyTarget::Consul(_) = target {
+            let old = edges.target_under(environment, former.name.clone())?.history(at_most).await?;
+            lines.extend(old.into_iter().filter(|line| line.generation <= former.until).map(|line| (line.generation, line)));
+        }
     }
+    lines.extend(target.history(at_most).await?.into_iter().map(|line| (line.generation, line)));
+    let then = |line: &HistoryLine| {
+        let former = stored.record.former.iter().find(|former| line.generation <= former.until);
+        former.map(|former| former.name.clone())
+    };
+    Ok(lines.into_values().rev().take(at_most).map(|line| (line.clone(), then(&line))).collect())
 }
 
 #[derive(Serialize)]
@@ -66,6 +88,9 @@ struct History {
 #[derive(Serialize)]
 struct Line {
     generation: u32,
+    /// The name that the environment had then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formerly: Option<String>,
     intent: &'static str,
     revision: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,11 +116,12 @@ struct Line {
 }
 
 impl Line {
-    fn of(line: &HistoryLine) -> Self {
+    fn of(line: &HistoryLine, former: Option<&EnvironmentName>) -> Self {
         let HistoryLine { generation, intent, revision, from, by, because, counts, started, closed } = line;
         let Counts { created, updated, adopted, deleted, released } = *counts;
         Self {
             generation: generation.number(),
+            formerly: former.map(ToString::to_string),
             intent: intent.word(),
             revision: revision.to_string(),
             from: from.map(|from| from.to_string()),
@@ -135,7 +161,8 @@ impl View for History {
                 written.iter().filter(|(_, count)| **count > 0).map(|(sign, count)| format!("{sign}{count}")).collect();
             let written = written.join(" ");
             let number = format!("{generation:>5}").style(Style::new().bold()).to_string();
-            let parts = [format!("{intent:<8} {short}"), written, outcome.style(style).to_string()];
+            let formerly = line.formerly.as_ref().map_or_else(String::new, |name| format!("as {name}"));
+            let parts = [format!("{intent:<8} {short}"), written, outcome.style(style).to_string(), formerly];
             let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
             page.line(format_args!("{number}  {}", parts.join("  ")));
             let why = if because.is_empty() { String::new() } else { format!(": {because}") };

@@ -17,6 +17,8 @@ pub struct Environment {
     pub variables: BTreeMap<String, String>,
     /// Its rules.
     pub policy: Policy,
+    /// The name that it had before: its record and its keys are taken over from there (rule O9).
+    pub formerly: Option<EnvironmentName>,
 }
 
 /// The rules of one environment.

@@ -11,6 +11,7 @@ use super::leading::End;
 use super::memory::Memory;
 use super::observe::{equipped, is_retired, keep, no_record};
 use super::pass::Decide;
+use super::succession::{Place, is_missing, take_over};
 use super::wakes::News;
 use crate::domain::rollout::Rollout;
 use crate::domain::time::{Timestamp, written};
@@ -121,7 +122,15 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     /// Takes the lease, unless the mirror lacks what leading needs and another controller may have it.
     async fn try_to_lead(&self, memory: &mut Memory, patience: &mut Patience<R::Clock>) -> Result<Chance<T::Lease>, EdgeError> {
         // Before anything is written there, the lease included: it may be the wrong place.
-        match self.target.load().await? {
+        let mut found = self.target.load().await;
+        if is_missing(&found) {
+            let place = Place { environment: &self.environment, repository: &self.repository, fit: &self.fit };
+            let now = self.scheduler.clock().now();
+            if take_over(&mut memory.readings, place, &self.source, &*self.target, now).await? {
+                found = self.target.load().await;
+            }
+        }
+        match found? {
             // What the branch does not have was removed, or never wanted: no record is made for it.
             None if self.initialises_itself && is_retired(memory, &self.source).await? => {
                 let leader = "nobody: the branch head has no such environment".to_owned();

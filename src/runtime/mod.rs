@@ -11,6 +11,7 @@ mod ahead;
 mod denial;
 pub mod memory;
 pub mod observe;
+pub mod succession;
 pub mod interruption;
 pub mod pass;
 mod next;

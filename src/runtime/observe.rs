@@ -49,6 +49,7 @@ pub(super) async fn repository<S: Source>(
     source: &S,
     requests: &[Request],
 ) -> Result<(HeadView, Books, bool), EdgeError> {
+    memory.readings.known_as(record);
     let head = source.head().await?;
     let mut books = Books::default();
     let mut missing = false;
@@ -63,8 +64,15 @@ pub(super) async fn repository<S: Source>(
         }
         books.head = source.commits(None, tip).await?.into_iter().next();
     }
+    let tip = view.tip();
     for revision in &needed {
-        match memory.readings.of(*revision, source).await? {
+        // What the head says of a former name is what it says of another environment.
+        let reading = if Some(*revision) == tip {
+            memory.readings.of(*revision, source).await?
+        } else {
+            memory.readings.reached(*revision, source).await?
+        };
+        match reading {
             Reading::Valid(desired) => {
                 books.desired.insert(*revision, desired);
             }
@@ -162,8 +170,9 @@ pub(super) async fn is_retired<S: Source>(memory: &mut Memory, source: &S) -> Re
 /// # Errors
 /// When the mirror can't be read.
 pub(super) async fn equipped<S: Source>(memory: &mut Memory, source: &S, record: &Rollout) -> Result<bool, EdgeError> {
+    memory.readings.known_as(record);
     for revision in record.revisions_needed(&[]) {
-        if matches!(memory.readings.of(revision, source).await?, Reading::Missing) {
+        if matches!(memory.readings.reached(revision, source).await?, Reading::Missing) {
             return Ok(false);
         }
     }

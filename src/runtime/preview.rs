@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::memory::Memory;
 use super::observe;
 use super::reading::{Fit, Reading};
+use super::succession::{Place, heir, is_missing};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthLog;
 use crate::domain::live::LiveState;
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::resource::{OwnerId, Ownership};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Books, HeadView, Identity, Observation, Preview, Rollout, TargetId};
+use crate::domain::rollout::{Books, HeadView, Identity, Observation, Preview, Rollout, Stored, TargetId};
 use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, EdgeKind, Source, Target};
 
@@ -34,6 +35,8 @@ pub enum Previewed {
 pub struct Look {
     /// The record; none when the target was never initialised for the environment.
     pub record: Option<Rollout>,
+    /// The name under which that record still is: it is taken over before anything is done.
+    pub former: Option<EnvironmentName>,
     /// What was found in the target.
     pub live: LiveState,
     /// What the revision says.
@@ -66,16 +69,33 @@ pub async fn preview<S: Source, T: Target>(
         Reading::Retired => return Ok(Previewed::Retired),
         Reading::Missing => return Ok(Previewed::Missing),
     };
-    let stored = target.load().await?.map(|stored| stored.record);
+    let mut former = None;
+    let mut found = target.load().await;
+    if is_missing(&found) {
+        let fit = memory.readings.fit().clone();
+        let place = Place { environment, repository, fit: &fit };
+        if let Some(heir) = heir(&mut memory.readings, place, source, target, at).await? {
+            let record = heir.stored.record.renamed(environment, heir.stored.record.generation, at, now).record;
+            found = Ok(Some(Stored { record, ..heir.stored }));
+            former = Some(heir.former);
+        }
+    }
+    let stored = found?.map(|stored| stored.record);
     let mut live = match target.live().await {
         // Before its first use a directory need not even exist.
         Err(error) if error.kind == EdgeKind::NotFound && stored.is_none() => LiveState::default(),
         other => other?,
     };
     let record = stored.clone().unwrap_or_else(|| Rollout::new(before_init(environment, repository, &live)));
+    memory.readings.known_as(&record);
     let mut books = Books::default();
     for revision in record.revisions_needed(&[]).into_iter().chain([at]).collect::<BTreeSet<_>>() {
-        if let Reading::Valid(desired) = memory.readings.of(revision, source).await? {
+        let reading = if revision == at {
+            memory.readings.of(at, source).await?
+        } else {
+            memory.readings.reached(revision, source).await?
+        };
+        if let Reading::Valid(desired) = reading {
             books.desired.insert(revision, desired);
         }
     }
@@ -104,7 +124,7 @@ pub async fn preview<S: Source, T: Target>(
     let goal = record.goal.as_ref().filter(|_| preview.first.is_some()).map(|goal| goal.digest);
     let first = books.desired.values().find(|desired| Some(desired.revision_digest()) == goal).cloned();
     let before = books.desired.into_values().collect();
-    Ok(Previewed::Look(Box::new(Look { record: stored, live, desired, before, preview, first })))
+    Ok(Previewed::Look(Box::new(Look { record: stored, former, live, desired, before, preview, first })))
 }
 
 /// The identity of an environment that has none yet, with an owner that no key of the target names: nothing there is ours.

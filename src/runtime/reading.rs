@@ -9,7 +9,7 @@ use crate::domain::desired::{
 };
 use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::Reached;
+use crate::domain::rollout::{Reached, Rollout};
 use crate::port::{EdgeError, EdgeKind, Source};
 
 /// What one revision says of one environment.
@@ -57,13 +57,55 @@ pub struct Readings {
     repository: RepositoryName,
     fit: Fit,
     kept: BTreeMap<Revision, Reading>,
+    /// What the environment was called before, the newest name first.
+    former: Vec<EnvironmentName>,
+    /// What revisions say of it that were reached under such a name.
+    kept_former: BTreeMap<Revision, Reading>,
 }
 
 impl Readings {
     /// None yet.
     #[must_use]
     pub fn new(environment: EnvironmentName, repository: RepositoryName, fit: Fit) -> Self {
-        Self { environment, repository, fit, kept: BTreeMap::new() }
+        Self { environment, repository, fit, kept: BTreeMap::new(), former: Vec::new(), kept_former: BTreeMap::new() }
+    }
+
+    /// What the environment's target takes.
+    #[must_use]
+    pub fn fit(&self) -> &Fit {
+        &self.fit
+    }
+
+    /// Reads what was reached under the names of this record too.
+    pub fn known_as(&mut self, record: &Rollout) {
+        let former: Vec<EnvironmentName> = record.former.iter().rev().map(|former| former.name.clone()).collect();
+        if former != self.former {
+            self.kept_former.clear();
+            self.former = former;
+        }
+    }
+
+    /// What a revision says that the environment may have reached under a former name (rule O9).
+    ///
+    /// # Errors
+    /// When the mirror can't be read.
+    pub async fn reached<S: Source>(&mut self, revision: Revision, source: &S) -> Result<Reading, EdgeError> {
+        let own = self.of(revision, source).await?;
+        if self.former.is_empty() || !matches!(own, Reading::Retired) {
+            return Ok(own);
+        }
+        if let Some(reading) = self.kept_former.get(&revision) {
+            return Ok(reading.clone());
+        }
+        for name in &self.former {
+            let mut readings = Self::new(name.clone(), self.repository.clone(), self.fit.clone());
+            let reading = readings.of(revision, source).await?;
+            if !matches!(reading, Reading::Retired) {
+                self.kept_former.insert(revision, reading.clone());
+                return Ok(reading);
+            }
+        }
+        Ok(own)
     }
 
     /// What the revision says; a commit that the mirror lacks is looked for again each time.
@@ -109,12 +151,14 @@ impl Readings {
             Reading::Invalid(_) | Reading::Retired | Reading::Missing => None,
         };
         let same = |desired: &Arc<DesiredState>| desired.revision_digest() == reached.digest;
-        self.kept.get(&reached.revision).and_then(state).or_else(|| self.kept.values().filter_map(state).find(same))
+        let all = || self.kept.values().chain(self.kept_former.values());
+        self.kept.get(&reached.revision).and_then(state).or_else(|| all().filter_map(state).find(same))
     }
 
     /// Forgets all but these.
     pub fn keep_only(&mut self, needed: &BTreeSet<Revision>) {
         self.kept.retain(|revision, _| needed.contains(revision));
+        self.kept_former.retain(|revision, _| needed.contains(revision));
     }
 }
 

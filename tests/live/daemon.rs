@@ -10,6 +10,7 @@ mod plans;
 mod deletes;
 mod retire;
 mod recover;
+mod rename;
 mod faults;
 mod drift;
 mod keys;

@@ -43,6 +43,7 @@ pub(crate) fn desired<K: AsRef<str>, V: AsRef<[u8]>>(entries: impl IntoIterator<
         layers: Vec::new(),
         variables: BTreeMap::new(),
         policy: Policy::default(),
+        formerly: None,
     };
     DesiredState::new(environment, entries, BTreeMap::new())
 }

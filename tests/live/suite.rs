@@ -105,6 +105,7 @@ pub fn desired<K: AsRef<str>, V: AsRef<[u8]>>(entries: impl IntoIterator<Item = 
         layers: Vec::new(),
         variables: BTreeMap::new(),
         policy: Policy::default(),
+        formerly: None,
     };
     DesiredState::new(environment, entries.collect(), BTreeMap::new())
 }

@@ -59,6 +59,8 @@ pub(crate) enum Bug {
     TrustsEveryStamp,
     /// A6: what a restored target has forgotten is given out again.
     OverlooksARestore,
+    /// A6: a record that is made anew begins with a number that was given out.
+    RecoversUnderAnOldNumber,
     /// H2, R9: after a repair the checks ask for the generation of the attempt.
     ChecksTheOldGeneration,
     /// H5: what failed before counts against the commit.
@@ -158,7 +160,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 76] = [
+    pub(crate) const ALL: [Self; 77] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -187,6 +189,7 @@ impl Bug {
         Self::KeepsNothing,
         Self::TrustsEveryStamp,
         Self::OverlooksARestore,
+        Self::RecoversUnderAnOldNumber,
         Self::NeverClosesTheLine,
         Self::ForgetsLinesThatKeysName,
         Self::ChecksTheOldGeneration,

@@ -16,6 +16,7 @@ mod bugs;
 mod edges;
 mod ears;
 mod replica;
+mod losses;
 mod scenario;
 mod planted;
 mod runs;

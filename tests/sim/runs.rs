@@ -41,6 +41,7 @@ const SITUATIONS: &[&str] = &[
     "a later transaction landed although an earlier one failed",
     "a look at what moved",
     "a lost mirror",
+    "a lost record",
     "a git server that lags",
     "a hand edit",
     "a line of history was forgotten",
@@ -51,6 +52,7 @@ const SITUATIONS: &[&str] = &[
     "a repair was superseded",
     "a restored snapshot",
     "a restored target was noticed",
+    "a recovered record",
     "a revert",
     "a revert gave back what was adopted",
     "a rollback gave back what was adopted",
@@ -112,6 +114,7 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
     let world: Shared = Arc::new(Mutex::new(World::new(seed)));
     {
         let mut world = world.lock().unwrap();
+        world.bug = bug;
         let mut random = Random::new(seed ^ 0xF00D);
         let content = Content::first(&mut random);
         world.origin.commit(None, content, Vec::new());

@@ -6,6 +6,7 @@ use lockstep::domain::rollout::{LetPass, Request, RequestId, Verb};
 use lockstep::domain::scope::{KeyPrefix, KeyScope};
 use lockstep::domain::time::Timestamp;
 
+use crate::losses;
 use crate::repository::{Content, Health, bulk};
 use crate::world::World;
 
@@ -27,6 +28,10 @@ pub(crate) const FOREIGN: [&str; 4] = ["config/old/1", "config/old/2", "config/o
 /// One event.
 pub(crate) fn happen(world: &mut World) -> Event {
     world.origin.now = world.now;
+    if world.lost.is_some() && world.random.percent(40) {
+        losses::recover(world);
+        return Event::Nothing;
+    }
     if world.record().is_some_and(|record| record.refused.is_some()) && world.random.percent(20) {
         deny_another(world);
         return Event::Nothing;
@@ -58,6 +63,7 @@ pub(crate) fn happen(world: &mut World) -> Event {
         68 => sleep(world),
         69..=71 => jump(world),
         72..=86 => ask(world),
+        87 if world.random.percent(50) => losses::lose(world),
         87..=89 => snapshot(world),
         90..=91 => deny(world),
         92..=93 => branch(world),
@@ -75,6 +81,7 @@ pub(crate) fn calm(world: &mut World) {
     world.denies(None);
     world.fight = None;
     world.paused_until.fill(0);
+    losses::recover(world);
     world.truth.calm_at = Some(world.now);
     world.note("calm from here on");
     // The first ends a suspension, the second a pin.
@@ -488,6 +495,7 @@ fn snapshot(world: &mut World) {
     world.reached("a restored snapshot");
     world.note("the target is restored from a snapshot");
     world.store = old;
+    world.lost = None;
     world.edited = edited;
     world.restored_at = world.now;
     world.lease = None;

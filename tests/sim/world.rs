@@ -8,8 +8,9 @@ use lockstep::domain::name::KeyPath;
 use lockstep::domain::plan::{Action, Change};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::{Generation, Revision, ValueDigest};
-use lockstep::domain::rollout::{Answer, HistoryLine, Kept, Phase, Request, RequestId, Retention, Rollout, Save};
+use lockstep::domain::rollout::{Answer, HistoryLine, Identity, Kept, Phase, Request, RequestId, Retention, Rollout, Save};
 
+use crate::bugs::Bug;
 use crate::invariants;
 use crate::random::Random;
 use crate::repository::Origin;
@@ -118,6 +119,10 @@ pub(crate) struct World {
     pub(crate) last_unknown: i64,
     pub(crate) last_write: i64,
     pub(crate) restored_at: i64,
+    /// Whose record was lost and not made anew yet.
+    pub(crate) lost: Option<Identity>,
+    /// The planted bug, where it is in what people run.
+    pub(crate) bug: Option<Bug>,
     pub(crate) truth: invariants::Truth,
     pub(crate) situations: BTreeSet<&'static str>,
     pub(crate) violations: Vec<String>,
@@ -181,6 +186,8 @@ impl World {
             last_unknown: 0,
             last_write: 0,
             restored_at: 0,
+            lost: None,
+            bug: None,
             truth: invariants::Truth::default(),
             situations: BTreeSet::new(),
             violations: Vec::new(),

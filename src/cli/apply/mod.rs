@@ -23,6 +23,8 @@ use crate::port::{Leading, Source as _, Target as _, Tip};
 use crate::runtime::observe::no_record;
 use crate::runtime::once::Progress;
 use crate::runtime::preview::{Previewed, preview};
+use crate::runtime::reading::Readings;
+use crate::runtime::succession::{Place, is_missing, take_over};
 use crate::runtime::together::together;
 
 /// From one look at somebody else's progress to the next.
@@ -98,7 +100,17 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 
 async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: &Output) -> Result<Came, Failure> {
     let target = edges.target(environment)?;
-    if target.load().await?.is_none() {
+    let mut found = target.load().await;
+    if is_missing(&found) {
+        let fit = edges.fit(environment)?;
+        let place = Place { environment, repository: &edges.repository, fit: &fit };
+        let mut readings = Readings::new(environment.clone(), edges.repository.clone(), fit.clone());
+        if take_over(&mut readings, place, &edges.source, &target, edges.now()).await? {
+            output.note(&format!("{environment} goes on with the record of its former name"));
+            found = target.load().await;
+        }
+    }
+    if found?.is_none() {
         match &target {
             AnyTarget::Directory(_) if retired(edges, environment).await? => {
                 let text = format!("{environment} has no record, and the branch head has no such environment");

@@ -16,11 +16,13 @@ use crate::config::{self, Config, ConsulVariables, RepositoryUrl, TargetConfig};
 use crate::domain::desired::{FileTree, manifest_alone, read_for};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::Revision;
+use crate::domain::rollout::Stored;
 use crate::domain::words::shell_word;
-use crate::port::{Clock as _, Commit, EdgeError, EdgeKind, Source as _, Tip};
+use crate::port::{Clock as _, Commit, EdgeError, EdgeKind, Source as _, Target as _, Tip};
 use crate::runtime::clock::SystemClock;
 use crate::runtime::observe::no_head;
-use crate::runtime::reading::Fit;
+use crate::runtime::reading::{Fit, Readings};
+use crate::runtime::succession::{Heir, Place, heir, is_missing};
 
 pub(super) use target::{AnyLease, AnyTarget};
 
@@ -196,6 +198,23 @@ impl Edges {
         self.config.environments.get(environment).ok_or_else(missing)
     }
 
+    /// The record of an environment, for verbs that only look. One that is there under a former name is told.
+    pub(super) async fn record(&self, environment: &EnvironmentName, target: &AnyTarget) -> Result<Option<Stored>, Failure> {
+        let found = target.load().await;
+        if let (true, Tip::At(tip)) = (is_missing(&found), &self.tip) {
+            let fit = self.fit(environment)?;
+            let place = Place { environment, repository: &self.repository, fit: &fit };
+            let mut readings = Readings::new(environment.clone(), self.repository.clone(), fit.clone());
+            if let Some(Heir { former, stored }) = heir(&mut readings, place, &self.source, target, *tip).await? {
+                let generation = stored.record.generation;
+                let text =
+                    format!("{environment} has no record yet: it takes over that of {former}, at generation {generation}");
+                return Err(Failure::new(text).hint(format!("`lockstep run` does, or `lockstep apply --once {environment}`")));
+            }
+        }
+        Ok(found?)
+    }
+
     /// What an environment's target takes.
     pub(super) fn fit(&self, environment: &EnvironmentName) -> Result<Fit, Failure> {
         Ok(fit(self.target_config(environment)?))
@@ -203,7 +222,12 @@ impl Edges {
 
     /// The place that holds an environment.
     pub(super) fn target(&self, environment: &EnvironmentName) -> Result<AnyTarget, Failure> {
-        let (repository, name) = (self.repository.clone(), environment.clone());
+        self.target_under(environment, environment.clone())
+    }
+
+    /// The same place under another name, which the environment has or had there.
+    pub(super) fn target_under(&self, environment: &EnvironmentName, name: EnvironmentName) -> Result<AnyTarget, Failure> {
+        let repository = self.repository.clone();
         Ok(match self.target_config(environment)? {
             TargetConfig::Consul(consul) => {
                 let server = self.server(consul)?;

@@ -6,7 +6,7 @@ use crate::client::consul::{ConsulTarget, Lease};
 use crate::client::directory::{DirectoryLease, DirectoryTarget};
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
-use crate::domain::name::KeyPath;
+use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
@@ -80,6 +80,14 @@ impl Target for AnyTarget {
 
     async fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
         either!(self, target => target.recover(recovery, told).await)
+    }
+
+    async fn former(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
+        either!(self, target => target.former(name).await)
+    }
+
+    async fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {
+        either!(self, target => target.take_over(former, expected, save).await)
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {

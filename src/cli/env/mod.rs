@@ -8,6 +8,9 @@ use super::output::Output;
 
 /// Do something about an environment as a whole
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lockstep env remove staging        an environment that the branch no longer has
+  lockstep env remove staging --yes --reason 'moved to the new cluster'")]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,

@@ -31,14 +31,14 @@ const LOOKS: usize = 5;
 /// with their values and lose the mark; marked keys that no such revision has are strays: they stay and are listed. Keys of
 /// others are not touched.
 ///
-/// Shows first what goes, and asks for the environment's name; --yes answers instead. The limits in environment.yaml say
+/// Shows first what goes, and asks for the environment's name; --yes answers instead, and where nobody is there to answer that
+/// is all. The limits in environment.yaml say
 /// nothing here: more than 100 deletes need --at-most. Interrupted anywhere, the same command finishes it; a commit that
 /// brings the environment back first makes the next controller put every key back. History stays under the name
 /// (`lockstep history ENV --removed`), and a later `lockstep init ENV` goes on with its numbers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep env remove staging                           show what goes, ask, and remove it
-  lockstep env remove staging < /dev/null               show what goes, and stop there
   lockstep env remove staging --yes --at-most 1200 --reason 'moved to the new cluster'
 
 Exits with 0 when it is removed, or was already; with 1 when it is refused, and says why; with 2 when nobody confirmed it; with 4

@@ -155,7 +155,7 @@ fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &BTreeMap<Ke
 }
 
 fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
-    let Look { record, live, desired, before: _, preview, first: goes_first } = look;
+    let Look { record, former, live, desired, before: _, preview, first: goes_first } = look;
     let Preview { plan, hindrance, in_step, loosened, first } = preview;
     let obstacles = plan
         .obstacles
@@ -197,6 +197,7 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         refusal: hindrance.as_ref().map(|note| view::Refusal { verdict: note.verdict.word(), text: clean(&note.text) }),
         loosened: loosened.clone(),
         novelty,
+        note: former.as_ref().map(|former| format!("it takes over the record and the keys of {former} first")),
         ..named
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment, Failure> {
     let target = edges.target(environment)?;
     let name = target.character().name;
-    let Some(stored) = target.load().await? else {
+    let Some(stored) = edges.record(environment, &target).await? else {
         return Ok(Environment::uninitialised(environment, name, target.makes_its_record()));
     };
     let waiting = target.requests().await.map_or(0, |requests| requests.len());

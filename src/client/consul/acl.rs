@@ -20,10 +20,10 @@ pub fn rules(repository: &RepositoryName, environment: &EnvironmentName, roots: 
     rules.collect()
 }
 
-/// What `lockstep init` needs besides, once: it draws an owner id that nobody has (rule O4).
+/// What it takes besides to give owner ids out and take them back: `init`, `recover`, a new name, `env remove` (rule O4).
 #[must_use]
 pub fn rules_to_initialise() -> String {
-    rule("key_prefix", OWNERS, "write", "only for `lockstep init`")
+    rule("key_prefix", OWNERS, "write", "only to initialise, recover, rename or remove")
 }
 
 /// The rules of a program that reads the environment's keys and which revision they are of. It sees neither the record nor other
@@ -58,7 +58,7 @@ mod tests {
             session_prefix "" { policy = "write" } # the lease is held by a session of whichever agent is asked
             service_prefix "" { policy = "read" } # checks that name a service
             node_prefix "" { policy = "read" } # where the instances of such a service are
-            key_prefix "lockstep/owners/" { policy = "write" } # only for `lockstep init`
+            key_prefix "lockstep/owners/" { policy = "write" } # only to initialise, recover, rename or remove
         "#]]
         .assert_eq(&(rules(&repository, &environment, &roots) + &rules_to_initialise()));
         expect![[r#"

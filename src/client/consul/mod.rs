@@ -30,6 +30,7 @@ mod look;
 mod lost;
 mod dissolve;
 mod recover;
+mod rename;
 mod catalog;
 
 use std::collections::BTreeMap;
@@ -158,6 +159,14 @@ impl Target for ConsulTarget {
 
     async fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
         self.make_record_anew(recovery, told).await
+    }
+
+    async fn former(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
+        self.record_of(name).await
+    }
+
+    async fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {
+        self.take_record_over(former, expected, save).await
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {

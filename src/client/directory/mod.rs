@@ -28,6 +28,7 @@ mod disk;
 mod apply;
 mod dissolve;
 mod recover;
+mod rename;
 mod watch;
 #[cfg(test)]
 mod tests;
@@ -174,6 +175,16 @@ impl Target for DirectoryTarget {
         let (recovery, at, revision) = (recovery.clone(), told.at, told.revision);
         let (by, because) = (told.by.to_owned(), told.because.to_owned());
         self.run(STATE_LIMIT, move |disk| disk.recover(&recovery, &Told { revision, by: &by, because: &because, at })).await
+    }
+
+    async fn former(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
+        let name = name.clone();
+        self.run(STATE_LIMIT, move |disk| disk.former(&name)).await
+    }
+
+    async fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {
+        let (former, save) = (former.clone(), save.clone());
+        self.run(STATE_LIMIT, move |disk| disk.take_over(&former, expected, &save)).await
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {

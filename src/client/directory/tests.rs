@@ -36,7 +36,8 @@ fn desired(values: &[(&str, &str)]) -> DesiredState {
         (KeyPath::parse(key).unwrap(), entry)
     });
     let name = EnvironmentName::parse("test").unwrap();
-    let environment = Environment { name, layers: Vec::new(), variables: BTreeMap::new(), policy: Policy::default() };
+    let environment =
+        Environment { name, layers: Vec::new(), variables: BTreeMap::new(), policy: Policy::default(), formerly: None };
     DesiredState::new(environment, entries.collect(), BTreeMap::new())
 }
 

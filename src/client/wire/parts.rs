@@ -13,8 +13,8 @@ use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Attempt, Contested, Drift, Drifted, HeadNote, HeadVerdict, Identity, Pin, Proof, Reached, RefusedAttempt, Rejection, Sides,
-    Suspension, TargetId,
+    Attempt, Contested, Drift, Drifted, Former, HeadNote, HeadVerdict, Identity, Pin, Proof, Reached, RefusedAttempt,
+    Rejection, Sides, Suspension, TargetId,
 };
 use crate::domain::scope::KeyPrefix;
 use crate::domain::time::Timestamp;
@@ -26,6 +26,13 @@ pub(super) struct IdentityWire {
     environment: Text<EnvironmentName>,
     target: Text<TargetId>,
     owner: Number<OwnerId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FormerWire {
+    name: Text<EnvironmentName>,
+    until: Number<Generation>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -247,6 +254,10 @@ both_ways! {
         environment: as_text, of_text;
         target: as_text, of_text;
         owner: as_number, of_number;
+    }
+    Former <=> FormerWire {
+        name: as_text, of_text;
+        until: as_number, of_number;
     }
     Proof <=> ProofWire {
         digest: as_text, of_text;

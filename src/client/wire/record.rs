@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::bound::{LONGEST_TEXT, cut, due_first, most_repaired, newest};
 use super::history::{LineWire, is_false};
 use super::parts::{
-    AttemptWire, ContestedWire, DriftWire, IdentityWire, NoteWire, PinWire, ProofWire, ReachedWire, RefusedWire, RejectionWire,
-    SuspensionWire,
+    AttemptWire, ContestedWire, DriftWire, FormerWire, IdentityWire, NoteWire, PinWire, ProofWire, ReachedWire, RefusedWire,
+    RejectionWire, SuspensionWire,
 };
 use super::permit::{PermitWire, prefixes, scope};
 use super::scalar::{Number, Text};
@@ -54,6 +54,8 @@ pub(super) struct RecordWire {
     adopted: BTreeSet<Text<KeyPrefix>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frozen_tip: Option<Text<Revision>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<FormerWire>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     baseline: BTreeSet<Text<CheckName>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,6 +99,7 @@ impl From<&Rollout> for RecordWire {
             overwrite_drift,
             adopted,
             frozen_tip,
+            former,
         } = record;
         let RepairLog { recent, contested } = repairs;
         Self {
@@ -118,6 +121,7 @@ impl From<&Rollout> for RecordWire {
             overwrite_drift: *overwrite_drift,
             adopted: prefixes(adopted),
             frozen_tip: frozen_tip.map(Text),
+            former: former.iter().map(FormerWire::from).collect(),
             baseline: baseline.iter().cloned().map(Text).collect(),
             rejected: newest(rejected, Rollout::REJECTIONS).iter().map(RejectionWire::from).collect(),
             proven: newest(proven, Rollout::PROOFS).iter().map(ProofWire::from).collect(),
@@ -152,6 +156,7 @@ impl From<RecordWire> for Rollout {
             overwrite_drift,
             adopted,
             frozen_tip,
+            former,
             baseline,
             rejected,
             proven,
@@ -191,6 +196,7 @@ impl From<RecordWire> for Rollout {
             overwrite_drift,
             adopted: scope(adopted),
             frozen_tip: frozen_tip.map(|tip| tip.0),
+            former: former.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::plan::{Counts, Intent};
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::{
-    Adoption, Allowance, Attempt, Closed, Contested, Drift, Drifted, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome,
+    Adoption, Allowance, Attempt, Closed, Contested, Drift, Drifted, Former, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome,
     Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven,
     Verb,
 };
@@ -199,12 +199,13 @@ prop_compose! {
         (unproven, refused) in (of(select(Unproven::ALL.to_vec())), of(refused())),
         overwrite_drift in any::<bool>(),
         frozen_tip in of(revision()),
+        former in vec(generation().prop_map(|until| Former { name: EnvironmentName::parse("old").unwrap(), until }), 0..3),
         (permit, adopted) in (of(permit()), scope()),
     ) -> Rollout {
         Rollout {
             identity: identity(owner),
             generation, phase, goal, complete, last_good, attempted, proven, rejected, attempt, repair, baseline, reason, note,
-            pin, suspension, repairs, drift, unproven, refused, overwrite_drift, adopted, frozen_tip,
+            pin, suspension, repairs, drift, unproven, refused, overwrite_drift, adopted, frozen_tip, former,
             permit: permit.filter(Permit::grants),
         }
     }

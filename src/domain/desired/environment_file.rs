@@ -29,6 +29,8 @@ pub(super) struct EnvironmentFile {
     pub(super) environment: Environment,
     /// Where each of its layers is named.
     pub(super) layer_places: Vec<Place>,
+    /// Where its former name stands.
+    pub(super) formerly_place: Option<Place>,
 }
 
 /// Reads the file as far as it can be read: with what is beside a problem, more problems can be found.
@@ -45,10 +47,27 @@ pub(super) fn read(name: &EnvironmentName, bytes: &[u8], problems: &mut FileProb
             .and_then(|field| field.word(&[("correct", DriftPolicy::Correct), ("report", DriftPolicy::Report)], problems))
             .unwrap_or_default(),
     };
-    fields.refuse_unsupported(&["promotion", "windows", "versions", "formerly"], problems);
+    let formerly = fields.take("formerly");
+    let formerly_place = formerly.map(Field::place);
+    let formerly = formerly.and_then(|field| former_name(field, name, problems));
+    fields.refuse_unsupported(&["promotion", "windows", "versions"], problems);
     fields.finish(WHAT, problems);
     let (layers, layer_places) = layers.into_iter().unzip();
-    Some(EnvironmentFile { environment: Environment { name: name.clone(), layers, variables, policy }, layer_places })
+    Some(EnvironmentFile {
+        environment: Environment { name: name.clone(), layers, variables, policy, formerly },
+        layer_places,
+        formerly_place,
+    })
+}
+
+fn former_name(field: Field<'_>, name: &EnvironmentName, problems: &mut FileProblems) -> Option<EnvironmentName> {
+    let former = field.parsed(EnvironmentName::parse, problems)?;
+    if former != *name {
+        return Some(former);
+    }
+    let hint = "it is the name that the environment had before; leave it out where there was none";
+    problems.report_with_hint(field.place(), format!("{former} is the environment's own name"), hint);
+    None
 }
 
 fn layers(field: Field<'_>, problems: &mut FileProblems) -> Vec<(String, Place)> {

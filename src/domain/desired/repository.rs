@@ -9,7 +9,7 @@ use super::environment_file::{self, ENVIRONMENTS, EnvironmentFile};
 use super::layer::{self, Layer, below, is_ignored, refusal};
 use super::manifest;
 use super::merge::{Budget, merge};
-use super::problem::{Affected, FileProblems, Problem, did_you_mean, joined, quoted, whole_file};
+use super::problem::{Affected, FileProblems, Place, Problem, did_you_mean, joined, quoted, whole_file};
 use super::selection::Scope;
 use super::state::DesiredState;
 use super::tree::{FileTree, Node};
@@ -212,7 +212,10 @@ impl<'t> Reading<'t> {
         };
         let mut problems = FileProblems::of(&path);
         let file = environment_file::read(name, &bytes, &mut problems);
-        if let Some(EnvironmentFile { environment, layer_places }) = &file {
+        if let Some(EnvironmentFile { environment, layer_places, formerly_place }) = &file {
+            if let Some((former, place)) = environment.formerly.as_ref().zip(*formerly_place) {
+                self.check_former(former, name, place, &mut problems);
+            }
             for (layer, place) in environment.layers.iter().zip(layer_places) {
                 if !self.layer(layer, false, name) {
                     let hint = did_you_mean(layer, top_directories(self.tree));
@@ -225,6 +228,25 @@ impl<'t> Reading<'t> {
         }
         self.problems.extend(problems.finish(&affected));
         file
+    }
+
+    /// A former name is nobody's any more, and one environment's only.
+    fn check_former(&self, former: &EnvironmentName, name: &EnvironmentName, place: Place, problems: &mut FileProblems) {
+        let names = scan(self.tree).0;
+        if names.contains(former) {
+            let hint = format!("a renamed environment has moved: remove {ENVIRONMENTS}/{former} in the same commit");
+            problems.report_with_hint(place, format!("the environment {former} is still in this revision"), hint);
+        }
+        let claims = |other: &&EnvironmentName| {
+            let path = format!("{ENVIRONMENTS}/{other}/{}", environment_file::FILE);
+            let Some(Node::File(bytes)) = self.tree.nodes.get(&path) else { return false };
+            let file = environment_file::read(other, bytes, &mut FileProblems::of(&path));
+            file.is_some_and(|file| file.environment.formerly.as_ref() == Some(former))
+        };
+        if let Some(other) = names.iter().filter(|other| *other != name).find(claims) {
+            let hint = "one environment goes on under another name; the other one starts anew";
+            problems.report_with_hint(place, format!("{former} was the former name of {other} too"), hint);
+        }
     }
 
     /// Reads a layer unless it has been read; whether it exists.

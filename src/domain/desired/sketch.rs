@@ -93,6 +93,7 @@ impl Sketch {
             layers: Vec::new(),
             variables: BTreeMap::new(),
             policy: self.policy.clone(),
+            formerly: None,
         };
         DesiredState::new(environment, self.entries.clone(), self.checks.clone())
     }

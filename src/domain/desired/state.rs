@@ -126,7 +126,7 @@ impl DesiredState {
 /// The health policy's part of the revision digest: only what a verdict rests on.
 fn health(environment: &Environment) -> Vec<u8> {
     // Taken apart without `..`: a new field does not compile until somebody decides whether proofs depend on it.
-    let Environment { name: _, layers: _, variables: _, policy } = environment; // The keys and checks show their effect.
+    let Environment { name: _, layers: _, variables: _, policy, formerly: _ } = environment; // The keys and checks show their effect.
     let Policy { rollout, deletes: _, drift: _ } = policy; // How much may be deleted and what drift means is no health.
     let RolloutPolicy {
         apply_deadline: _, // How long writing may take says nothing about health.
@@ -173,6 +173,7 @@ mod tests {
             layers: vec!["base".into()],
             variables: BTreeMap::new(),
             policy: Policy::default(),
+            formerly: None,
         };
         let mut entry = Entry {
             value: b"v".as_slice().into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::name::KeyPath;
-use crate::domain::plan::{Counts, Intent};
+use crate::domain::plan::{Act, Counts, Intent};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
@@ -94,9 +94,13 @@ impl HistoryLine {
     /// Who lockstep itself is in [`Self::by`].
     pub const LOCKSTEP: &str = "lockstep";
 
-    /// That the environment was removed with this line, when and by whom; none when it was not.
+    /// That the environment was removed or renamed with this line, when and by whom, of the newest line where there is no
+    /// record; none when it was not.
     #[must_use]
     pub fn removal_said(&self) -> Option<String> {
+        if self.intent == Intent::Act(Act::Rename) {
+            return Some(format!("the environment is gone from here: at {} {}", self.started, self.because));
+        }
         let closed = self.closed.as_ref().filter(|closed| closed.outcome == Outcome::Removed)?;
         let why = if self.because.is_empty() { String::new() } else { format!(": {}", self.because) };
         Some(format!("the environment was removed from here at {} by {}{why}", closed.at, self.by))

@@ -11,6 +11,7 @@ mod line;
 mod note;
 mod people;
 mod fights;
+mod succession;
 pub mod record;
 pub mod observation;
 pub mod retention;
@@ -29,6 +30,7 @@ mod ailing;
 mod resting;
 mod asked;
 mod awaited;
+mod renaming;
 mod removal;
 mod recovery;
 
@@ -49,6 +51,7 @@ pub use removal::{Farewell, NotRemoved, Removal};
 pub use request::{Answer, LetPass, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
 pub use sampled::{LogSubject, SampleSubject};
+pub use succession::Former;
 
 use std::borrow::Cow;
 

@@ -40,6 +40,12 @@ impl HeadView {
         }
     }
 
+    /// The commit that decides what is followed, if there is one.
+    #[must_use]
+    pub const fn tip(&self) -> Option<Revision> {
+        self.followable()
+    }
+
     /// The head, whatever is wrong with it.
     const fn revision(&self) -> Option<Revision> {
         match self {

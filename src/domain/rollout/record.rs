@@ -9,6 +9,7 @@ use super::note::HeadNote;
 use super::people::{Permit, Pin, Suspension};
 use super::phase::{Phase, Unproven};
 use super::reached::{Proof, Reached, RefusedAttempt, Rejection};
+use super::succession::Former;
 use crate::domain::name::CheckName;
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
 use crate::domain::scope::KeyScope;
@@ -65,6 +66,8 @@ pub struct Rollout {
     pub adopted: KeyScope,
     /// The branch tip at the moment of freezing: only a later commit's `Lockstep-Release` trailer counts.
     pub frozen_tip: Option<Revision>,
+    /// The names that it had before, the first one first: what they were is written under them (rule O9).
+    pub former: Vec<Former>,
 }
 
 impl Rollout {
@@ -101,6 +104,7 @@ impl Rollout {
             overwrite_drift: false,
             adopted: KeyScope::default(),
             frozen_tip: None,
+            former: Vec::new(),
         }
     }
 

@@ -91,7 +91,8 @@ impl Rollout {
     #[must_use]
     pub fn nothing(&self) -> DesiredState {
         let name = self.identity.environment.clone();
-        let environment = Environment { name, layers: Vec::new(), variables: BTreeMap::new(), policy: Policy::default() };
+        let environment =
+            Environment { name, layers: Vec::new(), variables: BTreeMap::new(), policy: Policy::default(), formerly: None };
         DesiredState::new(environment, BTreeMap::new(), BTreeMap::new())
     }
 

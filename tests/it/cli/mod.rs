@@ -8,6 +8,7 @@ mod documents;
 mod looks;
 mod recovers;
 mod removes;
+mod renames;
 mod says;
 mod shapes;
 mod stage;

@@ -44,7 +44,7 @@ fn every_field_is_read() {
 fn every_wrong_field_is_told_with_its_place() {
     check_refused(
         "layer: [base]\nvariables: {a b: x, lockstep: y, c: '${d}', d: [1]}\nrollout:\n  settle: 1d\n  fail_after: 0\n  auto_revert: yes\n  min_healty_time: 1s\n\
-         deletes: {at_most_percent: 101, at_most: -1}\ndrift: corect\npromotion: {after: []}\nwindows: []\nversions: {}\nformerly: x\n",
+         deletes: {at_most_percent: 101, at_most: -1}\ndrift: corect\npromotion: {after: []}\nwindows: []\nversions: {}\nformerly: Not a name\n",
         &[
             ":1:1: environment.yaml has no field \"layer\" [test] did you mean \"layers\"?",
             ":2:13: \"a b\" can't be a variable's name",
@@ -61,12 +61,39 @@ fn every_wrong_field_is_told_with_its_place() {
             ":10:1: the field \"promotion\" is not supported by this version of lockstep",
             ":11:1: the field \"windows\" is not supported",
             ":12:1: the field \"versions\" is not supported",
-            ":13:1: the field \"formerly\" is not supported",
+            ":13:1: \"formerly\": ",
         ],
     );
     check_refused("layers: base\n", &["\"layers\" must be a list, but is \"base\""]);
     check_refused("", &["environments/test/environment.yaml: is empty"]);
     check_refused("layers: []\nlayers: []\n", &[":2:1: the key \"layers\" stands here and on line 1"]);
+}
+
+#[test]
+fn a_former_name_is_nobodys_any_more_and_one_environments_only() {
+    const STAGING: &str = "environments/staging/environment.yaml";
+    assert_eq!(state(&[(FILE, "formerly: staging\n")]).environment().formerly, Some(name("staging")));
+    // It is no part of what is proven or rejected.
+    let without = state(&[(FILE, "{}\n")]);
+    assert_eq!(state(&[(FILE, "formerly: staging\n")]).revision_digest(), without.revision_digest());
+    check_refused(
+        "formerly: test\n",
+        &[":1:1: test is the environment's own name [test] it is the name that the environment had"],
+    );
+    check_refused("formerly: [staging]\n", &[":1:1: \"formerly\" must be a text, but is a list"]);
+    check_told(
+        &tree(&[(FILE, "formerly: staging\n"), (STAGING, "{}\n")]),
+        &[":1:1: the environment staging is still in this revision [test] a renamed environment has moved: remove \
+           environments/staging in the same commit"],
+    );
+    let other = "environments/other/environment.yaml";
+    check_told(
+        &tree(&[(FILE, "formerly: staging\n"), (other, "formerly: staging\n")]),
+        &[
+            "environments/other/environment.yaml:1:1: staging was the former name of test too [other] one environment goes on",
+            "environments/test/environment.yaml:1:1: staging was the former name of other too [test] one environment goes on",
+        ],
+    );
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub(super) struct Site {
     /// The environment's key roots, as the controller's file lists them.
     pub(super) roots: &'static str,
     token: RefCell<Option<PathBuf>>,
+    /// The name of the environment in the controller's file.
+    pub(super) environment: &'static str,
 }
 
 /// What a command left behind.
@@ -106,6 +108,7 @@ impl Site {
             poll: "1s",
             roots: "config/",
             token: RefCell::default(),
+            environment: "test",
         }
     }
 
@@ -188,9 +191,9 @@ impl Site {
             self.token.borrow().as_ref().map_or_else(String::new, |path| format!(", token: {{file: {}}}", path.display()));
         let url = self.fetch_from.clone().unwrap_or_else(|| self.repo.path().display().to_string());
         let text = format!(
-            "repository: {{url: \"{url}\", poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  test: {{consul: {{{}{token}}}, {pin}keys: \
+            "repository: {{url: \"{url}\", poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  {}: {{consul: {{{}{token}}}, {pin}keys: \
              [{}]}}\n",
-            self.poll, self.consul, self.roots
+            self.poll, self.environment, self.consul, self.roots
         );
         let path = self.home.path().join(format!("{name}.yaml"));
         std::fs::write(&path, text).unwrap();
@@ -200,13 +203,13 @@ impl Site {
     /// What `status` says of the environment.
     #[track_caller]
     pub(super) fn status(&self) -> Value {
-        self.run(&["status", "test", "--output", "json"]).json()["environments"][0].take()
+        self.run(&["status", self.environment, "--output", "json"]).json()["environments"][0].take()
     }
 
     /// The outcomes in history, oldest first; an open line is `open`.
     #[track_caller]
     pub(super) fn outcomes(&self) -> Vec<String> {
-        let history = self.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
+        let history = self.run(&["history", self.environment, "--limit", "1000", "--output", "json"]).exits(0).json();
         let lines = history["lines"].as_array().unwrap().iter().rev();
         lines.map(|line| line["outcome"].as_str().unwrap_or("open").to_owned()).collect()
     }
@@ -220,10 +223,20 @@ impl Site {
         });
     }
 
+    /// Waits until it is steady and in step with the branch head, which may say the same as a commit before it.
+    #[track_caller]
+    pub(super) fn until_in_step(&self) {
+        // What `status` says of the head rests on its own mirror, which a plan fetches.
+        self.run(&["plan"]);
+        self.until("in step with the branch head", |status| {
+            status["phase"] == "steady" && status["head"]["verdict"] == "in-step"
+        });
+    }
+
     /// Asserts that history has one line for each generation, in order, and every one is closed.
     #[track_caller]
     pub(super) fn check_history(&self) {
-        let history = self.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
+        let history = self.run(&["history", self.environment, "--limit", "1000", "--output", "json"]).exits(0).json();
         let lines = history["lines"].as_array().unwrap();
         let generations: Vec<u64> = lines.iter().rev().map(|line| line["generation"].as_u64().unwrap()).collect();
         let expected: Vec<u64> = (1..=self.status()["last_generation"].as_u64().unwrap()).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockstep::domain::desired::DesiredState;
 use lockstep::domain::live::{Fence, LiveState};
-use lockstep::domain::name::KeyPath;
+use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::plan::{Action, Change};
 use lockstep::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
@@ -150,6 +150,14 @@ impl Target for Edge {
 
     async fn recover(&self, _recovery: &Recovery, _told: &Told<'_>) -> Result<Identity, EdgeError> {
         Err(EdgeError::new("sim", EdgeKind::Refused, "recover"))
+    }
+
+    async fn former(&self, _name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
+        Ok(None)
+    }
+
+    async fn take_over(&self, _former: &EnvironmentName, _expected: Fence, _save: &Save) -> Result<(), EdgeError> {
+        Err(EdgeError::new("sim", EdgeKind::Refused, "take a record over"))
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {

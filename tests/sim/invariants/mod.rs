@@ -113,6 +113,11 @@ impl Truth {
         self.pardoned_at + LAG >= then
     }
 
+    /// Keys that no revision to come need explain.
+    pub(crate) fn are_strays(&mut self, keys: impl IntoIterator<Item = String>) {
+        self.strays.extend(keys);
+    }
+
     /// After a restore the world holds what it held then.
     pub(crate) fn forget_the_future(&mut self, store: &Store) {
         self.closed = store

@@ -13,6 +13,7 @@ mod heads;
 mod decisions;
 mod adoptions;
 mod deletes;
+mod removal;
 mod writes;
 mod drift;
 mod rules;

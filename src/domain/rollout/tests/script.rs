@@ -130,6 +130,9 @@ impl World {
             [check, "blind"] => self.find(check, Finding::Unknown { because: "no leader".to_owned() }),
             [check, "well"] => drop(self.found.remove(&CheckName::parse(check).unwrap())),
             ["take", "over"] => self.take_over(),
+            // What can't be removed says why, where the branch would say what it is on.
+            ["remove"] => self.remove(usize::MAX),
+            ["remove", changes] => self.remove(changes.parse().unwrap()),
             ["snapshot"] => self.take_snapshot(),
             ["restore"] => self.restore(),
             ["ask", words @ .., "by", by] => self.ask(by, verb(self, words)),

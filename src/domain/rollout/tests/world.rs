@@ -507,6 +507,37 @@ impl World {
         self.snapshot = Some(Snapshot { record, live, values: self.values.clone(), history: self.history.clone() });
     }
 
+    /// A person removes the environment, as far as so many keys: then whoever did it is gone. All of them: its line is closed,
+    /// as the target does it with the record's end.
+    pub(super) fn remove(&mut self, changes: usize) {
+        let books = self.books();
+        let removal = match self.record.removal("Grace", "moved", &self.seen(&books)) {
+            Ok(removal) => removal,
+            Err(refused) => {
+                self.waiting = refused.because;
+                return self.record.reason.clone_from(&self.waiting);
+            }
+        };
+        if let Some(opening) = &removal.opening {
+            self.save(opening);
+        }
+        for change in removal.plan.changes.iter().take(changes) {
+            assert_eq!(self.live.fence(&change.key), change.fence);
+            match change.action {
+                Action::Release => self.live.entries.get_mut(&change.key).unwrap().flags = change.flags,
+                Action::Delete => {
+                    self.live.entries.remove(&change.key);
+                    self.values.remove(&change.key);
+                }
+                Action::Create | Action::Update => panic!("a removal writes no value: {change:?}"),
+            }
+        }
+        if changes >= removal.plan.changes.len() {
+            let line = removal.farewell(self.now).line;
+            self.history.insert(line.generation, line);
+        }
+    }
+
     /// The target goes back to the snapshot, all of it.
     pub(super) fn restore(&mut self) {
         let Snapshot { record, live, values, history } = self.snapshot.clone().unwrap();

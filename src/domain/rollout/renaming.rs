@@ -1,0 +1,44 @@
+//! Going on under another name: the record as it shall be, and the line of history that says so (rule O9).
+//!
+//! Whatever is under way goes on: its lines were opened under the old name and are closed under the new one. Nothing is
+//! written to a key, so every mark stays true.
+
+use super::Save;
+use super::line::{Closed, HistoryLine, Outcome};
+use super::record::Rollout;
+use super::succession::Former;
+use crate::domain::name::EnvironmentName;
+use crate::domain::plan::{Act, Counts, Intent};
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::time::Timestamp;
+
+impl Rollout {
+    /// How many former names are kept.
+    pub const FORMER: usize = 16;
+
+    /// The record under another name, as the branch head says, above every number that was given out under either name.
+    #[must_use]
+    pub fn renamed(&self, name: &EnvironmentName, above: Generation, head: Revision, now: Timestamp) -> Save {
+        let before = &self.identity.environment;
+        let mut record = self.clone();
+        record.generation = self.generation.max(above).next();
+        record.former.push(Former { name: before.clone(), until: self.generation });
+        let surplus = record.former.len().saturating_sub(Self::FORMER);
+        record.former.drain(..surplus);
+        // What was said of the head was said of an environment that it does not have.
+        record.note = None;
+        let line = HistoryLine {
+            generation: record.generation,
+            intent: Intent::Act(Act::Rename),
+            revision: head,
+            from: None,
+            by: HistoryLine::LOCKSTEP.to_owned(),
+            because: format!("{before} goes on as {name}"),
+            counts: Counts::default(),
+            started: now,
+            closed: Some(Closed { at: now, outcome: Outcome::Done, text: String::new() }),
+        };
+        record.identity.environment = name.clone();
+        Save::opening(record, line)
+    }
+}

@@ -1,0 +1,133 @@
+//! A retired environment taken away: what goes, what stays, and what becomes of it when it is wanted again (rule O9).
+
+use expect_test::expect;
+
+use super::check;
+
+#[test]
+fn what_is_ours_and_reached_goes_and_the_rest_stays() {
+    check(
+        "commit good b=1 c=1, settle, adopted c, copy a z, theirs y, foreign x, by hand w=1, commit retired, settle, remove",
+        expect![[r#"
+            steady r1
+            head retired: r2 has no environment test; nothing is written or deleted
+            live: c=1(unmarked) w=1(unmarked) x=foreign(foreign) y=theirs(theirs) z=1
+            1. advance r1 by Ada: proven: healthy
+            2. remove r1 by Grace: removed: removed; 1 stray with its mark stay"#]],
+    );
+}
+
+#[test]
+fn nothing_goes_while_the_environment_is_not_retired_or_is_stopped_or_under_way() {
+    check(
+        "commit good, settle, remove",
+        expect![[r#"
+        steady r1
+        because: the branch head r1 has the environment test
+        waits: the branch head r1 has the environment test
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit invalid, settle, remove",
+        expect![[r#"
+        held-refused r1
+        because: the branch head r2 is 1 problem: environment.yaml:1
+        head invalid: 1 problem: environment.yaml:1
+        waits: the branch head r2 is 1 problem: environment.yaml:1
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, branch gone, settle, remove",
+        expect![[r#"
+        steady r1
+        because: the branch does not exist any more
+        head not-believed: the branch does not exist any more
+        live: a=1 health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, ask suspend, settle, commit retired, settle, remove",
+        expect![[r#"
+        steady r1, suspended by Grace
+        because: suspended by Grace: to see
+        head retired: r2 has no environment test; nothing is written or deleted
+        waits: suspended by Grace: to see
+        live: a=1 health=good
+        done: suspended until `lockstep resume test`
+        1. advance r1 by Ada: proven: healthy
+        2. suspend r1 by Grace: done: suspended until `lockstep resume test`"#]],
+    );
+    check(
+        "commit good, wait 3, commit retired, pass, remove",
+        expect![[r#"
+        verifying r1, good none
+        because: an attempt is under way: it is verifying
+        head retired: r2 has no environment test; nothing is written or deleted
+        waits: an attempt is under way: it is verifying
+        live: a=1 health=good
+        1. advance r1 by Ada: under way"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, settle, commit retired, settle, lose r2, remove",
+        expect![[r#"
+        steady r2
+        because: which keys may go is not known: r2 is in no mirror; bring it back into the branch, which is fetched again, or commit a fix
+        head retired: r3 has no environment test; nothing is written or deleted
+        waits: which keys may go is not known: r2 is in no mirror; bring it back into the branch, which is fetched again, or commit a fix
+        live: a=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_removal_that_was_broken_off_goes_on_under_its_number() {
+    check(
+        "commit good b=1, settle, commit retired, settle, remove 1, settle, show, take over, remove",
+        expect![[r#"
+        steady r1
+        head retired: r2 has no environment test; nothing is written or deleted
+        live: b=1 health=good
+        --
+        steady r1
+        head retired: r2 has no environment test; nothing is written or deleted
+        live: 
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: removed: removed"#]],
+    );
+}
+
+#[test]
+fn keys_that_are_gone_already_come_back_with_the_environment_and_not_before() {
+    check(
+        "commit good b=1, settle, commit retired, settle, remove 2, settle, show, revert, settle",
+        expect![[r#"
+        steady r1
+        head retired: r2 has no environment test; nothing is written or deleted
+        live: health=good
+        --
+        steady r1
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: superseded: broken off; the environment is wanted again: a, b: deleted by hand"#]],
+    );
+    check(
+        "commit good b=1, settle, commit retired, settle, remove 2, settle, commit b=2, settle",
+        expect![[r#"
+        steady r3
+        live: a=1 b=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: superseded: superseded by r3
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good b=1, settle, commit retired, settle, remove 0, settle, revert, settle",
+        expect![[r#"
+        steady r1
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: superseded: broken off; the environment is wanted again: put right"#]],
+    );
+}

@@ -1,0 +1,147 @@
+//! An environment that goes on under another name.
+
+use std::sync::Arc;
+
+use super::faults::end_sessions;
+use super::retire::{AtWrite, OTHER, flags};
+use super::service::Service;
+use super::site::{APP, ENVIRONMENT, MANY, Running, Site, app, many};
+use crate::repo::TestRepo;
+use crate::support::{Agent, eventually};
+
+/// The environment's file under its new name.
+const RENAMED: &str = "environments/preview/environment.yaml";
+
+/// Gives the environment `test` the name `preview` while nobody looks.
+fn rename(repo: &mut TestRepo) {
+    let file = format!("{}formerly: test\n", ENVIRONMENT.1);
+    repo.remove("Test is not called so any more", &[ENVIRONMENT.0]);
+    repo.commit("Preview was test", &[(RENAMED, &file)]);
+}
+
+#[test]
+fn a_renamed_environment_keeps_its_keys_its_owner_and_its_numbers_and_its_history_is_shown_with_the_old_name() {
+    let mut it = Running::on(Agent::start(), |repo| {
+        repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    });
+    it.release("two");
+    it.site.until_steady();
+    let keys = |agent: &Agent| agent.values("config/");
+    let (before, mark) = (keys(&it.agent), flags(&it.agent, "config/many/k00000"));
+    let owners = it.agent.tree("lockstep/owners/");
+    let last = it.site.status()["last_generation"].as_u64().unwrap();
+    it.controller.terminate();
+    it.controller.ended();
+
+    rename(&mut it.site.repo);
+    it.site.environment = "preview";
+    // Told before it happens, by whoever only looks.
+    let plan = it.site.run(&["plan"]);
+    assert!(plan.out.contains("takes over the record and the keys of test"), "{plan:?}");
+    let status = it.site.run(&["status"]).exits(1).out;
+    assert!(status.contains("takes over that of test, at generation"), "{status}");
+    assert!(it.site.run(&["history", "preview"]).exits(1).err.contains("takes over that of test"));
+
+    let controller = it.site.start("two");
+    it.site.until_in_step();
+    assert_eq!(keys(&it.agent), before);
+    assert_eq!(flags(&it.agent, "config/many/k00000"), mark, "no key was written");
+    assert_eq!(it.agent.tree("lockstep/owners/"), owners);
+    let entry = it.agent.get(&owners[0].0).unwrap();
+    assert!(String::from_utf8(entry).unwrap().contains("\"environment\":\"preview\""));
+    for gone in ["record", "revision", "lease"] {
+        assert!(it.agent.get(&format!("lockstep/demo/test/{gone}")).is_none(), "{gone}");
+    }
+    assert_eq!(it.site.status()["last_generation"].as_u64(), Some(last + 1));
+    let history = it.site.run(&["history", "preview", "--output", "json"]).exits(0).json();
+    let lines = history["lines"].as_array().unwrap();
+    let told: Vec<_> = lines.iter().map(|line| (line["intent"].as_str().unwrap(), line["formerly"].as_str())).collect();
+    assert_eq!(told[..2], [("rename", None), ("advance", Some("test"))], "{history:#}");
+    assert_eq!(lines.len() as u64, last + 1);
+
+    // A change and a delete, and back, over the rename.
+    let good = it.site.repo.tip();
+    it.site.repo.commit("Fewer", &[(MANY, &many(2, "x")), (APP, &app("three"))]);
+    eventually("the key is gone", || it.agent.get("config/many/k00002").is_none());
+    it.site.until("it is proven", |status| status["phase"] == "steady" && status["proven"] == true);
+    it.site.run(&["rollback", "preview", "--to", &good.short(), "--reason", "back"]).exits(0);
+    eventually("it is back", || keys(&it.agent) == before);
+    drop(controller);
+
+    // Under the old name it is told where it went.
+    it.site.environment = "test";
+    let said = it.site.run(&["status"]).exits(1).out;
+    assert!(said.contains("test goes on as preview"), "{said}");
+}
+
+#[test]
+fn a_take_over_beside_another_leader_another_owner_or_other_roots_is_refused_and_writes_nothing() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    rename(&mut site.repo);
+    site.environment = "preview";
+    let before = agent.values("");
+    let refused = |site: &Site, says: &str| {
+        let said = site.run(&["apply", "--once"]).exits(1);
+        assert!(format!("{}{}", said.out, said.err).contains(says), "{says}: {said:?}");
+        assert!(agent.get("lockstep/demo/preview/record").is_none());
+    };
+    // Somebody leads it under its old name still.
+    let (_, body) = agent.curl("PUT", "/v1/session/create", br#"{"Name": "somebody"}"#);
+    let session = serde_json::from_slice::<serde_json::Value>(&body).unwrap()["ID"].as_str().unwrap().to_owned();
+    agent.curl("PUT", &format!("/v1/kv/lockstep/demo/test/lease?acquire={session}"), b"somebody");
+    refused(&site, "test is led by somebody");
+    end_sessions(&agent);
+    // Keys outside the roots that it has under the new name.
+    let narrow = site.repo.remove("Only many", &[APP]);
+    site.roots = "config/many/";
+    refused(&site, "outside");
+    site.roots = "config/";
+    site.repo.revert(narrow);
+    // The owner entry is another's by now.
+    let owner = agent.tree("lockstep/owners/")[0].0.clone();
+    let entry = agent.get(&owner).unwrap();
+    agent.put(&owner, br#"{"repository": "demo", "environment": "somebody", "target": "x"}"#);
+    refused(&site, "is not of test");
+    agent.put(&owner, &entry);
+    let of_keys = |values: &std::collections::BTreeMap<String, Vec<u8>>| {
+        values.iter().filter(|(key, _)| !key.ends_with("/lease")).map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(of_keys(&agent.values("")), of_keys(&before));
+    // And with nothing in the way it goes on.
+    let said = site.run(&["apply", "--once"]).exits(0);
+    assert!(said.err.contains("goes on with the record of its former name"), "{said:?}");
+}
+
+#[test]
+fn a_take_over_that_is_killed_or_raced_is_done_once_or_not_at_all() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let killer = Arc::new(AtWrite::default());
+    let proxy = killer.start(agent.port());
+    let mut site = Site::new(&agent);
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let keys = agent.values("config/");
+    rename(&mut site.repo);
+    site.environment = "preview";
+    for (after, made) in [(0, false), (1, true)] {
+        site.readdress(&proxy.address());
+        let mut apply = site.begin("killed", &["apply", "--once"]);
+        killer.arm(apply.id(), after);
+        eventually("it is killed", || !apply.runs());
+        assert!(killer.disarm());
+        site.readdress(&agent.address());
+        end_sessions(&agent);
+        let has = |name: &str| agent.get(&format!("lockstep/demo/{name}/record")).is_some();
+        assert_eq!((has("test"), has("preview")), (!made, made), "one record leads one owner");
+    }
+    let mut both = [site.start("one"), site.start("two")];
+    site.until_in_step();
+    assert!(both.iter_mut().all(super::site::Controller::runs));
+    assert_eq!(agent.values("config/"), keys);
+    assert_eq!(agent.tree("lockstep/owners/").len(), 1);
+}
