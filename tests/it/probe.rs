@@ -353,7 +353,7 @@ async fn an_absent_service_is_unhealthy_only_if_we_may_see_it() {
         (Ok((Vec::new(), true)), "fail: the catalog has no instance of build"),
         (
             Ok((Vec::new(), false)),
-            "unknown: the catalog shows no instance of build; does the token have service:read on build?",
+            "unknown: the catalog shows no instance of build; may the token read the service build and its nodes?",
         ),
         (Err(EdgeKind::Transient), "unknown: consul: list the instances of build: no leader"),
     ] {

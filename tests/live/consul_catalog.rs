@@ -66,6 +66,28 @@ async fn an_absent_service_says_nothing_to_a_token_that_could_not_see_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_on_nodes_that_the_token_may_not_read_is_not_taken_for_absent() {
+    let agent = Agent::with(&Options { acl: true, ..Options::default() });
+    let body = br#"{"Name": "build", "Address": "127.0.0.1", "Port": 8080}"#;
+    assert_eq!(agent.curl("PUT", "/v1/agent/service/register", body).0, 200);
+    let dir = tempfile::tempdir().unwrap();
+    let services = r#"service_prefix "" { policy = "read" }"#;
+    let both = format!(r#"{services} node_prefix "" {{ policy = "read" }}"#);
+    for (policy, rules, sees) in [("services", services, false), ("nodes-too", &both, true)] {
+        let body = serde_json::json!({ "Name": policy, "Rules": rules }).to_string();
+        assert_eq!(agent.curl("PUT", "/v1/acl/policy", body.as_bytes()).0, 200);
+        let body = serde_json::json!({ "Policies": [{ "Name": policy }] }).to_string();
+        let (_, token) = agent.curl("PUT", "/v1/acl/token", body.as_bytes());
+        let token: serde_json::Value = serde_json::from_slice(&token).unwrap();
+        let mut config = config(&agent.address());
+        config.token = Some(crate::consul_faults::credential(&dir, policy, token["SecretID"].as_str().unwrap()));
+        let catalog = Catalog::new(Server::connect(&config).unwrap());
+        let found = catalog.instances(&service("build"), None, &BTreeMap::new()).await.unwrap();
+        assert_eq!((found.len(), catalog.may_read(&service("build")).await), (usize::from(sees), sees), "{policy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_catalog_that_cannot_be_asked_is_an_error_and_not_an_empty_one() {
     let [closed] = free_ports();
     let catalog = Catalog::new(Server::connect(&config(&format!("http://127.0.0.1:{closed}"))).unwrap());

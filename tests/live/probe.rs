@@ -101,7 +101,7 @@ async fn what_a_token_may_not_see_and_a_consul_that_is_gone_are_unknown() {
     let agent = Agent::with(&Options { acl: true, ..Options::default() });
     register(&agent, "b1", 1, "active", "r1", "passing");
     let blind = sample(&prober(&agent.address(), None), in_catalog(None, None, 1)).await;
-    assert_eq!(blind, "unknown: the catalog shows no instance of build; does the token have service:read on build?");
+    assert_eq!(blind, "unknown: the catalog shows no instance of build; may the token read the service build and its nodes?");
     let address = agent.address();
     let dns_server = {
         let [port] = free_ports();

@@ -80,11 +80,12 @@ impl Catalog {
             .collect())
     }
 
-    /// Whether our token may read the service; false too when that could not be found out. Consul leaves out what a token
-    /// may not read, so an absent service is unhealthy only if we could have seen it (rule H4).
+    /// Whether our token may read the service on whichever node; false too when that could not be found out. Consul leaves out
+    /// what a token may not read, an instance on a node that it may not read too, so an absent service is unhealthy only if we
+    /// could have seen it (rule H4).
     pub async fn may_read(&self, service: &ServiceName) -> bool {
-        let allowed = self.server.http.allowed(&[Resource::service(service)]).await;
-        allowed.is_ok_and(|allowed| allowed.is_some_and(|allowed| allowed == [true]))
+        let allowed = self.server.http.allowed(&[Resource::service(service), Resource::nodes()]).await;
+        allowed.is_ok_and(|allowed| allowed.is_some_and(|allowed| allowed == [true, true]))
     }
 
     async fn nodes(

@@ -35,6 +35,11 @@ impl<'a> Resource<'a> {
         Self { kind: "service", access: "read", segment: name.as_str() }
     }
 
+    /// To see every node, and with it the instances that run there.
+    pub(super) const fn nodes() -> Self {
+        Self { kind: "node", access: "read", segment: "" }
+    }
+
     /// To read one key.
     fn key(key: &'a KeyPath) -> Self {
         Self { kind: "key", access: "read", segment: key.as_str() }

@@ -76,7 +76,9 @@ pub(super) fn absent(selection: Selection<'_>, readable: bool) -> Finding {
         fail(format!("the catalog has no instance of {selection}"))
     } else {
         let service = selection.service;
-        unknown(format!("the catalog shows no instance of {selection}; does the token have service:read on {service}?"))
+        unknown(format!(
+            "the catalog shows no instance of {selection}; may the token read the service {service} and its nodes?"
+        ))
     }
 }
 
