@@ -27,10 +27,10 @@ pub fn rules_to_initialise() -> String {
 }
 
 /// The rules of a program that reads the environment's keys and which revision they are of. It sees neither the record nor other
-/// environments.
+/// environments. `list` is `read`, and the whole prefix at once where Consul's `enable_key_list_policy` asks for that.
 #[must_use]
 pub fn rules_to_read(repository: &RepositoryName, environment: &EnvironmentName, roots: &KeyRoots) -> String {
-    let keys = roots.prefixes().iter().map(|root| rule("key_prefix", root, "read", "the keys of the environment"));
+    let keys = roots.prefixes().iter().map(|root| rule("key_prefix", root, "list", "the keys of the environment"));
     let revision = Paths::new(repository, environment).revision();
     keys.chain([rule("key", &revision, "read", "which revision they are of")]).collect()
 }
@@ -62,8 +62,8 @@ mod tests {
         "#]]
         .assert_eq(&(rules(&repository, &environment, &roots) + &rules_to_initialise()));
         expect![[r#"
-            key_prefix "config/a\"b/" { policy = "read" } # the keys of the environment
-            key_prefix "resources/" { policy = "read" } # the keys of the environment
+            key_prefix "config/a\"b/" { policy = "list" } # the keys of the environment
+            key_prefix "resources/" { policy = "list" } # the keys of the environment
             key "lockstep/calvin-config/production/revision" { policy = "read" } # which revision they are of
         "#]]
         .assert_eq(&rules_to_read(&repository, &environment, &roots));
