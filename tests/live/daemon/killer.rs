@@ -24,6 +24,11 @@ impl Killer {
         self.whom.store(whom, Ordering::SeqCst);
     }
 
+    /// Nobody is killed from now on.
+    pub(super) fn disarm(&self) {
+        self.whom.store(0, Ordering::SeqCst);
+    }
+
     pub(super) fn has_struck(&self) -> bool {
         self.whom.load(Ordering::SeqCst) == 0
     }

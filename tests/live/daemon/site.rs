@@ -217,8 +217,14 @@ impl Site {
     /// Waits until the environment rests on the branch head, proven.
     #[track_caller]
     pub(super) fn until_steady(&self) {
+        self.until_steady_within(PATIENCE);
+    }
+
+    /// The same with patience of its own.
+    #[track_caller]
+    pub(super) fn until_steady_within(&self, patience: Duration) {
         let tip = self.repo.tip().to_string();
-        self.until("steady on the branch head", |status| {
+        self.until_within(patience, "steady on the branch head", |status| {
             status["phase"] == "steady" && status["goal"]["revision"] == tip.as_str() && status["proven"] == true
         });
     }
@@ -247,13 +253,18 @@ impl Site {
     /// Waits until the status is so, and gives it.
     #[track_caller]
     pub(super) fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        self.until_within(PATIENCE, what, holds)
+    }
+
+    #[track_caller]
+    fn until_within(&self, patience: Duration, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
         loop {
             let status = self.status();
             if holds(&status) {
                 return status;
             }
-            assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{status:#}\n{}", self.logs());
+            assert!(begin.elapsed() < patience, "not within {patience:?}: {what}\n{status:#}\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(30));
         }
     }
