@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::key::open;
+use super::key::{newest, open};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
@@ -80,20 +80,39 @@ async fn compare(
     [from_heads, to_heads]: &[FileTree; 2],
     names: &BTreeSet<EnvironmentName>,
 ) -> Result<Vec<Environment>, Failure> {
-    let head = edges.head().unwrap_or(to);
-    let part = affected(from_heads, to_heads, &edges.source.part(head, heads()).await?, &edges.source.changed(from, to).await?);
+    let changed = edges.source.changed(from, to).await?;
+    let part = affected(from_heads, to_heads, to_heads, &changed);
     let before = edges.source.part(from, part.files.clone()).await?;
     let after = edges.source.part(to, part.files.clone()).await?;
-    // What the branch head tags `!sensitive` is hidden in earlier revisions too.
-    let newest = if head == to { None } else { Some(edges.source.part(head, part.files.clone()).await?) };
-    let compared = names.iter().map(|name| {
+    let load = async |newer: Revision| {
+        let beside = edges.source.part(newer, heads()).await.ok()?;
+        let part = affected(from_heads, to_heads, &beside, &changed);
+        let tree = edges.source.part(newer, part.files.clone()).await.ok()?;
+        Some((newer, part, tree))
+    };
+    let head = match edges.head() {
+        Ok(head) if head != from && head != to => load(head).await,
+        Ok(_) | Err(_) => None,
+    };
+    let mut environments = Vec::new();
+    for name in names {
         if !part.environments().any(|reached| reached == name) {
-            return Environment { name: name.to_string(), ..Environment::default() };
+            environments.push(Environment { name: name.to_string(), ..Environment::default() });
+            continue;
         }
-        let newest = newest.as_ref().and_then(|tree| read_part(tree, name, &part).ok().flatten());
-        Environment::between(name, read_part(&before, name, &part), read_part(&after, name, &part), newest.as_deref())
-    });
-    Ok(compared.collect())
+        let (before, after) = (read_part(&before, name, &part), read_part(&after, name, &part));
+        // What the branch head tags `!sensitive` is hidden in earlier revisions too.
+        let says = async |newer: Revision| match &head {
+            // What the two themselves say counts anyway.
+            _ if newer == to => after.is_ok().then_some(None),
+            _ if newer == from => before.is_ok().then_some(None),
+            Some((head, part, tree)) if *head == newer => read_part(tree, name, part).ok(),
+            Some(_) | None => load(newer).await.and_then(|(_, part, tree)| read_part(&tree, name, &part).ok()),
+        };
+        let newest = newest(edges, says).await.flatten();
+        environments.push(Environment::between(name, before, after, newest.as_deref()));
+    }
+    Ok(environments)
 }
 
 #[derive(Serialize)]
@@ -250,6 +269,7 @@ impl Environment {
             None if !self.problems.is_empty() => format!("{}", "can't be read".style(Style::new().red())),
             None if self.is_same() => "the same".to_owned(),
             None if self.keys.is_empty() => "the same keys".to_owned(),
+            None if self.keys.len() == 1 => "1 key differs".to_owned(),
             None => format!("{} differ", count(self.keys.len(), "key")),
         };
         page.line(format_args!("{name}: {what}"));

@@ -1,17 +1,17 @@
 //! `render`: what a revision says of one environment, merged, with nothing of the target in it.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
+use serde_json::ser::PrettyFormatter;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::key::{open, revision, shown};
+use super::key::{lost, named, newest, open, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
@@ -19,15 +19,18 @@ use super::value::{Value, line};
 use crate::domain::desired::{DesiredState, Problem, heads, read_environment, whole_environment};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
+use crate::port::{EdgeError, EdgeKind};
 
 /// Print what a revision says of an environment
 ///
-/// Every key with its merged value and where that stands. No target is asked, and of the repository only the environment's layers are read. Values tagged `!sensitive`, there or at the
-/// branch head, are hidden, and left out of an export.
+/// Every key with its merged value and where that stands. The target is asked only what commit a generation was of, and of the
+/// repository only the environment's layers are read. Values tagged `!sensitive`, there or at the branch head, are hidden, and
+/// left out of an export.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep render production
   lockstep render production --at HEAD~3 --format json
+  lockstep render production --at 12                          as generation 12 was to be
   lockstep render production --format consul-export > production.json    as `consul kv import` takes it
 
 Exits with 1 when the revision has no such environment or can't be read for it.")]
@@ -35,8 +38,8 @@ pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
     environment: String,
-    /// A commit instead of the branch head: an id, its first digits, HEAD~1
-    #[arg(long, value_name = "REV")]
+    /// Instead of the branch head: a commit (an id, its first digits, HEAD~1) or the number of a generation
+    #[arg(long, value_name = "REV|GENERATION")]
     at: Option<String>,
     /// The form [default: as --output says]
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -54,9 +57,16 @@ enum Form {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = open(options, output).await?;
     let environment = edges.environment(&args.environment)?;
-    let at = revision(&edges, args.at.as_ref()).await?;
+    let (at, generation) = match &args.at {
+        Some(text) => named(&edges, &environment, text).await?,
+        None => (edges.head()?, None),
+    };
     let read = read(&edges, &environment, at)
-        .await?
+        .await
+        .map_err(|error| match generation {
+            Some(generation) if error.kind == EdgeKind::NotFound => lost(&environment, generation, at),
+            _ => error.into(),
+        })?
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(desired) = read else {
         return Err(Failure::new(format!("{} has no environment {environment}", at.short())));
@@ -84,7 +94,7 @@ async fn read(
     edges: &Edges,
     environment: &EnvironmentName,
     at: Revision,
-) -> Result<Result<Option<Arc<DesiredState>>, Vec<Problem>>, Failure> {
+) -> Result<Result<Option<Arc<DesiredState>>, Vec<Problem>>, EdgeError> {
     let heads = edges.source.part(at, heads()).await?;
     let tree = edges.source.part(at, whole_environment(&heads, environment)).await?;
     Ok(read_environment(&tree, environment))
@@ -98,16 +108,17 @@ async fn tagged(edges: &Edges, environment: &EnvironmentName, at: Revision, desi
         tagged.map(|(key, _)| key.clone()).collect::<BTreeSet<KeyPath>>()
     };
     let mut tagged = of(desired);
-    if let Ok(head) = edges.head()
-        && head != at
-        && let Ok(Ok(Some(newest))) = read(edges, environment, head).await
-    {
-        tagged.extend(of(&newest));
-    }
+    // The same commit says nothing more.
+    let says = async |newer: Revision| match read(edges, environment, newer).await {
+        Ok(Ok(state)) if newer != at => Some(state.map(|state| of(&state)).unwrap_or_default()),
+        Ok(Ok(_)) => Some(BTreeSet::new()),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    tagged.extend(newest(edges, says).await.unwrap_or_default());
     tagged
 }
 
-/// The form of `consul kv export`: an array of key, flags and the value in base64.
+/// What `consul kv export` prints of the same keys, to the byte: an array of key, flags and the value in base64.
 fn export(desired: &DesiredState, tagged: &BTreeSet<KeyPath>) -> Result<Vec<u8>, Failure> {
     #[derive(Serialize)]
     struct Exported<'d> {
@@ -118,8 +129,12 @@ fn export(desired: &DesiredState, tagged: &BTreeSet<KeyPath>) -> Result<Vec<u8>,
     let entries = desired.entries().iter().filter(|(key, _)| !tagged.contains(*key));
     let exported: Vec<Exported<'_>> =
         entries.map(|(key, entry)| Exported { key: key.as_str(), flags: 0, value: STANDARD.encode(&entry.value) }).collect();
-    let mut bytes = serde_json::to_vec_pretty(&exported).map_err(|error| Failure::new("write JSON").because(&error))?;
-    let _ = bytes.write_all(b"\n");
+    let mut bytes = Vec::new();
+    let form = PrettyFormatter::with_indent(b"\t");
+    exported
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, form))
+        .map_err(|error| Failure::new("write JSON").because(&error))?;
+    bytes.push(b'\n');
     Ok(bytes)
 }
 

@@ -5,6 +5,7 @@ use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::Output;
+use super::text::named_moment;
 use crate::domain::desired::parse_duration;
 use crate::domain::rollout::Verb;
 use crate::domain::time::Timestamp;
@@ -49,15 +50,10 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Ok(duration) = parse_duration(text) {
         return Ok(now + duration);
     }
-    let local = || {
-        let civil = text.parse::<jiff::civil::DateTime>()?;
-        civil.to_zoned(jiff::tz::TimeZone::system()).map(|zoned| zoned.timestamp())
-    };
-    let moment = text.parse::<jiff::Timestamp>().or_else(|_| local()).map_err(|_: jiff::Error| {
+    let at = named_moment(text).ok_or_else(|| {
         Failure::usage(format!("--until {text:?} is neither a duration nor a moment"))
             .hint("write 2h, 2026-12-27T08:00:00Z, or 2026-12-27T08:00 in this machine's time zone")
     })?;
-    let at = Timestamp::from_millis(moment.as_millisecond());
     if at <= now {
         return Err(Failure::usage(format!("--until {text:?} lies in the past")));
     }

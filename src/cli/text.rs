@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::domain::desired::parse_duration;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 
@@ -27,6 +28,22 @@ pub(super) fn revision(revision: Revision, subject: Option<&str>) -> String {
 /// A moment in UTC, as structured output has it.
 pub(super) fn moment(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.as_millis().to_string(), |at| at.to_string())
+}
+
+/// The moment that a person named: with a zone, or in this machine's.
+pub(super) fn named_moment(text: &str) -> Option<Timestamp> {
+    let local = || {
+        let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+        civil.to_zoned(jiff::tz::TimeZone::system()).ok().map(|zoned| zoned.timestamp())
+    };
+    let moment = text.parse::<jiff::Timestamp>().ok().or_else(local)?;
+    Some(Timestamp::from_millis(moment.as_millisecond()))
+}
+
+/// The moment that a person named, or so long ago.
+pub(super) fn before(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let ago = parse_duration(text).ok().and_then(|ago| i64::try_from(ago.as_millis()).ok());
+    ago.map(|ago| Timestamp::from_millis(now.as_millis().saturating_sub(ago))).or_else(|| named_moment(text))
 }
 
 /// A moment: its text for programs, itself for people.
@@ -78,6 +95,18 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
         assert_eq!(when(at(1_800_000_000), at(1_800_000_090)), "2027-01-15 08:00:00Z (1m30s ago)");
         assert_eq!(when(at(1_800_000_000), at(1_799_999_940)), "2027-01-15 08:00:00Z (in 1m)");
+    }
+
+    #[test]
+    fn a_moment_is_named_by_a_date_a_time_with_its_zone_or_how_long_ago_it_was() {
+        let now = Timestamp::from_millis(1_798_358_400_000);
+        let check = |text, expected: Option<i64>| assert_eq!(before(text, now).map(Timestamp::as_millis), expected, "{text}");
+        check("2h", Some(1_798_351_200_000));
+        check("2026-12-27T08:00:00Z", Some(1_798_358_400_000));
+        check("2026-12-27T09:00:00+01:00", Some(1_798_358_400_000));
+        assert!(before("2026-12-27", now).is_some() && before("2026-12-27T08:00", now).is_some());
+        check("yesterday", None);
+        check("", None);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A value as people and programs are shown it: text, or size and digest where it is no text, or nothing where it is sensitive.
 
+use std::io::{self, IsTerminal as _};
+
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
-use crate::cli::output::Page;
-use crate::cli::text::clean;
+use crate::cli::error::Failure;
+use crate::cli::output::{Output, Page};
+use crate::cli::text::{clean, count};
 use crate::domain::revision::ValueDigest;
 
 /// So many lines of one change are shown.
@@ -64,12 +67,31 @@ impl Value {
     pub(super) fn told(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Bytes { size: Some(size), sha256 } => format!("({size} bytes, sha256 {})", short(sha256)),
+            Self::Bytes { size: Some(size), sha256 } => format!("({}, sha256 {})", count(*size, "byte"), short(sha256)),
             Self::Bytes { size: None, sha256 } => format!("(sha256 {})", short(sha256)),
             Self::Sensitive { changed: false } => "(sensitive)".to_owned(),
             Self::Sensitive { changed: true } => "(sensitive, changed)".to_owned(),
         }
     }
+}
+
+/// Prints a value to standard output: to a file or a program exactly as it is, and on a terminal so that it can do nothing there.
+pub(super) fn print(bytes: &[u8], output: &Output) -> Result<(), Failure> {
+    if !io::stdout().is_terminal() {
+        return Output::bytes(bytes);
+    }
+    let value = Value::of(bytes);
+    if matches!(value, Value::Bytes { .. }) {
+        output.note("it is no text; to a file or a program it is written as it is: > FILE");
+    }
+    output.print(on_a_terminal(&value).as_bytes())
+}
+
+fn on_a_terminal(value: &Value) -> String {
+    let told = value.told();
+    let lines = told.strip_suffix('\n').unwrap_or(&told).split('\n');
+    let shown = lines.map(|line| line.split('\t').map(clean).collect::<Vec<_>>().join("\t") + "\n");
+    if told.is_empty() { String::new() } else { shown.collect() }
 }
 
 fn short(digest: &str) -> String {
@@ -122,5 +144,20 @@ pub(super) fn difference(before: Option<&Value>, after: Option<&Value>, full: bo
     }
     if let Some(more) = lines.len().checked_sub(shown).filter(|more| *more > 0) {
         page.line(format_args!("        {}", format!("… {more} more lines; --full shows them").style(Style::new().dimmed())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_terminal_ends_its_line_and_moves_no_cursor() {
+        let check = |bytes: &[u8], expected: &str| assert_eq!(on_a_terminal(&Value::of(bytes)), expected, "{bytes:?}");
+        check(b"8080", "8080\n");
+        check(b"one\n\ttwo\n", "one\n\ttwo\n");
+        check(b"\x1b[2Jx\r\ny", "\\u{1b}[2Jx\\r\ny\n");
+        check(b"", "");
+        check(b"\xff\x1b[31m", "(6 bytes, sha256 5760bf04…)\n");
     }
 }

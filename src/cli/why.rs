@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::key::{KeyArgs, hidden_at_head, open, revision, shown, wanted};
+use super::key::{KeyArgs, hidden_by_newest, open, revision, shown, wanted};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::clean;
@@ -58,7 +58,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Re
         Ok(None) => Environment { retired: true, ..nothing },
         Ok(Some(Provenance { said, entry, sensitive })) => {
             let last = said.len().saturating_sub(1);
-            let sensitive = sensitive || hidden_at_head(edges, environment, key).await;
+            let sensitive = sensitive || hidden_by_newest(edges, environment, key).await?;
             let said = said.into_iter().enumerate().map(|(at, said)| Said {
                 layer: said.layer,
                 file: said.origin.file.to_string(),

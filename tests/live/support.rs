@@ -143,13 +143,14 @@ impl Agent {
         std::fs::remove_dir_all(self.home.path().join("data")).unwrap();
     }
 
-    /// Runs Consul's own program against it, with the master token.
+    /// Runs Consul's own program against it, with the master token, and gives what it prints.
     #[track_caller]
-    pub(crate) fn consul(&self, arguments: &[&str]) {
+    pub(crate) fn consul(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(binary());
         command.args(arguments).env("CONSUL_HTTP_ADDR", self.address()).env("CONSUL_HTTP_TOKEN", MASTER);
         let output = command.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Waits for a leader and a consistent read.

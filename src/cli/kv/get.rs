@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{KeyArgs, hidden_at_head, history, open, wanted};
+use crate::cli::key::{KeyArgs, hidden_by_newest, lost, named, open, wanted};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
-use crate::cli::value::Value;
+use crate::cli::value::{Value, print};
 use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
@@ -16,13 +16,15 @@ use crate::port::{EdgeKind, Target as _};
 
 /// Print a key's value: as it is live, or as a revision or a generation has it
 ///
-/// The value is printed byte for byte, with nothing added. What is tagged `!sensitive`, at that commit or at the branch head, is
-/// never printed.
+/// The value is printed byte for byte, with nothing added; on a terminal with a line end, and without what a terminal would obey:
+/// a value that is no text is shown by size and digest there. What is tagged `!sensitive`, at that commit or at the branch head,
+/// is never printed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep kv get config/app/port --env production
   lockstep kv get config/app/port --env production --at HEAD~3    as a commit has it
   lockstep kv get config/app/port --env production --at 12        as generation 12 had it
+  lockstep kv get config/app/keytab --env production > keytab     bytes are written as they are
 
 Exits with 1 when there is no such key.")]
 pub(super) struct Args {
@@ -47,7 +49,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     edges.close().await;
     let found = found?;
     if output.is_human() {
-        Output::bytes(&found.bytes)?;
+        print(&found.bytes, output)?;
     } else {
         output.show(&found)?;
     }
@@ -65,21 +67,6 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
     }
 }
 
-/// The commit that a text names, directly or by a generation. A number of up to three digits is a generation; a longer one is
-/// one if history has it, since it could begin a commit's id as well.
-async fn named(edges: &Edges, environment: &EnvironmentName, text: &str) -> Result<(Revision, Option<Generation>), Failure> {
-    let Some(generation) = text.parse().ok().and_then(Generation::new) else { return Ok((edges.resolve(text).await?, None)) };
-    let lines = history(&edges.target(environment)?).await?;
-    match lines.iter().find(|line| line.generation == generation) {
-        Some(line) => Ok((line.revision, Some(generation))),
-        None if text.len() >= 4 => Ok((edges.resolve(text).await?, None)),
-        None => {
-            let message = format!("the history of {environment} has no generation {generation}");
-            Err(Failure::usage(message).hint(format!("`lockstep history {environment}` lists them")))
-        }
-    }
-}
-
 /// What the commit says that a person named, or that a generation was of.
 async fn then(
     edges: &Edges,
@@ -89,11 +76,7 @@ async fn then(
     generation: Option<Generation>,
 ) -> Result<Found, Failure> {
     let tree = edges.source.pick(at, wanted(environment, key)).await.map_err(|error| match generation {
-        Some(generation) if error.kind == EdgeKind::NotFound => {
-            let short = at.short();
-            let message = format!("generation {generation} of {environment} was of {short}, which the mirror does not have");
-            Failure::new(message).hint("the branch was rewritten since; somebody's clone may still have that commit")
-        }
+        Some(generation) if error.kind == EdgeKind::NotFound => lost(environment, generation, at),
         _ => error.into(),
     })?;
     let said = provenance(&tree, environment, key)
@@ -106,8 +89,8 @@ async fn then(
     if said.sensitive {
         return Err(hidden(key, &clean(&entry.origin.to_string())));
     }
-    if hidden_at_head(edges, environment, key).await {
-        return Err(hidden(key, "at the branch head"));
+    if hidden_by_newest(edges, environment, key).await? {
+        return Err(hidden(key, "at a newer commit"));
     }
     let (file, line) = (entry.origin.file.to_string(), entry.origin.line);
     let found = Found::of(environment, key, entry.value.to_vec());
@@ -124,7 +107,7 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
     let written: Vec<Revision> =
         [&record.goal, &record.complete].into_iter().flatten().map(|reached| reached.revision).collect();
     let reached = [&record.goal, &record.complete, &record.last_good].into_iter().flatten().chain(&record.attempted);
-    let mut revisions: Vec<Revision> = reached.map(|reached| reached.revision).chain(edges.head().ok()).collect();
+    let mut revisions: Vec<Revision> = reached.map(|reached| reached.revision).collect();
     revisions.sort_unstable();
     revisions.dedup();
     for revision in revisions {
@@ -141,6 +124,9 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         {
             return Err(hidden(key, &revision.short()));
         }
+    }
+    if hidden_by_newest(edges, environment, key).await? {
+        return Err(hidden(key, "at the branch head"));
     }
     let value = target.values(std::slice::from_ref(key)).await?.remove(key);
     let Some(value) = value else {

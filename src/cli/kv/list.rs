@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use crate::cli::edges::{Edges, Freshness};
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::history;
+use crate::cli::key::{history, unknown_generation};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
-use crate::cli::text::clean;
+use crate::cli::text::{before, clean};
 use crate::domain::name::EnvironmentName;
 use crate::domain::resource::Ownership;
-use crate::domain::revision::{Generation, Revision};
+use crate::domain::revision::Generation;
+use crate::domain::rollout::HistoryLine;
 use crate::port::Target as _;
 
 /// List the live keys of an environment, each with the generation and the revision that gave its value
@@ -23,8 +24,10 @@ use crate::port::Target as _;
   lockstep kv list production config/app/
   lockstep kv list production --changed-since 12          after generation 12
   lockstep kv list production --changed-since 1a2b3c4     after the environment was taken to this commit
+  lockstep kv list production --changed-since 2h          or 2026-12-27, or 2026-12-27T08:00:00Z
 
-Exits with 0 also when there is none.")]
+Keys that were deleted since are none of them: `lockstep diff` shows what lies between two commits. Exits with 0 also when there
+is none.")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
@@ -32,8 +35,9 @@ pub(super) struct Args {
     /// Only keys that begin so
     #[arg(value_name = "PREFIX", default_value = "")]
     prefix: String,
-    /// Only keys whose value came after this generation, or after the environment was last taken to this commit
-    #[arg(long, value_name = "REV|GENERATION")]
+    /// Only keys whose value came after this generation, after the environment was last taken to this commit, or since this
+    /// moment
+    #[arg(long, value_name = "GENERATION|REV|MOMENT")]
     changed_since: Option<String>,
 }
 
@@ -42,18 +46,22 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let environment = edges.environment(&args.environment)?;
     let found = list(&edges, &environment, args).await;
     edges.close().await;
-    output.show(&found?)?;
+    let found = found?;
+    output.show(&found)?;
+    if found.keys.is_empty() && found.unmanageable.is_empty() {
+        output.note(&found.why_none(args));
+    }
     Ok(Exit::Ok)
 }
 
 async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args) -> Result<List, Failure> {
     let target = edges.target(environment)?;
-    let record = target.load().await?;
-    let owner = record.as_ref().map(|stored| stored.record.identity.owner);
-    let lines = history(&target).await?;
-    let revisions: BTreeMap<Generation, Revision> = lines.iter().map(|line| (line.generation, line.revision)).collect();
+    let record = target.load().await?.map(|stored| stored.record);
+    let owner = record.as_ref().map(|record| record.identity.owner);
+    let lines: BTreeMap<Generation, HistoryLine> =
+        history(&target).await?.into_iter().map(|line| (line.generation, line)).collect();
     let since = match &args.changed_since {
-        Some(text) => Some(since(edges, environment, text, &revisions).await?),
+        Some(text) => since(edges, environment, text, record.as_ref().map(|record| record.generation), &lines).await?,
         None => None,
     };
     let live = target.live().await?;
@@ -62,14 +70,14 @@ async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args) -> Resu
             Ownership::Marked(mark) if Some(mark.owner) == owner => Some(mark.generation),
             Ownership::Marked(_) | Ownership::Unmarked | Ownership::Foreign => None,
         };
-        let revision = mark.and_then(|generation| revisions.get(&generation));
-        let newer = since.is_none_or(|since| mark.is_some_and(|generation| generation > since));
+        let revision = mark.and_then(|generation| lines.get(&generation)).map(|line| line.revision);
+        let newer = args.changed_since.is_none() || mark.is_some_and(|generation| Some(generation) > since);
         newer.then(|| Key {
             name: key.to_string(),
             managed: mark.is_some(),
             generation: mark.map(Generation::number),
-            revision: revision.map(ToString::to_string),
-            short: revision.map(Revision::short),
+            revision: revision.map(|revision| revision.to_string()),
+            short: revision.map(|revision| revision.short()),
         })
     });
     Ok(List {
@@ -78,23 +86,45 @@ async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args) -> Resu
         keys: keys.collect(),
         unmanageable: live.unmanageable.iter().filter(|key| key.starts_with(&args.prefix)).map(|key| clean(key)).collect(),
         partial: live.partial,
+        deployed: record.is_some_and(|record| record.goal.is_some()),
     })
 }
 
-/// The generation after which a key's value is newer than what a text names.
+/// The generation after which a key's value is newer than what a text names; none: every generation is.
 async fn since(
     edges: &Edges,
     environment: &EnvironmentName,
     text: &str,
-    revisions: &BTreeMap<Generation, Revision>,
-) -> Result<Generation, Failure> {
+    newest: Option<Generation>,
+    lines: &BTreeMap<Generation, HistoryLine>,
+) -> Result<Option<Generation>, Failure> {
     let number = text.parse().ok().and_then(Generation::new);
-    if let Some(generation) = number.filter(|generation| text.len() < 4 || revisions.contains_key(generation)) {
-        return Ok(generation);
+    // A long number could begin a commit's id as well.
+    if let Some(generation) = number.filter(|generation| text.len() < 4 || lines.contains_key(generation)) {
+        // One that history forgot is older than all that it has.
+        return if newest.is_some_and(|newest| generation <= newest) {
+            Ok(Some(generation))
+        } else {
+            Err(unknown_generation(environment, generation, newest))
+        };
     }
-    let revision = edges.resolve(text).await?;
-    let reached = revisions.iter().rev().find(|(_, reached)| **reached == revision);
-    reached.map(|(generation, _)| *generation).ok_or_else(|| {
+    let revision = match edges.resolve(text).await {
+        Ok(revision) => revision,
+        Err(unknown) => {
+            let Some(moment) = before(text, edges.now()) else {
+                // History forgot it, so it is older than all that it has.
+                if let Some(generation) = number.filter(|generation| newest.is_some_and(|newest| *generation <= newest)) {
+                    return Ok(Some(generation));
+                }
+                return Err(
+                    unknown.hint("name a generation, a commit, a moment such as 2026-12-27T08:00:00Z, or 2h for two hours ago")
+                );
+            };
+            return Ok(lines.values().filter(|line| line.started < moment).map(|line| line.generation).max());
+        }
+    };
+    let reached = lines.values().rev().find(|line| line.revision == revision);
+    reached.map(|line| Some(line.generation)).ok_or_else(|| {
         Failure::usage(format!("{environment} was never taken to {}", revision.short()))
             .hint(format!("`lockstep history {environment}` lists its generations and their commits"))
     })
@@ -110,6 +140,8 @@ struct List {
     unmanageable: Vec<String>,
     /// The credential may not surely read everything.
     partial: bool,
+    /// Anything was ever applied to the environment.
+    deployed: bool,
 }
 
 #[derive(Serialize)]
@@ -124,6 +156,19 @@ struct Key {
     revision: Option<String>,
     #[serde(skip)]
     short: Option<String>,
+}
+
+impl List {
+    fn why_none(&self, args: &Args) -> String {
+        let name = &self.environment;
+        match (&args.changed_since, args.prefix.as_str()) {
+            _ if !self.deployed => format!("nothing was ever applied to {name}"),
+            (Some(since), "") => format!("no key of {name} has a newer value than {since}"),
+            (Some(since), prefix) => format!("no key of {name} below {prefix} has a newer value than {since}"),
+            (None, "") => format!("{name} has no keys"),
+            (None, prefix) => format!("{name} has no key that begins with {prefix}"),
+        }
+    }
 }
 
 impl View for List {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{KeyArgs, hidden_at_head, history, open, revision, wanted};
+use crate::cli::key::{KeyArgs, hidden_by_newest, history, open, revision, wanted};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::{clean, moment, when};
@@ -35,6 +35,7 @@ const SHOWN: usize = 3;
 #[command(after_help = "Examples:
   lockstep kv log config/app/port
   lockstep kv log config/app/port --env production --limit 100 --output json
+  lockstep kv log config/app/port --at 1a2b3c4~1         what came before that commit
 
 Exits with 1 when no commit of the branch had the key.")]
 pub(super) struct Args {
@@ -76,7 +77,7 @@ async fn one(
 ) -> Result<Environment, Failure> {
     let attempts = attempts(edges, environment, output).await;
     let marks: BTreeSet<Revision> = attempts.iter().map(|(_, revision)| *revision).collect();
-    let hides = hidden_at_head(edges, environment, key).await;
+    let hides = hidden_by_newest(edges, environment, key).await?;
     let mut past = Past::before(hides);
     let (mut from, mut beyond) = (upto, Vec::new());
     let end = loop {
@@ -332,7 +333,8 @@ impl View for Log {
                 version.human(self.now, page);
             }
             if *more {
-                page.line("  … there are older ones: --limit shows more");
+                let next = versions.last().map(|oldest| format!(", --at {}~1 goes on from here", oldest.short));
+                page.line(format_args!("  … there are older ones: --limit shows more{}", next.unwrap_or_default()));
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The versions of a key, as they are asked for on a Consul.
 
 use super::site::{APP, Running, app};
+use crate::repo::Change;
+use crate::support::Agent;
 
 #[test]
 fn a_keys_versions_are_known_across_a_rename_and_a_move_with_the_generations_that_consul_carries() {
@@ -32,4 +34,35 @@ fn a_keys_versions_are_known_across_a_rename_and_a_move_with_the_generations_tha
     let history = it.site.run(&["history", "test", "--output", "json"]).exits(0).json();
     let evidence = history["lines"][0]["evidence"].as_str().unwrap();
     assert!(evidence.contains("app-answers passed for "), "{evidence}");
+}
+
+#[test]
+fn what_render_exports_is_what_consul_imports_and_exports_again_byte_for_byte() {
+    let bytes: Vec<u8> = (0..=255).collect();
+    let long = vec![b'x'; 300_000];
+    let mut it = Running::on(Agent::start(), |repo| {
+        let values: [(&str, &[u8]); 6] = [
+            ("base/files/config/bytes", &bytes),
+            ("base/files/config/long", &long),
+            ("base/files/config/empty", b""),
+            ("base/files/config/umlaut ä/wörld", "grüße\n".as_bytes()),
+            ("base/files/config/odd !\u{1f980}", b"\x00"),
+            ("base/kv/config/list.yaml", b"of: [1, two, {three: 4}]\nempty: \"\"\n"),
+        ];
+        let changes: Vec<(&str, Change<'_>)> = values.iter().map(|(path, bytes)| (*path, Change::File(bytes))).collect();
+        repo.change("Odd values", &changes);
+    });
+    it.site.until_steady();
+    let file = it.site.home().join("export.json");
+    let exported = it.site.run(&["render", "test", "--format", "consul-export"]).exits(0).out;
+    std::fs::write(&file, &exported).unwrap();
+    let elsewhere = Agent::start();
+    elsewhere.consul(&["kv", "import", &format!("@{}", file.display())]);
+    assert_eq!(elsewhere.values(""), it.agent.values("config/"));
+    assert!(elsewhere.tree("").iter().all(|(_, flags)| *flags == 0));
+    assert_eq!(elsewhere.consul(&["kv", "export", ""]), exported);
+    // Some other commit, by the number of its attempt.
+    it.release("two");
+    it.site.until_steady();
+    assert_eq!(it.site.run(&["render", "test", "--at", "1", "--format", "consul-export"]).exits(0).out, exported);
 }
