@@ -22,6 +22,7 @@ mod why;
 mod kv;
 mod render;
 mod diff;
+mod import;
 mod ask;
 mod apply;
 mod wait;
@@ -83,6 +84,7 @@ enum Verb {
     Kv(kv::Args),
     Render(render::Args),
     Diff(diff::Args),
+    Import(import::Args),
     Rollback(rollback::Args),
     Release(release::Args),
     Adopt(adopt::Args),
@@ -149,6 +151,7 @@ async fn carry_out(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Verb::Kv(args) => kv::run(&args, &options, output).await,
         Verb::Render(args) => render::run(&args, &options, output).await,
         Verb::Diff(args) => diff::run(&args, &options, output).await,
+        Verb::Import(args) => import::run(&args, &options, output).await,
         Verb::Rollback(args) => rollback::run(args, &options, output).await,
         Verb::Release(args) => release::run(args, &options, output).await,
         Verb::Adopt(args) => adopt::run(args, &options, output).await,

@@ -5,3 +5,4 @@ pub mod git;
 pub mod consul;
 pub mod directory;
 pub mod probe;
+pub mod folder;

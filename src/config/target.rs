@@ -134,8 +134,8 @@ fn consul(
     let dns = fields.parsed("dns", problems, |text| {
         text.parse::<SocketAddr>().map_err(|_| ("it is no address with a port".to_owned(), "write 127.0.0.1:8600".to_owned()))
     });
-    let connections = fields.parsed("connections", problems, |text| count(text, 1, 4));
-    let watches = fields.parsed("watches", problems, |text| count(text, 3, 16));
+    let connections = fields.parsed("connections", problems, |text| count(text, 1, CONNECTIONS));
+    let watches = fields.parsed("watches", problems, |text| count(text, 3, WATCHES));
     fields.finish(problems);
     Some(Consul {
         address: address?.value,
@@ -146,10 +146,47 @@ fn consul(
         dns: dns.map(|given| given.value),
         target_id: None,
         keys,
-        connections: connections.map_or(4, |given| given.value),
-        watches: watches.map_or(16, |given| given.value),
+        connections: connections.map_or(CONNECTIONS, |given| given.value),
+        watches: watches.map_or(WATCHES, |given| given.value),
     })
 }
+
+impl Consul {
+    /// A Consul at an address that a person names, or else at that of Consul's usual variables; everything else is as these say
+    /// and by default. Good for reading: it has no roots to write below.
+    ///
+    /// # Errors
+    /// When neither says an address, or it is none; what is wrong, and a hint.
+    pub fn at(address: Option<&str>, variables: &ConsulVariables) -> Result<Self, (String, String)> {
+        let address = match address.or(variables.address.as_deref()) {
+            Some(address) => {
+                consul_address(address).map_err(|(problem, hint)| (format!("the address is wrong: {problem}"), hint))?
+            }
+            None => {
+                return Err((
+                    "nobody says where Consul is".to_owned(),
+                    "name it with --address, or set CONSUL_HTTP_ADDR".to_owned(),
+                ));
+            }
+        };
+        Ok(Self {
+            address,
+            datacenter: None,
+            ca: variables.ca.clone(),
+            client_certificate: variables.client_certificate.clone(),
+            token: variables.token.clone(),
+            dns: None,
+            target_id: None,
+            keys: KeyRoots::all(),
+            connections: CONNECTIONS,
+            watches: WATCHES,
+        })
+    }
+}
+
+/// Connections for requests, and for watches, unless somebody says otherwise.
+const CONNECTIONS: u16 = 4;
+const WATCHES: u16 = 16;
 
 /// A number of connections.
 fn count(text: &str, least: u16, default: u16) -> Result<u16, (String, String)> {

@@ -22,3 +22,4 @@ pub mod health;
 pub mod rollout;
 pub mod past;
 pub mod report;
+pub mod import;

@@ -20,6 +20,12 @@ impl NameError {
         // A hostile name can be megabytes long; an error message is for people.
         Self { kind, text: text.chars().take(120).collect(), problem }
     }
+
+    /// What is wrong, without the text: "is empty".
+    #[must_use]
+    pub const fn problem(&self) -> &'static str {
+        self.problem
+    }
 }
 
 const LABEL_RULE: &str =

@@ -41,5 +41,6 @@ mod consul_sharing;
 mod consul_rights;
 mod consul_catalog;
 mod consumers;
+mod import;
 mod probe;
 mod daemon;

@@ -26,6 +26,7 @@ mod cover;
 mod watch;
 mod rights;
 mod listing;
+mod export;
 mod look;
 mod lost;
 mod dissolve;
@@ -39,6 +40,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use self::catalog::{Catalog, Instance};
+pub use self::export::Exported;
 use self::glimpse::Glimpse;
 use self::http::Http;
 pub use self::lease::Lease;

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::stage::{Stage, finish};
 use crate::support::pages;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -13,6 +13,7 @@ const PAGES: [&str; 9] = [
     "CHANGELOG.md",
     "docs/consumers.md",
     "docs/format.md",
+    "docs/import.md",
     "docs/rules.md",
     "config-repo-example/README.md",
 ];

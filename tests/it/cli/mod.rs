@@ -6,6 +6,7 @@ mod applies;
 mod consumers;
 mod documents;
 mod hidden;
+mod imports;
 mod looks;
 mod missing;
 mod recovers;
