@@ -12,7 +12,7 @@ use crate::repo::{Change, TestRepo};
 use crate::support::{Agent, eventually, free_ports};
 
 /// What the program left behind.
-struct Said {
+pub(crate) struct Said {
     code: i32,
     out: String,
     err: String,
@@ -20,12 +20,12 @@ struct Said {
 
 impl Said {
     #[track_caller]
-    fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap()
     }
 }
@@ -36,7 +36,7 @@ fn command(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(home: &Path, arguments: &[&str]) -> Said {
+pub(crate) fn run(home: &Path, arguments: &[&str]) -> Said {
     let output = command(home, arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let said = Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
@@ -45,9 +45,12 @@ fn run(home: &Path, arguments: &[&str]) -> Said {
 }
 
 /// Writes keys of any name, as only a transaction can.
-fn load(agent: &Agent, keys: &[(String, Vec<u8>, u64)]) {
+pub(crate) fn load(agent: &Agent, keys: &[(String, Vec<u8>, u64)]) {
     for some in keys.chunks(60) {
-        let set = |(key, value, flags): &(String, Vec<u8>, u64)| json!({"KV": {"Verb": "set", "Key": key, "Value": STANDARD.encode(value), "Flags": flags}});
+        let set = |(key, value, flags): &(String, Vec<u8>, u64)| {
+            let value = STANDARD.encode(value);
+            json!({"KV": {"Verb": "set", "Key": key, "Value": value, "Flags": flags}})
+        };
         let body = Value::Array(some.iter().map(set).collect()).to_string();
         let (status, answer) = agent.curl("PUT", "/v1/txn", body.as_bytes());
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));

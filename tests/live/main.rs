@@ -42,5 +42,6 @@ mod consul_rights;
 mod consul_catalog;
 mod consumers;
 mod import;
+mod import_tools;
 mod probe;
 mod daemon;

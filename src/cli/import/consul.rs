@@ -12,9 +12,9 @@ use crate::domain::name::EnvironmentName;
 
 /// Write a repository from the live keys of a Consul
 ///
-/// Reads every key below the prefixes once, consistently, values and all, and writes each as the format says it: text as YAML, a file a folder or
-/// so, everything else byte for byte as a file. What was written is then read again and compared, key by key. A key that
-/// can't or should not be there is told with its reason. Nothing is changed in Consul.
+/// Reads every key below the prefixes once, consistently, values and all, and writes each as the format says it: text as YAML,
+/// a file a folder or so, everything else byte for byte as a file. What was written is then read again and compared, key by
+/// key. A key that can't or should not be there is told with its reason. Nothing is changed in Consul.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep import consul production --address http://127.0.0.1:8500 --into ../my-config config/ resources/
@@ -23,7 +23,7 @@ use crate::domain::name::EnvironmentName;
 
 Where no --address is given and there is no configuration, CONSUL_HTTP_ADDR says where Consul is; CONSUL_HTTP_TOKEN_FILE,
 CONSUL_HTTP_TOKEN, CONSUL_CACERT, CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY count for both.
-Exits with 0 when every key was written, 3 when some were not, 4 when Consul is not reachable.")]
+Exits with 0 when every key was written, 3 when some were not or the token may not see all, 4 when Consul is not reachable.")]
 pub(super) struct Args {
     /// The environment that the keys are of, as its directory will be named
     #[arg(value_name = "ENV")]

@@ -35,10 +35,30 @@ impl Live {
         };
         let given = if prefixes.is_empty() { consul.keys.prefixes().to_vec() } else { checked(prefixes)? };
         if given.is_empty() {
-            return Err(Failure::usage("nobody says which keys")
-                .hint("name the prefixes, such as config/, or / for every key; a controller's configuration names an environment's roots"));
+            return Err(Failure::usage("nobody says which keys").hint("name the prefixes, such as config/, or / for every key"));
         }
         Ok(Self { server: Server::connect(&consul)?, prefixes: given })
+    }
+
+    /// What is live to compare with: an environment of the controller's configuration below its roots, or all of the Consul
+    /// at an address.
+    pub(super) fn against(text: &str, options: &Options) -> Result<Self, Failure> {
+        let variables = ConsulVariables::of_process();
+        let consul = if text.contains("://") {
+            config::Consul::at(Some(text), &variables).map_err(|(problem, hint)| Failure::usage(problem).hint(hint))?
+        } else {
+            let environment = EnvironmentName::parse(text).map_err(|error| {
+                Failure::usage(format!("{text:?} names nothing to compare with"))
+                    .because(&error)
+                    .hint("name an environment, or an address such as http://127.0.0.1:8500")
+            })?;
+            configured(&environment, &variables, options)?
+        };
+        let mut prefixes = consul.keys.prefixes().to_vec();
+        if prefixes.is_empty() {
+            prefixes.push(String::new());
+        }
+        Ok(Self { server: Server::connect(&consul)?, prefixes })
     }
 
     /// Where it is, for messages.

@@ -1,20 +1,19 @@
 //! What an import says in the end: what is equal, what is missing and why, and what comes next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
+use super::listed::listed;
+use super::parity::Parity;
 use super::write::Written;
 use crate::cli::error::Exit;
 use crate::cli::output::{Page, VERSION, View};
 use crate::cli::text::{clean, count};
-use crate::domain::import::LeftOut;
+use crate::domain::import::{LeftOut, Legacy, Told};
 use crate::domain::name::EnvironmentName;
-
-/// Keys of one kind that a page lists; the structured form has all.
-const LISTED: usize = 10;
 
 /// The report.
 #[derive(Serialize)]
@@ -37,12 +36,36 @@ pub(super) struct Report {
     /// The token may not surely read everything.
     #[serde(rename = "partial")]
     pub(super) is_partial: bool,
+    /// What the other tool spoils, changes and does besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<Tool>,
+    /// The keys as the repository has them against what is live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parity: Option<Parity>,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    /// Taken as they were meant.
+    repaired: Vec<ToldKey>,
+    /// Taken as the tool writes them, which is not what the file has.
+    converted: Vec<ToldKey>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ToldKey {
+    key: String,
+    file: String,
+    why: String,
 }
 
 #[derive(Serialize)]
 struct NotTaken {
     key: String,
     kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     why: String,
     advice: String,
 }
@@ -60,6 +83,7 @@ impl Report {
         let differing = [compared.differing, compared.only_found, compared.only_repository].concat();
         let not_taken = |LeftOut { key, reason }: LeftOut| NotTaken {
             kind: reason.word(),
+            file: reason.file().map(clean),
             why: clean(&reason.why()),
             advice: clean(reason.advice()),
             key,
@@ -77,12 +101,31 @@ impl Report {
             asked_out,
             look_like_secrets: secrets.iter().map(ToString::to_string).collect(),
             is_partial: false,
+            tool: None,
+            parity: None,
         }
+    }
+
+    /// Adds what is to be said of the tool that the keys come from.
+    pub(super) fn tells(&mut self, legacy: Legacy) {
+        let Legacy { repaired, converted, notes, .. } = legacy;
+        let told = |Told { key, file, why }: Told| ToldKey { key, file: clean(&file), why };
+        self.tool = Some(Tool {
+            repaired: repaired.into_iter().map(told).collect(),
+            converted: converted.into_iter().map(told).collect(),
+            notes: notes.iter().map(|note| clean(note)).collect(),
+        });
+    }
+
+    /// The keys that were left out.
+    pub(super) fn left_out(&self) -> BTreeSet<String> {
+        self.left_out.iter().map(|left| left.key.clone()).collect()
     }
 
     /// 0 when the repository holds all that was found.
     pub(super) fn exit(&self) -> Exit {
-        let is_whole = self.left_out.is_empty() && self.differing.is_empty() && !self.is_partial;
+        let is_live = self.parity.as_ref().is_none_or(Parity::is_equal);
+        let is_whole = self.left_out.is_empty() && self.differing.is_empty() && !self.is_partial && is_live;
         if is_whole { Exit::Ok } else { Exit::Differences }
     }
 }
@@ -108,17 +151,30 @@ impl View for Report {
         if *asked_out > 0 {
             page.line(format_args!("  {} left out as asked", count(*asked_out, "key")));
         }
-        let mut kinds: BTreeMap<(&str, &str), Vec<&String>> = BTreeMap::new();
-        for NotTaken { key, why, advice, .. } in left_out {
-            kinds.entry((why, advice)).or_default().push(key);
+        let mut kinds: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+        for NotTaken { key, file, why, advice, .. } in left_out {
+            let from = file.as_ref().map_or_else(String::new, |file| format!(" ({file})"));
+            kinds.entry((why, advice)).or_default().push(format!("{key}{from}"));
         }
         for ((why, advice), keys) in kinds {
             page.line(format_args!("  {}: {why}", format_args!("{} left out", count(keys.len(), "key")).style(yellow)));
-            listed(keys.into_iter(), page);
+            listed(keys.iter(), page);
             page.hint(advice);
         }
+        if let Some(tool) = &self.tool {
+            tool.human(page);
+        }
+        if let Some(parity) = &self.parity {
+            parity.human(page);
+        }
         if self.is_partial {
-            page.line(format_args!("  {}", "there may be more: the token may not surely read everything".style(yellow)));
+            page.line(format_args!(
+                "  {}",
+                "there may be more: Consul says nothing of keys that a token may not read".style(yellow)
+            ));
+            page.hint(
+                "only a token that may write below the prefixes proves that none is hidden; another may see all the same",
+            );
         }
         if !self.look_like_secrets.is_empty() {
             let keys = count(self.look_like_secrets.len(), "key");
@@ -137,12 +193,22 @@ impl View for Report {
     }
 }
 
-fn listed<'a>(keys: impl ExactSizeIterator<Item = &'a String>, page: &mut Page) {
-    let more = keys.len().saturating_sub(LISTED);
-    for key in keys.take(LISTED) {
-        page.line(format_args!("    {}", clean(key)));
-    }
-    if more > 0 {
-        page.line(format_args!("    and {more} more; --output json lists all"));
+impl Tool {
+    fn human(&self, page: &mut Page) {
+        let yellow = Style::new().yellow();
+        for (keys, what) in [
+            (&self.repaired, "taken as it was meant; what is live was spoilt"),
+            (&self.converted, "taken as the tool prints it, which is not how the file has it"),
+        ] {
+            if !keys.is_empty() {
+                page.line(format_args!("  {}: {what}", count(keys.len(), "key").style(yellow)));
+                let texts: Vec<String> =
+                    keys.iter().map(|ToldKey { key, file, why }| format!("{key}: {why} ({file})")).collect();
+                listed(texts.iter(), page);
+            }
+        }
+        for note in &self.notes {
+            page.line(format_args!("  {note}"));
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::client::git::{TreeLimits, read_directory};
 use crate::domain::desired::read_environment;
 use crate::domain::import::{Compared, Gathering, LeftOut, MOST_BYTES, MOST_KEYS, Pattern, compare, lay_out, looks_secret};
 use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
+use crate::domain::revision::ValueDigest;
 
 /// Where to, under which names, and without what.
 #[derive(Debug, clap::Args)]
@@ -18,11 +19,15 @@ pub(super) struct Writing {
     #[arg(long, value_name = "DIR")]
     pub(super) into: PathBuf,
     /// The repository's name, for its lockstep.yaml [default: that of the directory, or config]
-    #[arg(long, value_name = "NAME", value_parser = |text: &str| RepositoryName::parse(text).map_err(|error| error.to_string()))]
+    #[arg(long, value_name = "NAME", value_parser = repository)]
     name: Option<RepositoryName>,
     /// Keys to leave out: `*` stands for any characters, `/` included; may be given several times
     #[arg(long, value_name = "GLOB")]
     leave_out: Vec<String>,
+}
+
+fn repository(text: &str) -> Result<RepositoryName, String> {
+    RepositoryName::parse(text).map_err(|error| error.to_string())
 }
 
 /// What was written.
@@ -60,15 +65,17 @@ impl Writing {
         if keys.is_empty() {
             return Err(Failure::new("there is no key to write").hint(nothing(&left_out)));
         }
-        let (into, environment, name) = (self.into.clone(), environment.clone(), self.name());
+        let (into, environment, name) = (self.into.clone(), environment.clone(), self.name()?);
         let written = tokio::task::spawn_blocking(move || write(&into, &name, &environment, keys, left_out)).await;
         written.map_err(|error| Failure::new("write the repository").because(&error))?
     }
 
-    fn name(&self) -> RepositoryName {
+    fn name(&self) -> Result<RepositoryName, Failure> {
         let of_directory = || RepositoryName::parse(&self.into.file_name()?.to_str()?.to_ascii_lowercase()).ok();
-        let name = self.name.clone().or_else(of_directory).or_else(|| RepositoryName::parse("config").ok());
-        name.unwrap_or_else(|| unreachable!("config is a name"))
+        match self.name.clone().or_else(of_directory) {
+            Some(name) => Ok(name),
+            None => RepositoryName::parse("config").map_err(|error| Failure::new("name the repository").because(&error)),
+        }
     }
 }
 
@@ -93,21 +100,23 @@ fn write(
     }
     left_out.extend(laid_out.left_out);
     left_out.sort();
+    let secrets = keys.iter().filter(|(key, value)| looks_secret(key.as_str(), value)).map(|(key, _)| key.clone()).collect();
+    let found = keys.iter().map(|(key, value)| (key.clone(), ValueDigest::of(value))).collect();
     let folder = Folder::begin(into)?;
     for (path, bytes) in &laid_out.files {
         folder.write(path, bytes)?;
     }
+    let files = laid_out.files.len();
+    // All of it is about to be in memory once more.
+    drop((keys, laid_out.files));
     let tree = read_directory(folder.beside(), &TreeLimits::default())?;
-    let state = read_environment(&tree, environment).map_err(|problems| Failure {
-        problems,
-        ..Failure::new("what was written can't be read again, so nothing was kept")
-            .hint("this is a mistake of lockstep's: report it")
+    let unreadable = "what was written can't be read again, so nothing was kept";
+    let state = read_environment(&tree, environment).map_err(|problems| {
+        let hint = "import fewer keys at once; if their number is not what is wrong, it is a mistake of lockstep's: report it";
+        Failure { problems, ..Failure::new(unreadable).hint(hint) }
     })?;
-    let Some(state) = state else {
-        return Err(Failure::new(format!("what was written has no environment {environment}, so nothing was kept")));
-    };
-    let compared = compare(&keys, &state);
-    let secrets = keys.iter().filter(|(key, value)| looks_secret(key.as_str(), value)).map(|(key, _)| key.clone()).collect();
+    let Some(state) = state else { return Err(Failure::new(unreadable)) };
+    let compared = compare(&found, &state);
     folder.finish()?;
-    Ok(Written { files: laid_out.files.len(), compared, left_out, secrets })
+    Ok(Written { files, compared, left_out, secrets })
 }

@@ -31,11 +31,13 @@ pub use fit::{deadline_too_short, long_segments, nested_keys, outside_roots};
 pub use manifest::FORMAT;
 pub use part::{Part, affected, heads, manifest_alone, read_part, whole_environment};
 pub use problem::{Affected, Problem};
+pub(in crate::domain) use problem::{FileProblems, Place};
 pub use provenance::{Provenance, Said, environment_file, files_of, provenance};
 pub use repository::{Repository, environment_names, read, read_environment, read_for};
 pub use selection::{Extent, Selection};
 pub use state::{DesiredState, Entry, Origin};
 pub use tree::{FileTree, Node};
+pub(in crate::domain) use yaml::{Content, Node as YamlNode, read as yaml_document};
 
 /// The largest value of a key in bytes: what fits one transaction of Consul with room for the rest (rule A2).
 pub const LARGEST_VALUE: usize = 390_000;

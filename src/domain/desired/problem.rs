@@ -77,9 +77,9 @@ impl std::fmt::Display for Problem {
 
 /// A place in a file; the default is the file as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Place {
-    pub(super) line: u32,
-    pub(super) column: u32,
+pub(in crate::domain) struct Place {
+    pub(in crate::domain) line: u32,
+    pub(in crate::domain) column: u32,
 }
 
 /// So many problems of one file are told; whoever has more than that has one problem, many times.
@@ -87,34 +87,34 @@ const PER_FILE: usize = 50;
 
 /// The problems of one file, as they are found.
 #[derive(Debug)]
-pub(super) struct FileProblems {
+pub(in crate::domain) struct FileProblems {
     file: Arc<str>,
     found: Vec<Problem>,
     untold: usize,
 }
 
 impl FileProblems {
-    pub(super) fn of(file: &str) -> Self {
+    pub(in crate::domain) fn of(file: &str) -> Self {
         Self { file: file.into(), found: Vec::new(), untold: 0 }
     }
 
     /// The file's path.
-    pub(super) fn file(&self) -> &Arc<str> {
+    pub(in crate::domain) fn file(&self) -> &Arc<str> {
         &self.file
     }
 
     /// How many were found so far.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::domain) fn count(&self) -> usize {
         self.found.len() + self.untold
     }
 
     /// Adds a problem that explains itself.
-    pub(super) fn report(&mut self, place: Place, message: impl Into<String>) {
+    pub(in crate::domain) fn report(&mut self, place: Place, message: impl Into<String>) {
         self.add(place, message.into(), None);
     }
 
     /// Adds a problem and what to do about it.
-    pub(super) fn report_with_hint(&mut self, place: Place, message: impl Into<String>, hint: impl Into<String>) {
+    pub(in crate::domain) fn report_with_hint(&mut self, place: Place, message: impl Into<String>, hint: impl Into<String>) {
         self.add(place, message.into(), Some(hint.into()));
     }
 
@@ -129,7 +129,7 @@ impl FileProblems {
     }
 
     /// All of them, for these environments.
-    pub(super) fn finish(self, environments: &Affected) -> Vec<Problem> {
+    pub(in crate::domain) fn finish(self, environments: &Affected) -> Vec<Problem> {
         let mut found = self.found;
         if self.untold > 0 {
             let (file, message) =

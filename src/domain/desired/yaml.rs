@@ -20,18 +20,18 @@ pub(super) const MOST_NODES: usize = 500_000;
 
 /// One value of a YAML file.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(in crate::domain) struct Node {
     /// Where it begins; of a value in a mapping, where its key begins.
-    pub(super) place: Place,
+    pub(in crate::domain) place: Place,
     /// Our own tag on it.
-    pub(super) tag: Option<Tag>,
+    pub(in crate::domain) tag: Option<Tag>,
     /// What it holds.
-    pub(super) content: Content,
+    pub(in crate::domain) content: Content,
 }
 
 /// What a value holds. Shared, so that an alias costs nothing.
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(in crate::domain) enum Content {
     /// Nothing was written: `key:` and no more.
     Nothing,
     /// A text after unquoting, and whether it stood without quotes on lines of its key.
@@ -49,7 +49,7 @@ pub(super) enum Content {
 
 impl Content {
     /// What people call it.
-    pub(super) const fn word(&self) -> &'static str {
+    pub(in crate::domain) const fn word(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::Scalar { .. } => "a text",
@@ -61,7 +61,7 @@ impl Content {
 
 /// The tags of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(in crate::domain) enum Tag {
     /// Takes back what an earlier layer says.
     Absent,
     /// Released instead of deleted.
@@ -72,7 +72,7 @@ pub(super) enum Tag {
 
 impl Tag {
     /// As it is written.
-    pub(super) const fn word(self) -> &'static str {
+    pub(in crate::domain) const fn word(self) -> &'static str {
         match self {
             Self::Absent => "!absent",
             Self::Keep => "!keep",
@@ -83,7 +83,7 @@ impl Tag {
 
 /// Reads a file's only document; `None` when it is no YAML or there is nothing in it, and then a problem says so.
 /// A tree that is returned beside problems lacks what they are about.
-pub(super) fn read(bytes: &[u8], problems: &mut FileProblems) -> Option<Node> {
+pub(in crate::domain) fn read(bytes: &[u8], problems: &mut FileProblems) -> Option<Node> {
     let text = text_of(bytes, problems)?;
     let mut builder = Builder::default();
     let mut parser = Parser::new_from_str(text);

@@ -1,7 +1,6 @@
 //! What was found against what our own parser reads from the files that were written.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::domain::desired::DesiredState;
 use crate::domain::name::KeyPath;
@@ -28,14 +27,14 @@ impl Compared {
     }
 }
 
-/// Holds the keys that were found against what a revision says.
+/// Holds the keys that were found, each with the digest of its value, against what a revision says.
 #[must_use]
-pub fn compare(found: &BTreeMap<KeyPath, Arc<[u8]>>, state: &DesiredState) -> Compared {
+pub fn compare(found: &BTreeMap<KeyPath, ValueDigest>, state: &DesiredState) -> Compared {
     let mut compared = Compared::default();
-    for (key, value) in found {
+    for (key, digest) in found {
         match state.entries().get(key) {
             None => compared.only_found.push(key.clone()),
-            Some(entry) if entry.digest == ValueDigest::of(value) => compared.equal += 1,
+            Some(entry) if entry.digest == *digest => compared.equal += 1,
             Some(_) => compared.differing.push(key.clone()),
         }
     }

@@ -68,6 +68,9 @@ impl Gathering {
 
     /// Notes a key that will not be written.
     pub fn leave_out(&mut self, key: String, reason: Reason) {
+        if self.unwanted.iter().any(|pattern| pattern.matches(&key)) {
+            return;
+        }
         self.left_out.push(LeftOut { key, reason });
     }
 

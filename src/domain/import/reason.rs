@@ -37,6 +37,8 @@ pub enum Reason {
         why: String,
         /// What to do.
         advice: String,
+        /// The file that would give the key.
+        file: String,
     },
 }
 
@@ -72,6 +74,22 @@ impl Reason {
             }
             Self::NoPlace => "give it another name, or leave it: lockstep never touches it",
             Self::Other { advice, .. } => advice,
+        }
+    }
+
+    /// The file that would give the key, where it comes from one.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Other { file, .. } => Some(file),
+            Self::Folder
+            | Self::OwnState
+            | Self::Name(_)
+            | Self::TooLarge(_)
+            | Self::Locked
+            | Self::Kept(_)
+            | Self::Flagged(_)
+            | Self::NoPlace => None,
         }
     }
 

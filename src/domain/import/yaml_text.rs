@@ -26,8 +26,8 @@ pub(super) fn block(text: &str, indent: usize) -> String {
     out
 }
 
-/// Whether a text can stand as a block: lines as they are, no white space that somebody could miss, nothing at its ends that YAML
-/// would fold into the layout.
+/// Whether a text can stand as a block: lines as they are, no white space that somebody could miss, nothing at its ends that
+/// YAML would fold into the layout.
 pub(super) fn fits_block(text: &str) -> bool {
     let tidy = |line: &str| !line.ends_with([' ', '\t']) && !line.contains('\t');
     text.contains('\n') && !text.starts_with([' ', '\n']) && !text.ends_with('\n') && text.split('\n').all(tidy)
@@ -67,10 +67,12 @@ fn on_one_line(text: &str) -> String {
     out
 }
 
-/// Whether a reader sees the character and YAML keeps it: no control character, no mark that turns text around or breaks a line.
+/// Whether a reader sees the character and YAML keeps it: no control character, no mark that turns text around or breaks a
+/// line.
 pub(super) fn is_shown(c: char) -> bool {
     !c.is_control()
-        && !matches!(c, '\u{00AD}' | '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+        && !matches!(c, '\u{00AD}' | '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{FEFF}')
+        && !matches!(c, '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
         && !matches!(c, '\u{FFF0}'..='\u{FFFF}' | '\u{E0000}'..='\u{10FFFF}')
 }
 

@@ -30,3 +30,48 @@ fn a_wrong_command_line_is_refused_before_anything_is_read() {
     check(&["consul", "none", "--into", "new", "config/"], 2, "has no environment none");
     check(&["consul", "test", "--into", "new", "--name", "My Config", "config/"], 2, "repository name");
 }
+
+/// Files of another tool beside the configuration, and what is said of them.
+#[track_caller]
+fn check_tool(files: &[(&str, &str)], json: &str, arguments: &[&str], code: i32, expected: &str) {
+    let stage = Stage::with(&[&[super::stage::MANIFEST, super::stage::ENVIRONMENT, super::stage::KEYS], files].concat());
+    std::fs::write(stage.home.path().join("git2consul.json"), json).unwrap();
+    let before = std::fs::read_dir(stage.home.path()).unwrap().count();
+    let repo = stage.repo.path().display().to_string();
+    let said = stage.run(&[&["import"], arguments, &["--repo", &repo, "--into", "new"]].concat()).exits(code);
+    assert!(said.err.contains(expected), "{arguments:?}: {}", said.err);
+    assert_eq!(std::fs::read_dir(stage.home.path()).unwrap().count(), before, "{arguments:?} left something behind");
+}
+
+#[test]
+fn a_wrong_configuration_of_git2consul_has_its_place() {
+    const ONE: &str = r#"{"repos": [{"name": "a", "branches": ["main"]}]}"#;
+    let asked = ["git2consul", "test", "git2consul.json"];
+    let check = |json: &str, more: &[&str], code, expected| check_tool(&[], json, &[&asked[..], more].concat(), code, expected);
+    check("{\n  \"repos\": [}\n", &[], 1, "git2consul.json:2:13: ");
+    check("{\"repos\": [{\"branches\": []}]}", &[], 1, "missing field `name`");
+    check("{\n\"repos\": [{\"name\": 1}]}", &[], 1, "git2consul.json:2:");
+    check(
+        r#"{"repos": [{"name": "a", "branches": ["main"], "mountpoint": "/a"}]}"#,
+        &[],
+        1,
+        "neither begins nor ends with '/'",
+    );
+    check(r#"{"repos": []}"#, &[], 2, "which repository");
+    check(r#"{"repos": [{"name": "a", "branches": ["main", "dev"]}]}"#, &[], 2, "the file has main, dev");
+    check(ONE, &["--branch", "dev"], 2, "which branch");
+    check(ONE, &["--repo-name", "b"], 2, "it has a");
+    check(ONE, &["--against", "http://127.0.0.1:1"], 4, "Connection refused");
+    check(ONE, &["--against", "none"], 2, "has no environment none");
+    check(ONE, &["--leave-out", "*"], 1, "there is no key to write");
+    check(r#"{"repos": [{"name": "a", "branches": ["gone"]}]}"#, &[], 1, "there is no such commit");
+}
+
+#[test]
+fn files_on_which_gonsul_gives_up_have_their_place() {
+    let asked = ["gonsul", "test", "--input-ext", "json"];
+    check_tool(&[("a/b.json", "{\n  \"x\": ,\n}")], "", &asked, 1, "a/b.json:2:8: is not valid JSON");
+    check_tool(&[("a/b.json", "[1]")], "", &[&asked[..], &["--expand-json"]].concat(), 1, "is no mapping at its top");
+    check_tool(&[], "", &asked, 1, "there is no key to write");
+    check_tool(&[], "", &["gonsul", "test", "--expand-json=perhaps"], 2, "invalid value");
+}
