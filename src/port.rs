@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::domain::check::Check;
 pub use crate::domain::commit::Commit;
-use crate::domain::desired::{DesiredState, FileTree};
+use crate::domain::desired::{DesiredState, FileTree, Selection};
 use crate::domain::health::Finding;
 use crate::domain::live::{Fence, LiveEntry, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -161,6 +161,23 @@ pub trait Source: Send + Sync {
 
     /// The files of a commit. `NotFound` when the mirror does not have it.
     fn tree(&self, revision: Revision) -> impl Future<Output = Result<FileTree, EdgeError>> + Send;
+
+    /// The selected files of a commit, each with its directory; a source may give more.
+    fn some_files(&self, revision: Revision, files: &Selection) -> impl Future<Output = Result<FileTree, EdgeError>> + Send {
+        let _ = files;
+        self.tree(revision)
+    }
+
+    /// The paths of the files that are not the same in two commits; none when that is not known, or so many that it is not worth
+    /// knowing.
+    fn differing(
+        &self,
+        before: Revision,
+        after: Revision,
+    ) -> impl Future<Output = Result<Option<Vec<String>>, EdgeError>> + Send {
+        let _ = (before, after);
+        std::future::ready(Ok(None))
+    }
 
     /// Whether `revision` is `of` or has it among its ancestors. False when the mirror lacks `of`.
     fn descends(&self, revision: Revision, of: Revision) -> impl Future<Output = Result<bool, EdgeError>> + Send;

@@ -233,7 +233,7 @@ impl<'a> Foreground<'a> {
             }
             return Ok((answer, None));
         }
-        let mut steps = Steps::new(output, self.environment.to_string());
+        let steps = Steps::new(output, self.environment.to_string());
         let mut tell = |news: Progress<'_>| match news {
             Progress::Moved(record) => steps.say(record.phase.word()),
             Progress::Waiting(why) => steps.say(&clean(why)),

@@ -2,6 +2,7 @@
 //! pipeline, a line for each thing that is new, so that no long work is silent.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ pub(super) struct Steps<'o> {
 #[derive(Debug)]
 enum Way<'o> {
     Terminal(indicatif::ProgressBar),
-    Log(&'o Output, Pace),
+    Log(&'o Output, Mutex<Pace>),
     /// A program reads, and wants the result alone.
     Silent,
 }
@@ -36,18 +37,18 @@ impl<'o> Steps<'o> {
                 bar.enable_steady_tick(Duration::from_millis(120));
                 Way::Terminal(bar)
             }
-            (true, false) => Way::Log(output, Pace { told: String::new(), from: Instant::now() + APART }),
+            (true, false) => Way::Log(output, Mutex::new(Pace { told: String::new(), from: Instant::now() + APART })),
         };
         Self { about: about.into(), way }
     }
 
     /// Says what goes on now.
-    pub(super) fn say(&mut self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         let line = format!("{}: {text}", self.about);
-        match &mut self.way {
+        match &self.way {
             Way::Terminal(bar) => bar.set_message(line),
             Way::Log(output, pace) => {
-                if pace.is_due(&line, Instant::now()) {
+                if pace.lock().unwrap_or_else(PoisonError::into_inner).is_due(&line, Instant::now()) {
                     output.note(&line);
                 }
             }

@@ -63,7 +63,7 @@ async fn wait(edges: &Edges, environment: &EnvironmentName, args: &Args, output:
     };
     let digest = digest(edges, environment, revision).await?;
     let target = edges.target(environment)?;
-    let mut steps = Steps::new(output, environment.to_string());
+    let steps = Steps::new(output, environment.to_string());
     let deadline = Instant::now() + args.timeout;
     let waited = loop {
         let why = match look(edges, &target, revision, digest).await? {

@@ -16,6 +16,17 @@ impl Canonical {
         Self(Vec::new()).text("is", kind)
     }
 
+    /// Begins a part of one, for [`Self::part`].
+    pub(crate) const fn fields() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Fields that were written elsewhere.
+    pub(crate) fn part(mut self, fields: &[u8]) -> Self {
+        self.0.extend_from_slice(fields);
+        self
+    }
+
     /// A text.
     pub(crate) fn text(self, name: &str, value: &str) -> Self {
         self.bytes(name, value.as_bytes())

@@ -7,6 +7,7 @@
 pub mod words;
 pub mod name;
 pub mod scope;
+pub mod keymap;
 pub mod revision;
 pub mod time;
 pub mod commit;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::desired::{DesiredState, Entry};
+use super::desired::{DesiredState, Entry, EntrySum};
 use super::environment::DriftPolicy;
-use super::live::{Fence, LiveEntry, LiveState};
+use super::keymap::side_by_side;
+use super::live::{Fence, LiveEntry, LiveState, LiveSum};
 use super::name::KeyPath;
 use super::resource::{Flags, KeyMark, OwnerId, Ownership};
 use super::revision::{Generation, Revision, ValueDigest};
@@ -258,13 +259,22 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
         unmanaged: Vec::new(),
         drifted: Vec::new(),
     };
-    for (key, entry) in terms.desired.entries() {
-        let verdict = match live.hidden.get(key) {
-            Some(why) => Verdict::Blocked(ObstacleKind::Hidden, why.clone()),
-            None => terms.wanted(key, entry, live.entries.get(key)),
-        };
-        plan.take(key, verdict);
-    }
+    // Where all keys are ours and hold what they should, nothing is to be done.
+    let alike = |wanted: &EntrySum, found: &LiveSum| {
+        found.marked.is_some_and(|(owner, _)| owner == terms.owner) && wanted.digest == found.digest && live.hidden.is_empty()
+    };
+    let mut others = Vec::new();
+    side_by_side(terms.desired.entries(), &live.entries, alike, |key, entry, found| match (entry, found) {
+        (Some(entry), found) => plan.take(
+            key,
+            match live.hidden.get(key) {
+                Some(why) => Verdict::Blocked(ObstacleKind::Hidden, why.clone()),
+                None => terms.wanted(key, entry, found),
+            },
+        ),
+        (None, Some(found)) => others.push((key, found)),
+        (None, None) => {}
+    });
     // What complete has and nobody sees may be there still: its delete can be neither planned nor left out.
     let complete = |key: &KeyPath| terms.complete.is_some_and(|complete| complete.entries().contains_key(key));
     for (key, why) in &live.hidden {
@@ -273,10 +283,7 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
         }
     }
     // Deletes come after every set, so that a reader never misses a key that moved (rule A4).
-    for (key, found) in &live.entries {
-        if terms.desired.entries().contains_key(key) {
-            continue;
-        }
+    for (key, found) in others {
         match found.flags.mark_of(terms.owner) {
             Some(mark) => plan.take(key, terms.unwanted(key, found, mark)),
             None if complete(key) => plan.unmanaged.push(key.clone()),

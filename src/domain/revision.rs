@@ -165,6 +165,11 @@ digest!(
     RevisionDigest
 );
 
+digest!(
+    /// What some keys of an environment hold: a part of what a state digest is taken of.
+    PieceDigest
+);
+
 /// The environment's counter: one more for every attempt that writes. It never goes down (rule A5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Generation(u32);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::desired::{
-    Affected, DesiredState, Problem, deadline_too_short, long_segments, nested_keys, outside_roots, read_for,
+    Affected, DesiredState, FileTree, Problem, Size, deadline_too_short, head_of, long_segments, nested_keys, outside_roots,
+    own_files, read_for, renewal,
 };
 use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use crate::domain::revision::Revision;
@@ -50,13 +51,27 @@ impl Fit {
     }
 }
 
+/// With so many changed files reading everything costs no more.
+const MANY_CHANGES: usize = 1_000;
+
+/// A reading that is kept.
+#[derive(Debug)]
+struct Kept {
+    reading: Reading,
+    /// How much the revision has of the environment at most, and how much it might have.
+    size: Size,
+    limit: Size,
+}
+
 /// The readings of one environment.
 #[derive(Debug)]
 pub struct Readings {
     environment: EnvironmentName,
     repository: RepositoryName,
     fit: Fit,
-    kept: BTreeMap<Revision, Reading>,
+    kept: BTreeMap<Revision, Kept>,
+    /// The one that was read last: the next is most like it.
+    last: Option<Revision>,
     /// What the environment was called before, the newest name first.
     former: Vec<EnvironmentName>,
     /// What revisions say of it that were reached under such a name.
@@ -67,7 +82,15 @@ impl Readings {
     /// None yet.
     #[must_use]
     pub fn new(environment: EnvironmentName, repository: RepositoryName, fit: Fit) -> Self {
-        Self { environment, repository, fit, kept: BTreeMap::new(), former: Vec::new(), kept_former: BTreeMap::new() }
+        Self {
+            environment,
+            repository,
+            fit,
+            kept: BTreeMap::new(),
+            last: None,
+            former: Vec::new(),
+            kept_former: BTreeMap::new(),
+        }
     }
 
     /// What the environment's target takes.
@@ -113,15 +136,46 @@ impl Readings {
     /// # Errors
     /// When the mirror can't be read.
     pub async fn of<S: Source>(&mut self, revision: Revision, source: &S) -> Result<Reading, EdgeError> {
-        if let Some(reading) = self.kept.get(&revision) {
-            return Ok(reading.clone());
+        if let Some(kept) = self.kept.get(&revision) {
+            return Ok(kept.reading.clone());
         }
-        let tree = match source.tree(revision).await {
-            Ok(tree) => tree,
-            Err(error) if error.kind == EdgeKind::NotFound => return Ok(Reading::Missing),
-            Err(error) => return Err(error),
+        let kept = match self.renewed(revision, source).await {
+            Some(kept) => kept,
+            None => match self.read(revision, source).await? {
+                Some(kept) => kept,
+                None => return Ok(Reading::Missing),
+            },
         };
-        let repository = read_for(&tree, &self.environment);
+        let reading = kept.reading.clone();
+        self.kept.insert(revision, kept);
+        self.last = Some(revision);
+        Ok(reading)
+    }
+
+    /// Reads all that says something of the environment; none when the mirror lacks the commit.
+    async fn read<S: Source>(&self, revision: Revision, source: &S) -> Result<Option<Kept>, EdgeError> {
+        let name = &self.environment;
+        let read = async {
+            let head = source.some_files(revision, &head_of(name)).await?;
+            if let Some(files) = own_files(&head, name) {
+                let kept = self.judged(&source.some_files(revision, &files).await?);
+                if matches!(kept.reading, Reading::Valid(_)) {
+                    return Ok::<_, EdgeError>(kept);
+                }
+            }
+            // What is wrong, and whether the environment is gone, is told by all files.
+            Ok(self.judged(&source.tree(revision).await?))
+        };
+        match read.await {
+            Ok(kept) => Ok(Some(kept)),
+            Err(error) if error.kind == EdgeKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What these files say.
+    fn judged(&self, tree: &FileTree) -> Kept {
+        let repository = read_for(tree, &self.environment);
         let reading = match (repository.name(), repository.environment(&self.environment)) {
             (Some(name), _) if *name != self.repository => Reading::Invalid(format!(
                 "lockstep.yaml says the repository is {name}, but this environment belongs to {}; the name is its identity and can't \
@@ -139,8 +193,29 @@ impl Readings {
             }
             (_, Err(problems)) => Reading::Invalid(summary(&problems)),
         };
-        self.kept.insert(revision, reading.clone());
-        Ok(reading)
+        Kept { reading, size: tree.size, limit: tree.limit }
+    }
+
+    /// The same from the files that differ from a revision that was read before; none when that does not tell all.
+    async fn renewed<S: Source>(&self, revision: Revision, source: &S) -> Option<Kept> {
+        let valid = |(revision, kept): (&Revision, &Kept)| match &kept.reading {
+            Reading::Valid(desired) => Some((*revision, Arc::clone(desired), kept.size, kept.limit)),
+            Reading::Invalid(_) | Reading::Retired | Reading::Missing => None,
+        };
+        let last = self.last.and_then(|last| self.kept.get_key_value(&last)).and_then(valid);
+        let (before, earlier, size, limit) = last.or_else(|| self.kept.iter().find_map(valid))?;
+        // Whatever fails here fails again, and is told, when everything is read.
+        let changed = source.differing(before, revision).await.ok()?.filter(|changed| changed.len() <= MANY_CHANGES)?;
+        let renewal = renewal(&earlier, &changed)?;
+        let Some(files) = renewal.files() else {
+            return Some(Kept { reading: Reading::Valid(earlier), size, limit });
+        };
+        let tree = source.some_files(revision, files).await.ok()?;
+        let size = size.and(tree.size);
+        let (part, whole) = renewal.read(&tree).filter(|_| size.is_within(limit))?;
+        // Files have to do with each other by their paths; all else concerns a key by itself.
+        let problems = self.fit.problems(if self.fit.files { &whole } else { &part });
+        problems.is_empty().then_some(Kept { reading: Reading::Valid(whole), size, limit })
     }
 
     /// The desired state of a reached revision, or of another commit that says the same, if it was read.
@@ -151,8 +226,9 @@ impl Readings {
             Reading::Invalid(_) | Reading::Retired | Reading::Missing => None,
         };
         let same = |desired: &Arc<DesiredState>| desired.revision_digest() == reached.digest;
-        let all = || self.kept.values().chain(self.kept_former.values());
-        self.kept.get(&reached.revision).and_then(state).or_else(|| all().filter_map(state).find(same))
+        let named = self.kept.get(&reached.revision).and_then(|kept| state(&kept.reading));
+        let all = || self.kept.values().map(|kept| &kept.reading).chain(self.kept_former.values());
+        named.or_else(|| all().filter_map(state).find(same))
     }
 
     /// Forgets all but these.

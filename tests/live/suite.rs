@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lockstep::domain::desired::{DesiredState, Entry, Origin};
 use lockstep::domain::environment::{Environment, Policy};
+use lockstep::domain::keymap::KeyMap;
 use lockstep::domain::live::{Fence, LiveEntry, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::plan::{Action, Change, Counts, Intent, Plan};
@@ -273,7 +274,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 pub async fn an_environment_nobody_initialised_has_no_record_and_no_keys(place: impl Place) {
     let target = place.target();
     assert!(target.load().await.unwrap().is_none());
-    assert_eq!(target.live().await.unwrap().entries, BTreeMap::new());
+    assert_eq!(target.live().await.unwrap().entries, KeyMap::default());
 }
 
 pub async fn initialising_twice_makes_one_record(place: impl Place) {

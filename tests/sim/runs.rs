@@ -46,6 +46,7 @@ const SITUATIONS: &[&str] = &[
     "a hand edit",
     "a line of history was forgotten",
     "a mirror without the commits it needs",
+    "a revision read from another one",
     "a machine that slept for two hours",
     "a paused process",
     "a person adopted a key",

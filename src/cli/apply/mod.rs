@@ -128,7 +128,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
     } else {
         None
     };
-    let mut steps = Steps::new(output, environment.to_string());
+    let steps = Steps::new(output, environment.to_string());
     let mut tell = |news: Progress<'_>| {
         steps.say(&match news {
             Progress::Moved(record) => record.phase.word().to_owned(),

@@ -43,7 +43,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         .map_err(|error| Failure::usage(format!("{:?} names no environment", args.environment)).because(&error))?;
     args.writing.check()?;
     let live = Live::of(&environment, args.address.as_deref(), &args.prefixes, options)?;
-    let mut steps = Steps::new(output, environment.to_string());
+    let steps = Steps::new(output, environment.to_string());
     let mut gathering = args.writing.gathering();
     let read = live.read(&mut gathering, &mut |seen| steps.say(&format!("{} read", count(seen, "key")))).await;
     steps.say("writing the repository");

@@ -99,7 +99,7 @@ impl Tooling {
     ) -> Result<(String, BTreeMap<String, ValueDigest>, bool), Failure> {
         let live = Live::against(against, options)?;
         let prefixes = if legacy.prefix.is_empty() { live.prefixes.clone() } else { vec![legacy.prefix.clone()] };
-        let mut steps = Steps::new(output, self.environment.to_string());
+        let steps = Steps::new(output, self.environment.to_string());
         let mut found = BTreeMap::new();
         let mut partial = false;
         for prefix in &prefixes {

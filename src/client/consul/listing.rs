@@ -2,14 +2,15 @@
 //! prefixes to look on (rule W1). Pure: `look` asks Consul.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use crate::domain::live::LiveState;
 use crate::domain::name::{KeyPath, STATE_PREFIX};
 
-/// So many names are followed one by one. More are told apart by how they begin first, since a prefix that has not moved costs
-/// one small answer however much lies below it.
+/// So many directories are followed one by one. More are told apart by how they begin first, since a prefix that has not moved
+/// costs one small answer however much lies below it.
 const FEW: usize = 16;
+/// So many keys are read again, two transactions full: to find out which of them moved takes longer.
+const FEW_KEYS: usize = 120;
 
 /// What is to be asked next.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,7 +47,9 @@ pub(super) fn compare(live: &mut LiveState, prefix: &str, names: &[String], todo
         }
     }
     live.unmanageable = unmanageable.into_iter().collect();
-    expand(&followed, todo);
+    let (directories, keys): (Vec<&str>, Vec<&str>) = followed.into_iter().partition(|name| name.ends_with('/'));
+    expand(&directories, FEW, todo);
+    expand(&keys, FEW_KEYS, todo);
 }
 
 /// The part of a key that a list below the prefix names: the key, or its directory.
@@ -58,10 +61,9 @@ fn step<'k>(prefix: &str, key: &'k str) -> &'k str {
 /// The keys below the prefix whose name in a list is as asked for.
 fn below(live: &LiveState, prefix: &str, wanted: impl Fn(&str) -> bool) -> Vec<KeyPath> {
     let mut found = Vec::new();
-    let mut from = Bound::Included(prefix.to_owned());
+    let mut from = prefix.to_owned();
     'ranges: loop {
-        let range = (from.as_ref().map(String::as_str), Bound::Unbounded);
-        for (key, _) in live.entries.range::<str, _>(range) {
+        for (key, _) in live.entries.range_from(&from) {
             if !key.as_str().starts_with(prefix) {
                 return found;
             }
@@ -70,7 +72,7 @@ fn below(live: &LiveState, prefix: &str, wanted: impl Fn(&str) -> bool) -> Vec<K
                 found.push(key.clone());
             } else if let Some(directory) = name.strip_suffix('/') {
                 // A directory that stays may be large: '0' is what comes after '/'.
-                from = Bound::Included(format!("{directory}0"));
+                from = format!("{directory}0");
                 continue 'ranges;
             }
         }
@@ -79,8 +81,8 @@ fn below(live: &LiveState, prefix: &str, wanted: impl Fn(&str) -> bool) -> Vec<K
 }
 
 /// Follows names, which are sorted: one by one where they are few, and else by what they begin with.
-fn expand(names: &[&str], todo: &mut Todo) {
-    if names.len() <= FEW {
+fn expand(names: &[&str], few: usize, todo: &mut Todo) {
+    if names.len() <= few {
         follow(names, todo);
         return;
     }
@@ -91,7 +93,7 @@ fn expand(names: &[&str], todo: &mut Todo) {
             ([_], _) | (_, None) => follow(group, todo),
             (several, Some((name, first))) => {
                 let prefix = name.get(..shared + first.len_utf8()).unwrap_or(name);
-                if is_plain(prefix) { todo.prefixes.push(prefix.to_owned()) } else { expand(several, todo) }
+                if is_plain(prefix) { todo.prefixes.push(prefix.to_owned()) } else { expand(several, few, todo) }
             }
         }
     }
@@ -156,19 +158,23 @@ mod tests {
 
     #[test]
     fn many_names_are_told_apart_by_how_they_begin() {
-        let names: Vec<String> = (0..30).map(|number| format!("c/k{number:02}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        check(&names, &["c/k0", "c/k1", "c/k2"], &[]);
-        check(&[&["c/a", "c/b/"], names.as_slice()].concat(), &["c/b/", "c/k"], &["c/a"]);
+        let directories: Vec<String> = (0..30).map(|number| format!("c/k{number:02}/")).collect();
+        let directories: Vec<&str> = directories.iter().map(String::as_str).collect();
+        check(&directories, &["c/k0", "c/k1", "c/k2"], &[]);
+        check(&[&["c/a", "c/b/"], directories.as_slice()].concat(), &["c/b/", "c/k"], &["c/a"]);
+        let keys: Vec<String> = (0..300).map(|number| format!("c/k{number:03}")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        check(&keys, &["c/k0", "c/k1", "c/k2"], &[]);
+        check(&[&["c/a", "c/b/"], keys.as_slice()].concat(), &["c/b/", "c/k"], &["c/a"]);
         // The key that all others begin with is one of its own.
-        check(&[&["c/k"], names.as_slice()].concat(), &["c/k0", "c/k1", "c/k2"], &["c/k"]);
+        check(&[&["c/k"], keys.as_slice()].concat(), &["c/k0", "c/k1", "c/k2"], &["c/k"]);
     }
 
     #[test]
     fn no_prefix_is_asked_about_that_a_url_would_clean_away() {
-        let names: Vec<String> = (0..20).map(|number| format!("c/.{number:02}")).collect();
+        let names: Vec<String> = (0..20).map(|number| format!("c/.{number:02}/")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        check(&[&names, ["c/a"].as_slice()].concat(), &["c/.0", "c/.1"], &["c/a"]);
+        check(&[&names, ["c/a/"].as_slice()].concat(), &["c/.0", "c/.1", "c/a/"], &[]);
     }
 
     #[test]

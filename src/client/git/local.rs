@@ -3,12 +3,12 @@
 //! libgit2's own local transport packs every branch of the origin each time and can't be stopped; here only what the
 //! followed branch needs is packed, and every step looks at the deadline.
 
-use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use git2::{ErrorCode, Indexer, ObjectType, Oid, PackBuilder, Repository, RepositoryOpenFlags};
+use git2::{ErrorCode, Oid, PackBuilder, Repository, RepositoryOpenFlags};
 
 use super::fault::{fault, from_git};
 use super::id::revision;
@@ -55,65 +55,70 @@ pub(super) fn fetch(
         return Ok(Tip::At(revision(tip)));
     }
     if mirror.references().map_err(failed)?.next().is_none() {
-        begin(&origin, mirror, tip, session)?;
+        begin(&origin, mirror, session)?;
     } else {
         send(&origin, mirror, tip, session)?;
     }
     Ok(Tip::At(revision(tip)))
 }
 
-/// The first fetch: copies the origin's packs as they are, checked, and then what is still missing. Packing a long history
-/// anew would take seconds for a thousand commits.
-fn begin(origin: &Repository, mirror: &Repository, tip: Oid, session: &Session) -> Result<(), EdgeError> {
+/// The first fetch: copies the origin's packs with their indexes, as `git clone` does here, and then whatever lies elsewhere in
+/// the origin. A long history has hundreds of thousands of objects: to unpack and digest all of them takes minutes, and which of
+/// them the branch needs is no shorter question. Each is digested when it is read.
+fn begin(origin: &Repository, mirror: &Repository, session: &Session) -> Result<(), EdgeError> {
     let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
-    let io = |error: io::Error| {
-        session.take_failure().unwrap_or_else(|| fault(EdgeKind::Transient, session.operation()).because(error))
-    };
     let place = mirror.path().join("objects/pack");
-    let mut piece = vec![0; 1 << 20];
-    for pack in packs::list(&origin.commondir().join("objects/pack")).map_err(io)? {
-        let mut pack = File::open(pack.with_extension("pack")).map_err(io)?;
-        let mut indexer = Indexer::new(None, &place, 0, false).map_err(failed)?;
-        loop {
-            let n = pack.read(&mut piece).map_err(io)?;
-            if n == 0 {
-                break;
-            }
-            session.count(n)?;
-            indexer.write_all(&piece[..n]).map_err(io)?;
+    let packs = packs::list(&origin.commondir().join("objects/pack"));
+    for index in packs.map_err(|error| fault(EdgeKind::Transient, session.operation()).because(error))? {
+        if index.with_extension("promisor").exists() {
+            return Err(fault(EdgeKind::Refused, session.operation())
+                .because("it is a partial clone, which lacks files of its own commits")
+                .hint("clone it there without --filter"));
         }
-        indexer.commit().map_err(failed)?;
+        // The index last: a pack without one is not looked at.
+        for file in [index.with_extension("pack"), index] {
+            copy(&file, &place, session)?;
+        }
     }
     let store = mirror.odb().map_err(failed)?;
     store.refresh().map_err(failed)?;
+    let mut missing = Vec::new();
+    let objects = origin.odb().map_err(failed)?;
+    let listed = objects.foreach(|id| {
+        if !store.exists(*id) {
+            missing.push(*id);
+        }
+        session.in_time().map_err(|failure| session.stop(failure)).is_ok()
+    });
+    listed.map_err(failed)?;
     let mut pack = origin.packbuilder().map_err(failed)?;
-    let mut seen = HashSet::new();
-    let mut to_see = vec![tip];
-    while let Some(id) = to_see.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        session.in_time()?;
-        if !store.exists(id) {
-            pack.insert_object(id, None).map_err(failed)?;
-        }
-        if let Ok(commit) = origin.find_commit(id) {
-            to_see.push(commit.tree_id());
-            to_see.extend(commit.parent_ids());
-            continue;
-        }
-        for entry in &origin.find_tree(id).map_err(failed)? {
-            match entry.kind() {
-                Some(ObjectType::Tree) => to_see.push(entry.id()),
-                Some(ObjectType::Blob) if !store.exists(entry.id()) && seen.insert(entry.id()) => {
-                    pack.insert_object(entry.id(), None).map_err(failed)?;
-                }
-                // Submodules' commits are in other repositories.
-                _ => {}
+    for id in missing {
+        pack.insert_object(id, None).map_err(failed)?;
+    }
+    write(pack, mirror, session)
+}
+
+/// Copies one file of an object store.
+fn copy(file: &Path, to: &Path, session: &Session) -> Result<(), EdgeError> {
+    let io = |error: io::Error| fault(EdgeKind::Transient, session.operation()).because(error);
+    let mut from = File::open(file).map_err(io)?;
+    let to = to.join(file.file_name().unwrap_or_default());
+    // What an interrupted fetch left behind.
+    match fs::remove_file(&to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let mut to = File::options().write(true).create_new(true).mode(0o444).open(to).map_err(io)?;
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match from.read(&mut piece).map_err(io)? {
+            0 => return to.sync_all().map_err(io),
+            read => {
+                session.count(read)?;
+                to.write_all(&piece[..read]).map_err(io)?;
             }
         }
     }
-    write(pack, mirror, session)
 }
 
 /// Copies a commit with all that it needs from one repository into another, but for what the other's refs reach.

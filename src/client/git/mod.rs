@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::config::{KeepRefs, Repository as Settings, RepositoryUrl};
-use crate::domain::desired::FileTree;
+use crate::domain::desired::{FileTree, Selection};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
@@ -232,6 +232,18 @@ impl Source for GitSource {
             tree
         })
         .await
+    }
+
+    async fn some_files(&self, revision: Revision, files: &Selection) -> Result<FileTree, EdgeError> {
+        self.part(revision, files.clone()).await
+    }
+
+    async fn differing(&self, before: Revision, after: Revision) -> Result<Option<Vec<String>>, EdgeError> {
+        match self.changed(before, after).await {
+            Ok(paths) => Ok(Some(paths)),
+            Err(error) if matches!(error.kind, EdgeKind::NotFound | EdgeKind::Refused) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {

@@ -25,7 +25,8 @@ impl GitSource {
     /// The paths of the files that are not the same in two commits, in no order.
     ///
     /// # Errors
-    /// `NotFound` when the mirror lacks one of them; `Refused` when more differs than is read of a commit.
+    /// `NotFound` when the mirror lacks one of them; `Refused` when more differs than is read of a commit, or names can't be told
+    /// apart.
     pub async fn changed(&self, before: Revision, after: Revision) -> Result<Vec<String>, EdgeError> {
         self.read(format!("compare {before} with {after}"), move |inner, mirror| {
             Comparison { mirror, limits: &inner.options.tree, operation: format!("compare {before} with {after}") }
@@ -33,6 +34,12 @@ impl GitSource {
         })
         .await
     }
+}
+
+/// A name that a tree has more than once, which git itself never writes.
+fn named_twice(tree: &Tree<'_>) -> Option<Vec<u8>> {
+    let mut seen = std::collections::HashSet::new();
+    tree.iter().map(|entry| entry.name_bytes().to_vec()).find(|name| !seen.insert(name.clone()))
 }
 
 struct Comparison<'m> {
@@ -63,6 +70,10 @@ impl Comparison<'_> {
                 return Err(self.too_much(&format!("more than {} directories inside one another", self.limits.depth)));
             }
             let (before, after) = (self.tree(directory.before)?, self.tree(directory.after)?);
+            if let Some(twice) = after.as_ref().and_then(named_twice) {
+                let because = format!("{:?} is there twice", String::from_utf8_lossy(&twice));
+                return Err(fault(EdgeKind::Refused, self.operation.clone()).because(because));
+            }
             for (here, other, is_before) in [(&before, &after, true), (&after, &before, false)] {
                 for entry in here.iter().flat_map(Tree::iter) {
                     let there = other.as_ref().and_then(|other| other.get_name_bytes(entry.name_bytes()));

@@ -7,7 +7,7 @@ use git2::{ErrorCode, ObjectType, Odb, Oid, Repository, TreeEntry};
 
 use super::fault::{fault, from_git};
 use super::id::oid;
-use crate::domain::desired::{Extent, FileTree, Node, Selection};
+use crate::domain::desired::{Extent, FileTree, Node, Selection, Size};
 use crate::domain::revision::Revision;
 use crate::port::{EdgeError, EdgeKind};
 
@@ -101,6 +101,8 @@ pub(super) fn read(
             }
         }
     }
+    tree.size = Size { entries, bytes: reading.bytes };
+    tree.limit = Size { entries: limits.entries, bytes: limits.total };
     Ok(tree)
 }
 

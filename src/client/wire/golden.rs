@@ -18,9 +18,9 @@ use crate::domain::resource::OwnerId;
 use crate::domain::revision::{Generation, Revision, RevisionDigest, StateDigest, ValueDigest};
 use crate::domain::rollout::tests::rollout_after;
 use crate::domain::rollout::{
-    Adoption, Allowance, Attempt, Closed, Contested, Drift, Drifted, Former, Grant, HeadNote, HeadVerdict, Identity, LetPass, Outcome,
-    Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId, Unproven,
-    Verb,
+    Adoption, Allowance, Attempt, Closed, Contested, Drift, Drifted, Former, Grant, HeadNote, HeadVerdict, Identity, LetPass,
+    Outcome, Permit, Phase, Pin, Proof, Reached, RefusedAttempt, Rejection, RepairLog, RequestId, Sides, Suspension, TargetId,
+    Unproven, Verb,
 };
 use crate::domain::scope::{KeyPrefix, KeyScope};
 use crate::domain::time::Timestamp;

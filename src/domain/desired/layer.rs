@@ -3,9 +3,9 @@
 //! Anything else in it is a problem, since a misspelt directory would silently take its keys away.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
 use std::sync::Arc;
 
+use crate::domain::keymap::{KeyMap, Summed};
 use crate::domain::name::{CheckName, KeyPath};
 
 use super::problem::{Affected, FileProblems, Place, Problem, did_you_mean, printable, whole_file};
@@ -18,13 +18,26 @@ use super::{environment_file, files, yaml};
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     /// What becomes of each key, and where it says so.
-    pub(super) keys: BTreeMap<KeyPath, (Action, Origin)>,
+    pub(super) keys: KeyMap<Told>,
     /// Its check files.
     pub(super) checks: BTreeMap<CheckName, CheckFile>,
     /// What is wrong with it whatever the environment; affects nobody until somebody uses the layer.
     pub(super) problems: Vec<Problem>,
     /// Whether there is any file in it.
     pub(super) exists: bool,
+}
+
+/// What becomes of a key, and where it says so.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) action: Action,
+    pub(super) origin: Origin,
+}
+
+impl Summed for Told {
+    type Sum = ();
+
+    fn sum(_: &[(KeyPath, Self)]) {}
 }
 
 /// A check file; it is read once its variables are known.
@@ -228,15 +241,11 @@ impl<'a> Reader<'a> {
     fn set(&mut self, setting: Setting, problems: &mut FileProblems) {
         let Setting { key, place, action } = setting;
         let origin = Origin { file: Arc::clone(problems.file()), line: place.line, column: place.column };
-        match self.layer.keys.entry(key) {
-            Slot::Vacant(slot) => {
-                slot.insert((action, origin));
-            }
-            Slot::Occupied(slot) => {
-                let first = printable(&slot.get().1.to_string());
-                let message = format!("the key {} is set here and at {first}, in the same layer", slot.key());
-                problems.report_with_hint(place, message, "remove one of the two; a later layer may override an earlier one");
-            }
-        }
+        let Some(first) = self.layer.keys.get(&key) else {
+            self.layer.keys.insert(key, Told { action, origin });
+            return;
+        };
+        let message = format!("the key {key} is set here and at {}, in the same layer", printable(&first.origin.to_string()));
+        problems.report_with_hint(place, message, "remove one of the two; a later layer may override an earlier one");
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use crate::domain::check::Check;
 use crate::domain::environment::Environment;
+use crate::domain::keymap::KeyMap;
 use crate::domain::name::{CheckName, KeyPath};
 use crate::domain::revision::ValueDigest;
 
 use super::LARGEST_VALUE;
 use super::checks;
-use super::layer::{CheckFile, Layer};
+use super::layer::{CheckFile, Layer, Told};
 use super::problem::{Affected, FileProblems, Place, Problem};
 use super::selection::Scope;
 use super::state::{DesiredState, Entry, Origin};
@@ -26,7 +27,8 @@ pub(super) struct Budget {
     environment: usize,
 }
 
-const PER_ENVIRONMENT: usize = 16 * 1024 * 1024;
+/// Of one environment.
+pub(super) const PER_ENVIRONMENT: usize = 16 * 1024 * 1024;
 const PER_REPOSITORY: usize = 256 * 1024 * 1024;
 
 impl Budget {
@@ -58,13 +60,16 @@ pub(super) fn merge(
     budget: &mut Budget,
 ) -> Result<DesiredState, Vec<Problem>> {
     budget.next_environment();
+    let begin = budget.environment;
     let mut merging = Merging { variables: &environment.variables, budget, exhausted: false, problems: BTreeMap::new() };
     // A layer that lost keys to a problem is no ground to say that there is nothing to take back.
     let whole = layers.iter().all(|layer| layer.problems.is_empty());
     let entries = merging.entries(layers, scope, whole);
     let (checks, origins) = merging.checks(layers, whole);
     if merging.problems.is_empty() {
-        return Ok(DesiredState::new(environment.clone(), entries, checks).with_check_origins(origins));
+        let filled = begin - merging.budget.environment;
+        let state = DesiredState::new(environment.clone(), entries, checks).with_check_origins(origins);
+        return Ok(state.with_filled(filled));
     }
     let affected = Affected::one(&environment.name);
     Err(merging.problems.into_values().flat_map(|problems| problems.finish(&affected)).collect())
@@ -82,13 +87,13 @@ impl Merging<'_> {
         self.problems.entry(Arc::clone(file)).or_insert_with(|| FileProblems::of(file))
     }
 
-    fn entries(&mut self, layers: &[&Layer], scope: &Scope, whole: bool) -> BTreeMap<KeyPath, Entry> {
+    fn entries(&mut self, layers: &[&Layer], scope: &Scope, whole: bool) -> KeyMap<Entry> {
         type Set<'l> = (&'l Value, bool, &'l Origin);
         let mut merged: BTreeMap<&KeyPath, Set<'_>> = BTreeMap::new();
         // A key that one layer calls sensitive stays so: a later layer that forgets the tag must not show the value.
         let mut sensitive_keys: BTreeSet<&KeyPath> = BTreeSet::new();
         for layer in layers {
-            for (key, (action, origin)) in layer.keys.iter().filter(|(key, _)| scope.contains(key)) {
+            for (key, Told { action, origin }) in layer.keys.iter().filter(|(key, _)| scope.contains(key)) {
                 match action {
                     Action::Set { value, keep, sensitive } => {
                         if *sensitive {
@@ -104,7 +109,7 @@ impl Merging<'_> {
                 }
             }
         }
-        let mut entries = BTreeMap::new();
+        let mut entries = KeyMap::new();
         for (key, (value, keep, origin)) in merged {
             let sensitive = sensitive_keys.contains(key);
             let (value, digest) = match value {

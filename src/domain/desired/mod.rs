@@ -22,6 +22,7 @@ mod merge;
 mod repository;
 mod provenance;
 mod part;
+mod renewal;
 mod fit;
 #[cfg(test)]
 pub(in crate::domain) mod sketch;
@@ -29,14 +30,15 @@ pub(in crate::domain) mod sketch;
 pub use duration::{DurationError, parse_duration};
 pub use fit::{deadline_too_short, long_segments, nested_keys, outside_roots};
 pub use manifest::FORMAT;
-pub use part::{Part, affected, heads, manifest_alone, read_part, whole_environment};
+pub use part::{Part, affected, head_of, heads, manifest_alone, own_files, read_part, whole_environment};
 pub use problem::{Affected, Problem};
 pub(in crate::domain) use problem::{FileProblems, Place};
 pub use provenance::{Provenance, Said, environment_file, files_of, provenance};
+pub use renewal::{Renewal, renewal};
 pub use repository::{Repository, environment_names, read, read_environment, read_for};
 pub use selection::{Extent, Selection};
-pub use state::{DesiredState, Entry, Origin};
-pub use tree::{FileTree, Node};
+pub use state::{DesiredState, Entry, EntrySum, Origin};
+pub use tree::{FileTree, Node, Size};
 pub(in crate::domain) use yaml::{Content, Node as YamlNode, read as yaml_document};
 
 /// The largest value of a key in bytes: what fits one transaction of Consul with room for the rest (rule A2).

@@ -46,6 +46,28 @@ pub fn manifest_alone() -> Selection {
     manifest_and(Selection::default())
 }
 
+/// All that says something of one environment, given what [`head_of`] selects; none where that does not tell.
+#[must_use]
+pub fn own_files(tree: &FileTree, name: &EnvironmentName) -> Option<Selection> {
+    let file @ File::Read(_) = file(tree, name) else { return None };
+    let mut files = head_of(name);
+    files.directories(layers(name, &[file]));
+    Some(files)
+}
+
+/// The manifest and one environment's own file.
+#[must_use]
+pub fn head_of(name: &EnvironmentName) -> Selection {
+    let mut files = manifest_alone();
+    files.paths([format!("{ENVIRONMENTS}/{name}/{}", environment_file::FILE)]);
+    files
+}
+
+/// Whether a path is one that may mean something to every environment, whatever they say themselves.
+pub(super) fn is_of_all(path: &str) -> bool {
+    path == manifest::FILE || path == MISSPELT || path == ENVIRONMENTS
+}
+
 fn manifest_and(mut files: Selection) -> Selection {
     files.paths([manifest::FILE.to_owned(), MISSPELT.to_owned()]);
     files
@@ -64,7 +86,7 @@ pub fn whole_environment(tree: &FileTree, name: &EnvironmentName) -> Selection {
 #[must_use]
 pub fn affected(before: &FileTree, after: &FileTree, beside: &FileTree, changed: &[String]) -> Part {
     let mut part = Part { files: heads(), scopes: BTreeMap::new() };
-    let of_all = changed.iter().any(|path| path == manifest::FILE || path == MISSPELT || path == ENVIRONMENTS);
+    let of_all = changed.iter().any(|path| is_of_all(path));
     let mut names = environment_names(before);
     names.extend(environment_names(after));
     for name in names {
@@ -151,14 +173,14 @@ fn layers(name: &EnvironmentName, files: &[File]) -> BTreeSet<String> {
 
 /// The files of any layer, by their path in it, that decide together with one of them, and what they decide.
 #[derive(Default)]
-struct Deciding {
-    files: Vec<String>,
-    directories: Vec<String>,
-    keys: Option<String>,
+pub(super) struct Deciding {
+    pub(super) files: Vec<String>,
+    pub(super) directories: Vec<String>,
+    pub(super) keys: Option<String>,
 }
 
 impl Deciding {
-    fn with(path: &str) -> Self {
+    pub(super) fn with(path: &str) -> Self {
         let above = |key: &str| key.match_indices('/').map(|(at, _)| format!("kv/{}.yaml", &key[..at])).collect::<Vec<_>>();
         let of_key = |key: &str| Self {
             files: above(key).into_iter().chain([format!("kv/{key}.yaml"), format!("files/{key}")]).collect(),
@@ -224,7 +246,9 @@ mod tests {
                 found.push(format!("{name} broken"));
                 continue;
             };
-            let entries = |state: Option<Arc<DesiredState>>| state.map(|state| state.entries().clone()).unwrap_or_default();
+            let entries = |state: Option<Arc<DesiredState>>| -> BTreeMap<KeyPath, Entry> {
+                state.map(|state| state.entries().clone().into_iter().collect()).unwrap_or_default()
+            };
             let (before, after) = (entries(before), entries(after));
             let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
             let said =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::domain::name::{EnvironmentName, KeyPath};
 
 use super::environment_file::{self, ENVIRONMENTS};
-use super::layer::{self, Layer};
+use super::layer::{self, Layer, Told};
 use super::merge::{Budget, merge};
 use super::problem::{Affected, FileProblems, Problem, whole_file};
 use super::selection::Scope;
@@ -88,7 +88,7 @@ pub fn provenance(tree: &FileTree, environment: &EnvironmentName, key: &KeyPath)
     for directory in file.environment.layers.iter().chain([&own]) {
         let mut layer = layer::read(tree, directory, *directory == own);
         problems.append(&mut layer.problems);
-        layer.keys.retain(|other, _| other == key);
+        layer.keys = layer.keys.get(key).map(|told| (key.clone(), told.clone())).into_iter().collect();
         layer.checks.clear();
         layers.push((directory, layer));
     }
@@ -100,7 +100,7 @@ pub fn provenance(tree: &FileTree, environment: &EnvironmentName, key: &KeyPath)
     let mut sensitive = false;
     for end in 0..layers.len() {
         let (directory, layer) = &layers[end];
-        let Some((action, origin)) = layer.keys.get(key) else { continue };
+        let Some(Told { action, origin }) = layer.keys.get(key) else { continue };
         let so_far: Vec<&Layer> = layers[..=end].iter().map(|(_, layer)| layer).collect();
         entry = merge(&file.environment, &so_far, &Scope::All, &mut Budget::new())?.entries().get(key).cloned();
         let value = match action {

@@ -95,7 +95,7 @@ impl Sketch {
             policy: self.policy.clone(),
             formerly: None,
         };
-        DesiredState::new(environment, self.entries.clone(), self.checks.clone())
+        DesiredState::new(environment, self.entries.clone().into(), self.checks.clone())
     }
 }
 

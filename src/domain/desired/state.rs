@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::domain::canonical::Canonical;
 use crate::domain::check::Check;
 use crate::domain::environment::{Environment, Policy, RolloutPolicy};
+use crate::domain::keymap::{KeyMap, Summed};
 use crate::domain::name::{CheckName, KeyPath};
-use crate::domain::revision::{RevisionDigest, StateDigest, ValueDigest};
+use crate::domain::revision::{PieceDigest, RevisionDigest, StateDigest, ValueDigest};
 
 /// One key as a revision wants it.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,29 +50,78 @@ impl std::fmt::Display for Origin {
     }
 }
 
+/// What some keys that follow each other are.
+#[derive(Debug)]
+pub struct EntrySum {
+    /// Their names and values.
+    pub(in crate::domain) digest: PieceDigest,
+    /// Their tags, as the revision digest takes them.
+    tags: Vec<u8>,
+}
+
+impl Summed for Entry {
+    type Sum = EntrySum;
+
+    fn sum(entries: &[(KeyPath, Self)]) -> EntrySum {
+        let parts = entries.iter().flat_map(|(key, entry)| [key.as_str().as_bytes(), entry.digest.as_bytes().as_slice()]);
+        let tagged = entries.iter().filter(|(_, entry)| entry.keep || entry.sensitive);
+        EntrySum { digest: PieceDigest::of(parts), tags: tagged.fold(Canonical::fields(), tags).finish() }
+    }
+}
+
 /// What one revision says of one environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DesiredState {
     environment: Environment,
-    entries: BTreeMap<KeyPath, Entry>,
+    entries: KeyMap<Entry>,
     checks: BTreeMap<CheckName, Check>,
     /// Beside the checks and not in them: a check that only moved in its file is the same check.
     check_origins: BTreeMap<CheckName, Origin>,
     state_digest: StateDigest,
     revision_digest: RevisionDigest,
+    /// Bytes that variables made of its values and checks, at most.
+    filled: usize,
 }
+
+impl PartialEq for DesiredState {
+    /// Whether both say the same: how much of it variables made says nothing.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { environment, entries, checks, check_origins, state_digest, revision_digest, filled: _ } = self;
+        (environment, entries, checks, check_origins)
+            == (&other.environment, &other.entries, &other.checks, &other.check_origins)
+            && (state_digest, revision_digest) == (&other.state_digest, &other.revision_digest)
+    }
+}
+
+impl Eq for DesiredState {}
 
 impl DesiredState {
     /// Puts the parts together and takes both digests (rule R2).
     #[must_use]
-    pub fn new(environment: Environment, entries: BTreeMap<KeyPath, Entry>, checks: BTreeMap<CheckName, Check>) -> Self {
-        let state_digest = StateDigest::of(
-            entries.iter().flat_map(|(key, entry)| [key.as_str().as_bytes(), entry.digest.as_bytes().as_slice()]),
-        );
+    pub fn new(environment: Environment, entries: KeyMap<Entry>, checks: BTreeMap<CheckName, Check>) -> Self {
+        // Of pieces that most revisions share, and whose borders depend on the keys alone.
+        let state_digest = StateDigest::of(entries.pieces().map(|piece| piece.sum().digest.as_bytes().as_slice()));
         let mut parts = vec![state_digest.as_bytes().to_vec(), health(&environment), marks(&entries)];
         parts.extend(checks.values().map(Check::canonical));
         let revision_digest = RevisionDigest::of(parts.iter().map(Vec::as_slice));
-        Self { environment, entries, checks, check_origins: BTreeMap::new(), state_digest, revision_digest }
+        Self { environment, entries, checks, check_origins: BTreeMap::new(), state_digest, revision_digest, filled: 0 }
+    }
+
+    /// The same with other keys, all else being equal.
+    pub(super) fn with_entries(&self, entries: KeyMap<Entry>, filled: usize) -> Self {
+        let Self { environment, checks, check_origins, .. } = self;
+        let state = Self::new(environment.clone(), entries, checks.clone());
+        Self { filled, ..state.with_check_origins(check_origins.clone()) }
+    }
+
+    /// The same, knowing how many bytes variables made.
+    pub(super) fn with_filled(self, filled: usize) -> Self {
+        Self { filled, ..self }
+    }
+
+    /// How many bytes variables made of its values and checks, at most.
+    pub(super) fn filled(&self) -> usize {
+        self.filled
     }
 
     /// The same, knowing where each check says what it asks.
@@ -88,7 +138,7 @@ impl DesiredState {
 
     /// Every key, in order.
     #[must_use]
-    pub fn entries(&self) -> &BTreeMap<KeyPath, Entry> {
+    pub fn entries(&self) -> &KeyMap<Entry> {
         &self.entries
     }
 
@@ -150,11 +200,11 @@ fn health(environment: &Environment) -> Vec<u8> {
 
 /// The tags' part of the revision digest. They write nothing, so the state digest leaves them out; but a commit that adds
 /// one must become the goal, or a later delete or output would go by the revision before it (rules F2, R3).
-fn marks(entries: &BTreeMap<KeyPath, Entry>) -> Vec<u8> {
-    entries.iter().filter(|(_, entry)| entry.keep || entry.sensitive).fold(Canonical::of("tags"), tagged).finish()
+fn marks(entries: &KeyMap<Entry>) -> Vec<u8> {
+    entries.pieces().fold(Canonical::of("tags"), |marks, piece| marks.part(&piece.sum().tags)).finish()
 }
 
-fn tagged(tags: Canonical, (key, entry): (&KeyPath, &Entry)) -> Canonical {
+fn tags(tags: Canonical, (key, entry): &(KeyPath, Entry)) -> Canonical {
     let Entry { value: _, digest: _, origin: _, keep, sensitive } = entry;
     tags.text("key", key.as_str()).number("keep", *keep).number("sensitive", *sensitive)
 }
@@ -189,7 +239,7 @@ mod tests {
             timeout: Duration::from_secs(1),
         };
         change(&mut environment, &mut entry, &mut check);
-        let entries = [(KeyPath::parse("a").unwrap(), entry)].into();
+        let entries: KeyMap<Entry> = [(KeyPath::parse("a").unwrap(), entry)].into();
         let checks = [(check.name.clone(), check)].into();
         DesiredState::new(environment, entries, checks)
     }
@@ -197,8 +247,8 @@ mod tests {
     #[test]
     fn the_digests_are_held_because_proofs_and_rejections_rest_on_them() {
         let state = state(|_, _, _| {});
-        assert_eq!(state.state_digest().to_string(), "v1:e0b0a416598833301c223c4a15c8333feab1eed7c75090287948787f021a40a5");
-        assert_eq!(state.revision_digest().to_string(), "v1:14f42a512dac1e39140005bfcbfc29f176ed7d921223c33bf83a6cc3afa492bb");
+        assert_eq!(state.state_digest().to_string(), "v1:b9caa814f23412ef07e6e052daabb0e61c52ad5fa140ae9cbca89f9393e01eeb");
+        assert_eq!(state.revision_digest().to_string(), "v1:a0db71d907501f669d8facc3d6dc83a231ac41ad6b48a66930143b2f3216de24");
     }
 
     #[test]

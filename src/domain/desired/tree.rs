@@ -21,8 +21,34 @@ pub enum Node {
     BadName,
 }
 
+/// Files and directories, and bytes of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Files and directories.
+    pub entries: usize,
+    /// Bytes of the files, each content counted once.
+    pub bytes: u64,
+}
+
+impl Size {
+    /// No limit.
+    pub const UNLIMITED: Self = Self { entries: usize::MAX, bytes: u64::MAX };
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { entries: self.entries.saturating_add(other.entries), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    /// Whether it is within a limit.
+    #[must_use]
+    pub fn is_within(self, limit: Self) -> bool {
+        self.entries <= limit.entries && self.bytes <= limit.bytes
+    }
+}
+
 /// All files of one revision by their path in the repository, `/` between segments.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileTree {
     /// The files and what stands in for them.
     pub nodes: BTreeMap<String, Node>,
@@ -30,6 +56,18 @@ pub struct FileTree {
     pub cut: Option<String>,
     /// Directories that the revision has and of which only the selected files are here; empty when all were read.
     pub partly: BTreeSet<String>,
+    /// How much was read.
+    pub size: Size,
+    /// How much would have been read at most.
+    pub limit: Size,
+}
+
+impl Default for FileTree {
+    /// No files, of a source that reads any number.
+    fn default() -> Self {
+        let (nodes, partly) = (BTreeMap::new(), BTreeSet::new());
+        Self { nodes, cut: None, partly, size: Size::default(), limit: Size::UNLIMITED }
+    }
 }
 
 impl FileTree {

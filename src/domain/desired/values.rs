@@ -23,7 +23,7 @@ pub(super) struct Setting {
 }
 
 /// What becomes of a key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Action {
     /// It has this value.
     Set {
@@ -39,7 +39,7 @@ pub(super) enum Action {
 }
 
 /// A value, ready or with variables to fill in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Value {
     /// The same in every environment, so digested once.
     Ready(Arc<[u8]>, ValueDigest),

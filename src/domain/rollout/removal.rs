@@ -14,7 +14,9 @@ use super::record::Rollout;
 use super::{Apply, Identity, Save, Suspension};
 use crate::domain::desired::DesiredState;
 use crate::domain::environment::{DriftPolicy, Environment, Policy};
+use crate::domain::keymap::KeyMap;
 use crate::domain::plan::{Intent, Plan, Terms, plan};
+use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 use crate::domain::words::count;
 
@@ -73,6 +75,9 @@ impl Rollout {
             desired: &self.nothing(),
             complete: None,
             reached: &reached,
+            adopts: &KeyScope::default(),
+            adopted: &KeyScope::default(),
+            reverts: false,
             drift: DriftPolicy::Correct,
             leave: &BTreeSet::new(),
         };
@@ -93,7 +98,7 @@ impl Rollout {
         let name = self.identity.environment.clone();
         let environment =
             Environment { name, layers: Vec::new(), variables: BTreeMap::new(), policy: Policy::default(), formerly: None };
-        DesiredState::new(environment, BTreeMap::new(), BTreeMap::new())
+        DesiredState::new(environment, KeyMap::default(), BTreeMap::new())
     }
 
     /// The head that no longer has the environment, if nothing stands against removing it.

@@ -3,14 +3,16 @@
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use lockstep::domain::revision::Revision;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 
-use super::site::{APP, MANY, Running, app, dump, many};
+use super::site::{APP, CHECK, MANY, Running, Site, app, dump, many};
+use crate::fake::Fake;
 use crate::repo::TestRepo;
-use crate::support::{Agent, PATIENCE};
+use crate::support::{Agent, PATIENCE, eventually};
 
 /// Makes controllers look at the branch although nothing is new there, and tells when they have.
 pub(super) struct Looks {
@@ -84,4 +86,33 @@ fn a_thousand_polls_without_news_write_nothing_say_nothing_and_grow_nothing() {
     assert!(files_after <= files + 4, "{files} open files became {files_after}");
     it.site.repo.commit("Awake", &[(APP, &app("two"))]);
     it.site.until_steady();
+}
+
+#[test]
+fn while_nothing_happens_a_controller_of_thousands_of_keys_renews_its_session_and_asks_nothing_else() {
+    let agent = Agent::start();
+    let mut site = Site::new(&agent);
+    site.repo.remove("No checks", &[CHECK.0]);
+    site.repo.commit("Many", &[(MANY, &many(5_000, "x"))]);
+    let asked_for: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (list, port) = (Arc::clone(&asked_for), agent.port());
+    let proxy = Fake::start(move |asked| {
+        // A query that waits for news costs nothing until there are some.
+        if !asked.path.contains("&wait=") {
+            list.lock().unwrap().push(format!("{} {}", asked.method, asked.path));
+        }
+        asked.forward(port)
+    });
+    site.readdress(&proxy.address());
+    let _controller = site.start("one");
+    site.until_steady();
+    let is_beat = |line: &String| line.starts_with("PUT /v1/session/renew/");
+    let beats = |count: usize| {
+        eventually("the session is renewed", || asked_for.lock().unwrap().iter().filter(|line| is_beat(line)).count() >= count);
+        std::mem::take(&mut *asked_for.lock().unwrap())
+    };
+    // What was written is looked at once more, in a moment.
+    beats(2);
+    let others: Vec<String> = beats(2).into_iter().filter(|line| !is_beat(line)).collect();
+    assert_eq!(others, Vec::<String>::new());
 }

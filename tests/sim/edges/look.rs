@@ -1,8 +1,6 @@
 //! Looks at the keys: at all of them, or at those that have moved since the look before. That one is no single moment: what is
 //! listed first is read a little later.
 
-use std::collections::BTreeMap;
-
 use lockstep::domain::live::{AsOf, Fence, LiveState};
 use lockstep::domain::name::KeyPath;
 use lockstep::port::EdgeError;
@@ -21,7 +19,7 @@ impl Edge {
             LiveState { as_of: Some(as_of), ..world.live() }
         };
         if self.has(Bug::ReadsPartOfTheKeys) && self.world().random.percent(30) {
-            let some: BTreeMap<_, _> = live.entries.iter().take(2).map(|(key, entry)| (key.clone(), *entry)).collect();
+            let some = live.entries.iter().take(2).map(|(key, entry)| (key.clone(), *entry)).collect();
             live.entries = some;
         }
         self.border().await;

@@ -97,6 +97,18 @@ impl Source for Edge {
         }
     }
 
+    async fn differing(&self, before: Revision, after: Revision) -> Result<Option<Vec<String>>, EdgeError> {
+        self.border().await;
+        let mut world = self.world();
+        if [before, after].iter().any(|revision| !world.mirrors[self.replica].known.contains(revision)) {
+            return Ok(None);
+        }
+        let [before, after] = [before, after].map(|revision| world.origin.content(revision).tree().nodes);
+        world.reached("a revision read from another one");
+        let paths = before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path));
+        Ok(Some(paths.cloned().collect()))
+    }
+
     async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
         self.border().await;
         let world = self.world();

@@ -121,6 +121,7 @@ pub(super) fn keeps_what_was_there(
                     world.reached(match intent {
                         Intent::RollBack => "a rollback gave back what was adopted",
                         Intent::Advance => "a revert gave back what was adopted",
+                        Intent::Remove => "a removal gave back what was adopted",
                         Intent::Repair | Intent::Restored | Intent::Act(_) => "a repair gave back what was adopted",
                     });
                 }

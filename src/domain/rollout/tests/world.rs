@@ -529,7 +529,7 @@ impl World {
                     self.live.entries.remove(&change.key);
                     self.values.remove(&change.key);
                 }
-                Action::Create | Action::Update => panic!("a removal writes no value: {change:?}"),
+                Action::Create | Action::Update | Action::Adopt => panic!("a removal writes no value: {change:?}"),
             }
         }
         if changes >= removal.plan.changes.len() {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::load;
+use crate::load::Load;
 use crate::support::{self, Agent};
 
 /// `consul kv import`, from its start to its end.
-pub(crate) fn import(agent: &Agent) -> Duration {
-    let pairs: Vec<serde_json::Value> = load::pairs()
+pub(crate) fn import(agent: &Agent, load: Load) -> Duration {
+    let pairs: Vec<serde_json::Value> = load
+        .pairs()
         .map(|(key, value)| serde_json::json!({ "key": key, "flags": 0, "value": STANDARD.encode(value) }))
         .collect();
     let home = tempfile::tempdir().unwrap();
@@ -23,6 +24,6 @@ pub(crate) fn import(agent: &Agent) -> Duration {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
     let time = begin.elapsed();
     assert!(status.success(), "consul kv import failed");
-    load::check(agent);
+    load.check(agent);
     time
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lockstep::domain::desired::{DesiredState, FileTree};
+use lockstep::domain::desired::{DesiredState, FileTree, Selection};
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::revision::Revision;
@@ -45,15 +45,20 @@ impl Watch {
     pub(crate) fn read(&self) -> BTreeMap<&'static str, Duration> {
         self.0.lock().unwrap().clone()
     }
+
+    /// Starts from nothing.
+    pub(crate) fn reset(&self) {
+        self.0.lock().unwrap().clear();
+    }
 }
 
 /// An edge, timed.
-pub(crate) struct Timed<'a, E> {
+pub(crate) struct Timed<E> {
     pub(crate) edge: E,
-    pub(crate) watch: &'a Watch,
+    pub(crate) watch: Arc<Watch>,
 }
 
-impl<S: Source> Source for Timed<'_, S> {
+impl<S: Source> Source for Timed<S> {
     async fn head(&self) -> Result<Head, EdgeError> {
         self.watch.during(REST, self.edge.head()).await
     }
@@ -64,6 +69,14 @@ impl<S: Source> Source for Timed<'_, S> {
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
         self.watch.during(GIT, self.edge.tree(revision)).await
+    }
+
+    async fn some_files(&self, revision: Revision, files: &Selection) -> Result<FileTree, EdgeError> {
+        self.watch.during(GIT, self.edge.some_files(revision, files)).await
+    }
+
+    async fn differing(&self, before: Revision, after: Revision) -> Result<Option<Vec<String>>, EdgeError> {
+        self.watch.during(GIT, self.edge.differing(before, after)).await
     }
 
     async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
@@ -88,7 +101,7 @@ impl<S: Source> Source for Timed<'_, S> {
     }
 }
 
-impl<T: Target> Target for Timed<'_, T> {
+impl<T: Target> Target for Timed<T> {
     type Lease = T::Lease;
 
     fn character(&self) -> Character {
@@ -121,6 +134,10 @@ impl<T: Target> Target for Timed<'_, T> {
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
         self.watch.during(LIVE, self.edge.live()).await
+    }
+
+    async fn look_again(&self, before: LiveState) -> Result<LiveState, EdgeError> {
+        self.watch.during(LIVE, self.edge.look_again(before)).await
     }
 
     async fn hidden(&self, keys: &[KeyPath]) -> Result<BTreeMap<KeyPath, String>, EdgeError> {

@@ -1,0 +1,89 @@
+//! The first deploy of keys of 100 bytes into a real Consul, against what Consul itself needs for them and against
+//! `consul kv import`, interleaved. Every measurement has a fresh development agent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::inside::{Deploy, Inside};
+use crate::load::{BYTES, Load};
+use crate::support::Agent;
+use crate::table::{Line, median, ratio, spread};
+use crate::{on_runtime, rival, timed, wire};
+
+/// Of the floor's time, at most.
+const GOAL_FLOOR: f64 = 1.5;
+/// Times faster than `consul kv import`, at least.
+const GOAL_IMPORT: f64 = 8.0;
+
+pub(crate) fn ten_thousand(rounds: usize) -> Vec<Line> {
+    measure(Load(10_000), rounds, true)
+}
+
+pub(crate) fn hundred_thousand(rounds: usize) -> Vec<Line> {
+    measure(Load(100_000), rounds.div_ceil(2), false)
+}
+
+fn measure(load: Load, rounds: usize, with_import: bool) -> Vec<Line> {
+    let repository = load.repository();
+    let deploy = |address: String| {
+        let path = repository.path();
+        on_runtime(async move {
+            let mut inside = Inside::start(&address, path).await;
+            let deploy = inside.write().await;
+            inside.explain(deploy).await
+        })
+    };
+    let (mut floors, mut deploys, mut imports) = (Vec::new(), Vec::new(), Vec::new());
+    let mut phases: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
+    for _ in 0..rounds {
+        floors.push(wire::floor(&Agent::start(), load));
+        let agent = Agent::start();
+        let Deploy { total, phases: times } = deploy(agent.address());
+        load.check(&agent);
+        deploys.push(total);
+        for (phase, time) in times {
+            phases.entry(phase).or_default().push(time);
+        }
+        if with_import {
+            imports.push(rival::import(&Agent::start(), load));
+        }
+    }
+    let agent = Agent::start();
+    let proxy = wire::Proxy::before(agent.port());
+    deploy(proxy.address());
+    let counted = proxy.counts();
+
+    let (floor, ours) = (median(&floors), median(&deploys));
+    let what = format!("first deploy of {} keys of {BYTES} bytes", load.0);
+    println!("{what}: where the time goes");
+    for phase in timed::PHASES {
+        println!("{phase:<34} {}", spread(&phases[phase]));
+    }
+    println!(
+        "  {} requests on {} connections: {} kB out, {} kB back\n",
+        counted.requests(),
+        counted.connections,
+        counted.sent / 1000,
+        counted.received / 1000
+    );
+    let mut lines = vec![Line {
+        what: what.clone(),
+        beside: format!("raw transactions of 64: {}", spread(&floors)),
+        ours: format!("{}: {:.2} x, {} requests", spread(&deploys), ratio(ours, floor), counted.requests()),
+        goal: format!("at most {GOAL_FLOOR} x"),
+        share: Some(ratio(ours, floor) / GOAL_FLOOR),
+        usage: None,
+    }];
+    if with_import {
+        let import = median(&imports);
+        lines.push(Line {
+            what,
+            beside: format!("`consul kv import`: {}", spread(&imports)),
+            ours: format!("{:.1} x faster", ratio(import, ours)),
+            goal: format!("at least {GOAL_IMPORT} x faster"),
+            share: Some(GOAL_IMPORT / ratio(import, ours)),
+            usage: None,
+        });
+    }
+    lines
+}
