@@ -63,7 +63,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = Edges::open(options, Freshness::Fetched).await?;
     let environment = edges.environment(&args.environment)?;
-    let outcome = removed(&edges, &environment, args, output).await;
+    let outcome = Box::pin(removed(&edges, &environment, args, output)).await;
     edges.close().await;
     output.show(&outcome?)?;
     Ok(Exit::Ok)

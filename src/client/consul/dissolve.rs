@@ -52,7 +52,9 @@ impl ConsulTarget {
                 lease.check(&self.paths, &mut txn);
                 txn.check_index(&self.paths.record(), record.0);
             }
-            some.iter().for_each(|(key, index)| txn.delete_cas(key, *index));
+            for (key, index) in some {
+                txn.delete_cas(key, *index);
+            }
             self.transact(txn, doing).await?;
         }
         Ok(())

@@ -134,7 +134,7 @@ pub fn read_part(tree: &FileTree, name: &EnvironmentName, part: &Part) -> Result
 enum File {
     Absent,
     Broken,
-    Read(EnvironmentFile),
+    Read(Box<EnvironmentFile>),
 }
 
 fn file(tree: &FileTree, name: &EnvironmentName) -> File {
@@ -147,7 +147,7 @@ fn file(tree: &FileTree, name: &EnvironmentName) -> File {
     let Node::File(bytes) = node else { return File::Broken };
     let mut problems = FileProblems::of(&path);
     match environment_file::read(name, bytes, &mut problems) {
-        Some(file) if problems.count() == 0 => File::Read(file),
+        Some(file) if problems.count() == 0 => File::Read(Box::new(file)),
         _ => File::Broken,
     }
 }

@@ -220,7 +220,7 @@ mod tests {
         );
         check("mark 7 4, line 12", None, &expect!["owner 7 on None from 13, keys 1, rivals {}"]);
         check("entry 7", None, &expect!["owner 7 on None from 1, keys 0, rivals {}"]);
-        check("mark 7 4, mark 8 60, other 8", None, &expect!["owner 7 on None from 5, keys 1, rivals {8: 1}"]);
+        check("mark 7 4, mark 8 60, other 8", None, &expect!["owner 7 on None from 5, keys 1, rivals {OwnerId(8): 1}"]);
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
             ],
         );
         check("entry 7, mark 8 3", Some(8), &expect!["owner 8 on None from 4, keys 1, rivals {}"]);
-        check("mark 7 5, mark 8 3", Some(7), &expect!["owner 7 on None from 6, keys 1, rivals {8: 1}"]);
+        check("mark 7 5, mark 8 3", Some(7), &expect!["owner 7 on None from 6, keys 1, rivals {OwnerId(8): 1}"]);
         check(
             "mark 7 5, mark 8 3, other 8",
             Some(8),

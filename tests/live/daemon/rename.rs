@@ -90,7 +90,7 @@ fn a_take_over_beside_another_leader_another_owner_or_other_roots_is_refused_and
         assert!(agent.get("lockstep/demo/preview/record").is_none());
     };
     // Somebody leads it under its old name still.
-    let (_, body) = agent.curl("PUT", "/v1/session/create", br#"{"Name": "somebody"}"#);
+    let (_, body) = agent.curl("PUT", "/v1/session/create", br#"{"Name": "somebody", "LockDelay": "0s"}"#);
     let session = serde_json::from_slice::<serde_json::Value>(&body).unwrap()["ID"].as_str().unwrap().to_owned();
     agent.curl("PUT", &format!("/v1/kv/lockstep/demo/test/lease?acquire={session}"), b"somebody");
     refused(&site, "test is led by somebody");
