@@ -22,7 +22,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         .take_while(|line| !line.is_empty())
         .map(str::trim)
         .collect();
-    expect![[r#"
+    expect![[r"
         run          Keep every environment in step with the repository, until told to stop
         validate     Check a config repository, offline: every problem with file, line and column
         init         Prepare a target for an environment, once, and print the `target_id` to pin
@@ -46,7 +46,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         env          Do something about an environment as a whole
         recover      Make the record of an environment anew after it was lost, from the marks on its keys
         completions  Print what a shell needs to complete lockstep's command line
-        help         Print this message or the help of the given subcommand(s)"#]]
+        help         Print this message or the help of the given subcommand(s)"]]
     .assert_eq(&verbs.join("\n"));
 }
 

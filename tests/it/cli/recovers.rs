@@ -12,9 +12,9 @@ fn a_lost_record_of_a_directory_is_made_anew_from_the_list_of_its_live_version()
     for lost in ["record", ""] {
         let place = stage.home.path().join("test/.lockstep").join(lost);
         if lost.is_empty() {
-            std::fs::remove_dir_all(&place).unwrap()
+            std::fs::remove_dir_all(&place).unwrap();
         } else {
-            std::fs::remove_file(&place).unwrap()
+            std::fs::remove_file(&place).unwrap();
         }
         let shown = stage.run(&["recover", "test"]).exits(2).err;
         assert!(shown.contains("3 keys with the mark of owner") && shown.contains("--yes"), "{shown}");

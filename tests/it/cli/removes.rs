@@ -64,16 +64,17 @@ fn files_of_others_stay_where_they_are() {
     assert_eq!(stage.live().len(), 1);
 }
 
+#[track_caller]
+fn refused(stage: &Stage, says: &str) {
+    let said = stage.run(&["env", "remove", "test", "--yes"]).exits(1).err;
+    assert!(said.contains(says) && said.contains("hint:"), "{said}");
+}
+
 #[test]
 fn what_is_not_retired_is_not_removed() {
     let mut stage = Stage::new();
     stage.run(&["apply", "--once"]).exits(0);
     let before = stage.live();
-    #[track_caller]
-    fn refused(stage: &Stage, says: &str) {
-        let said = stage.run(&["env", "remove", "test", "--yes"]).exits(1).err;
-        assert!(said.contains(says) && said.contains("hint:"), "{said}");
-    }
     refused(&stage, "has the environment test");
     let broken = stage.repo.commit("Broken", &[OTHER, (ENVIRONMENT.0, "layers: [base\n")]);
     refused(&stage, "invalid");
