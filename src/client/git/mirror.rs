@@ -315,6 +315,9 @@ impl Mirror {
     fn record(&self, repository: &Repository, tip: Option<Oid>) -> Result<(), EdgeError> {
         let tracked = self.tracked();
         let failed = |error| from_git(format!("write {tracked} in the mirror"), error);
+        // The lock of the whole mirror is held, so one of a ref was left by a process that was killed while it wrote: it would keep
+        // every later fetch from ending.
+        [&tracked, &self.gone()].into_iter().for_each(|name| free(repository, name, Duration::ZERO));
         if let Some(last) = self.recorded(repository)?.filter(|_| tip.is_none()) {
             repository.reference(&self.gone(), last, true, "the branch is gone").map_err(failed)?;
         }
@@ -344,6 +347,16 @@ impl Mirror {
 
     fn at_origin(&self) -> String {
         format!("refs/heads/{}", self.branch)
+    }
+}
+
+/// Removes the lock of a ref that a process which was killed while it wrote left behind: nobody else ever would. One that is
+/// younger than `left` may be held.
+pub(super) fn free(mirror: &Repository, name: &str, left: Duration) {
+    let lock = mirror.path().join(format!("{name}.lock"));
+    let age = lock.metadata().and_then(|lock| lock.modified()).map(|since| since.elapsed().unwrap_or_default());
+    if age.is_ok_and(|age| age >= left) && fs::remove_file(&lock).is_ok() {
+        tracing::warn!(lock = %lock.display(), "a process was killed while it wrote to the mirror; the lock that it left is removed");
     }
 }
 

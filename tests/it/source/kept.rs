@@ -39,6 +39,33 @@ async fn check(repo: &mut TestRepo, place: &mut Place) {
 }
 
 #[tokio::test]
+async fn locks_that_a_killed_process_left_in_the_mirror_keep_no_later_fetch_from_ending() {
+    let mut repo = TestRepo::with(&[("a", "1")]);
+    let place = Place::local(&repo.path());
+    fetched(&place.open()).await;
+    let second = repo.commit("second", &[("a", "2")]);
+    let production = environment("production");
+    let locks = [
+        "refs/remotes/origin/main.lock".to_owned(),
+        "refs/gone/main.lock".to_owned(),
+        format!("refs/lockstep/production/{second}.lock"),
+    ];
+    for lock in &locks {
+        let lock = place.mirror().join(lock);
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        let lock = fs::File::create(lock).unwrap();
+        lock.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let source = place.open();
+    assert_eq!(fetched(&source).await.tip, Tip::At(second));
+    source.keep(&production, &[second], None).await.unwrap();
+    assert_eq!(source.kept(&production).await.unwrap(), [second]);
+    repo.delete_branch("main");
+    assert_eq!(fetched(&source).await.tip, Tip::Gone("main".into()));
+    assert!(locks.iter().all(|lock| !place.mirror().join(lock).exists()));
+}
+
+#[tokio::test]
 async fn last_good_kept_in_a_local_repository_survives_a_forced_push_and_a_lost_mirror() {
     let mut repo = TestRepo::with(&[("a", "good")]);
     let mut place = Place::local(&repo.path());
