@@ -28,8 +28,10 @@ mod timed;
 mod inside;
 mod daemon;
 mod table;
+mod plot;
 mod rows;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -46,10 +48,11 @@ const ROUNDS: usize = 7;
 fn main() -> ExitCode {
     // Cargo adds `--bench`.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (mut rounds, mut wanted) = (ROUNDS, Vec::new());
+    let (mut rounds, mut wanted, mut write) = (ROUNDS, Vec::new(), false);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--rounds" => rounds = arguments.next().and_then(|number| number.parse().ok()).expect("--rounds has a number"),
+            "--write" => write = true,
             name => {
                 wanted.push(*ROWS.iter().find(|(row, _)| *row == name).unwrap_or_else(|| panic!("no row {name}: {}", names())))
             }
@@ -65,7 +68,22 @@ fn main() -> ExitCode {
         lines.extend(measured);
     }
     println!("{}\n\n{}", table::machine(), table::markdown(&lines));
+    if write {
+        document(&lines);
+    }
     if lines.iter().all(|line| line.share.is_none_or(|share| share <= 1.0)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Puts the table between its marks in the documentation, and the plot beside it.
+fn document(lines: &[Line]) {
+    const MARKS: [&str; 2] = ["<!-- the table begins -->", "<!-- the table ends -->"];
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let page = std::fs::read_to_string(docs.join("benchmarks.md")).unwrap();
+    let (before, rest) = page.split_once(MARKS[0]).expect("the page has the first mark");
+    let (_, after) = rest.split_once(MARKS[1]).expect("the page has the second mark");
+    let table = format!("{}\n\n{}\n\n{}", MARKS[0], table::machine(), table::markdown(lines));
+    std::fs::write(docs.join("benchmarks.md"), format!("{before}{table}\n{}{after}", MARKS[1])).unwrap();
+    std::fs::write(docs.join("benchmarks.svg"), plot::draw(lines)).unwrap();
 }
 
 fn names() -> String {
