@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             "--rounds" => rounds = arguments.next().and_then(|number| number.parse().ok()).expect("--rounds has a number"),
             "--write" => write = true,
             name => {
-                wanted.push(*ROWS.iter().find(|(row, _)| *row == name).unwrap_or_else(|| panic!("no row {name}: {}", names())))
+                wanted.push(*ROWS.iter().find(|(row, _)| *row == name).unwrap_or_else(|| panic!("no row {name}: {}", names())));
             }
         }
     }

@@ -67,13 +67,14 @@ fn lock(agent: &Agent, key: &str) {
 
 /// The files of a directory as a commit.
 fn committed(directory: &Path) -> TestRepo {
+    use lockstep::domain::desired::Node::{BadName, File, Submodule, Symlink, TooLarge};
     let tree = lockstep::client::git::read_directory(directory, &lockstep::client::git::TreeLimits::default()).unwrap();
     let files: Vec<(&str, Change<'_>)> = tree
         .nodes
         .iter()
         .map(|(path, node)| match node {
-            lockstep::domain::desired::Node::File(bytes) => (path.as_str(), Change::File(bytes)),
-            other => panic!("{path}: {other:?}"),
+            File(bytes) => (path.as_str(), Change::File(bytes)),
+            TooLarge { .. } | Symlink | Submodule | BadName => panic!("{path} is no file"),
         })
         .collect();
     let mut repo = TestRepo::empty();
@@ -81,8 +82,13 @@ fn committed(directory: &Path) -> TestRepo {
     repo
 }
 
-/// Keys that a repository can hold, and those that it can't, each with its kind.
-fn odd_keys() -> (Vec<(String, Vec<u8>)>, Vec<(String, Vec<u8>, u64, &'static str)>) {
+/// A key and its value.
+type Good = (String, Vec<u8>);
+/// A key, its value, its flags, and the kind of reason for which it is left out.
+type Bad = (String, Vec<u8>, u64, &'static str);
+
+/// Keys that a repository can hold, and those that it can't.
+fn odd_keys() -> (Vec<Good>, Vec<Bad>) {
     let text = |key: &str, value: &str| (key.to_owned(), value.as_bytes().to_vec());
     let mut good = vec![
         text("config/plain", "8080"),

@@ -68,6 +68,9 @@ impl Planted<'_> {
     /// What the decision takes the record and the branch for.
     #[expect(clippy::wildcard_enum_match_arm, reason = "each bug changes one place; a new one is planted where it belongs")]
     fn mislead(&self, bug: Bug, record: &mut Rollout, seen: &mut Observation<'_>) {
+        if record.phase == Phase::Applying {
+            Self::mislead_half_way(bug, record, seen);
+        }
         match bug {
             Bug::ForgetsRejections => record.rejected.clear(),
             Bug::ForgetsTheFreeze if record.phase == Phase::Frozen => record.phase = Phase::HeldUnproven,
@@ -125,12 +128,6 @@ impl Planted<'_> {
                 }
             }
             Bug::ForgetsWhatWasAdopted => record.adopted = KeyScope::default(),
-            Bug::ProvesMoreThanMarks if record.phase == Phase::Applying => {
-                let written = record.complete.as_ref().map(|complete| complete.generation);
-                if let Some(attempt) = record.attempt.as_mut().filter(|attempt| Some(attempt.line.generation) == written) {
-                    attempt.only_marks = true;
-                }
-            }
             Bug::SpendsAnAllowanceTwice => {
                 let mut known = self.edge.permitted.lock().unwrap();
                 if record.permit.is_some() {
@@ -145,17 +142,6 @@ impl Planted<'_> {
                     attempt.applied = Some(attempt.line.started);
                 }
             }
-            Bug::NeverGivesUpHalfWay if record.phase == Phase::Applying => {
-                if let Some(attempt) = &mut record.attempt {
-                    attempt.line.started = seen.now;
-                }
-            }
-            Bug::SupersedesARollbackHalfWay if record.phase == Phase::Applying => {
-                if let Some(attempt) = &mut record.attempt {
-                    attempt.line.intent = Intent::Advance;
-                }
-            }
-            Bug::ForgetsWhatItAttempted if record.phase == Phase::Applying => record.attempted.clear(),
             Bug::RollsBackPastANewerCommit if record.phase == Phase::Verifying => {
                 if let Some(goal) = &record.goal {
                     seen.head = HeadView::At(goal.revision);
@@ -179,6 +165,31 @@ impl Planted<'_> {
             Bug::StaysOnWhatTurnsOutBad if record.unproven == Some(Unproven::Unknown) => {
                 record.unproven = Some(Unproven::AutoRevertOff);
             }
+            _ => {}
+        }
+    }
+
+    /// The same of an attempt that is being written.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "each bug changes one place; a new one is planted where it belongs")]
+    fn mislead_half_way(bug: Bug, record: &mut Rollout, seen: &Observation<'_>) {
+        match bug {
+            Bug::ProvesMoreThanMarks => {
+                let written = record.complete.as_ref().map(|complete| complete.generation);
+                if let Some(attempt) = record.attempt.as_mut().filter(|attempt| Some(attempt.line.generation) == written) {
+                    attempt.only_marks = true;
+                }
+            }
+            Bug::NeverGivesUpHalfWay => {
+                if let Some(attempt) = &mut record.attempt {
+                    attempt.line.started = seen.now;
+                }
+            }
+            Bug::SupersedesARollbackHalfWay => {
+                if let Some(attempt) = &mut record.attempt {
+                    attempt.line.intent = Intent::Advance;
+                }
+            }
+            Bug::ForgetsWhatItAttempted => record.attempted.clear(),
             _ => {}
         }
     }

@@ -270,15 +270,12 @@ impl World {
         self.note(format!("hand: {key} = {to:?}"));
         self.touch_health(key);
         self.store.index += 1;
-        match to {
-            Some((value, flags)) => {
-                let index = self.store.index;
-                self.store.keys.insert(key.to_owned(), Stored { value, flags, index });
-            }
-            None => {
-                self.store.keys.remove(key);
-                self.truth.is_gone(key);
-            }
+        if let Some((value, flags)) = to {
+            let index = self.store.index;
+            self.store.keys.insert(key.to_owned(), Stored { value, flags, index });
+        } else {
+            self.store.keys.remove(key);
+            self.truth.is_gone(key);
         }
         self.edited.insert(key.to_owned(), self.now);
     }

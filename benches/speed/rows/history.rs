@@ -1,7 +1,7 @@
 //! A repository with a long past: the first fetch, and the verbs that ask about it, against git itself.
 
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ fn timed(mut command: Command) -> (Duration, String) {
 }
 
 /// Makes the repository, as a stream for `git fast-import`.
-fn import(repository: &PathBuf) {
+fn import(repository: &Path) {
     timed(git(Path::new("/"), &["init", "--quiet", "--bare", "--initial-branch=main", &repository.display().to_string()]));
     let mut import = git(repository, &["fast-import", "--quiet"]);
     let mut import = import.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Place, until, until_steady};
+use crate::daemon::{Controller, Place, until, until_steady};
 use crate::load::{BYTES, Load, PREFIX, key};
+use crate::repo::TestRepo;
 use crate::support::Agent;
 use crate::table::{Line, median, ratio, seconds, spread};
 use crate::wire::{Counts, Proxy};
@@ -27,7 +28,7 @@ pub(crate) fn measure(rounds: usize) -> Vec<Line> {
     let mut lines = Vec::new();
 
     let begin = Instant::now();
-    let mut controller = place.start();
+    let controller = place.start();
     until_steady(&agent, &repo.tip().to_string());
     let took = begin.elapsed();
     load.check(&agent);
@@ -42,27 +43,36 @@ pub(crate) fn measure(rounds: usize) -> Vec<Line> {
         usage: Some(deployed),
     });
 
+    lines.extend(changed(rounds, load, &mut repo, &agent, &proxy, &controller));
+    lines.push(idle(&proxy, &controller));
+    lines.push(restart(rounds, &place, &agent, &proxy, controller));
+    assert!(!place.log().contains("panicked"), "{}", place.log());
+    lines
+}
+
+/// One key after the other gets another value.
+fn changed(rounds: usize, load: Load, repo: &mut TestRepo, agent: &Agent, proxy: &Proxy, controller: &Controller) -> [Line; 2] {
     let (mut times, mut until_quiet) = (Vec::new(), Counts::default());
     for round in 0..3 * rounds {
         let (number, value) = ((round * 7919 + 1) % load.0, format!("round-{round}"));
         let index = agent.index_of(&key(number));
         proxy.take();
-        load.change(&mut repo, number, &value);
+        load.change(repo, number, &value);
         let begin = Instant::now();
         agent.await_change(&key(number), index);
         times.push(begin.elapsed());
         assert_eq!(agent.get(&key(number)), Some(value.into_bytes()));
-        until_steady(&agent, &repo.tip().to_string());
+        until_steady(agent, &repo.tip().to_string());
         proxy.quiet(QUIET);
         until_quiet = proxy.take();
     }
-    lines.push(Line {
+    let visible = Line {
         what: "one changed key of 100,000, commit in the origin to visible (with the fetch)".into(),
         ours: spread(&times),
         usage: Some(controller.usage()),
         ..Line::default()
-    });
-    lines.push(Line {
+    };
+    let requests = Line {
         what: "all requests for one changed key, until nothing moves any more".into(),
         ours: format!(
             "{} requests, {} full reads, {} kB out, {} kB back ({})",
@@ -73,15 +83,19 @@ pub(crate) fn measure(rounds: usize) -> Vec<Line> {
             until_quiet.kinds()
         ),
         ..Line::default()
-    });
+    };
+    [visible, requests]
+}
 
+/// Nothing happens.
+fn idle(proxy: &Proxy, controller: &Controller) -> Line {
     std::thread::sleep(Duration::from_secs(5));
     proxy.take();
     let before = controller.usage();
     std::thread::sleep(IDLE);
     let (after, idle) = (controller.usage(), proxy.take());
     let share = ratio(after.cpu.saturating_sub(before.cpu), IDLE);
-    lines.push(Line {
+    Line {
         what: format!("idle for {}, 100,000 keys", seconds(IDLE)),
         beside: "nothing".into(),
         ours: format!(
@@ -96,8 +110,11 @@ pub(crate) fn measure(rounds: usize) -> Vec<Line> {
         goal: format!("0 writes, 0 full reads, under {} % of a core", GOAL_IDLE * 100.0),
         share: Some(if idle.writes() + idle.full_reads() > 0 { 2.0 } else { share / GOAL_IDLE }),
         usage: Some(after),
-    });
+    }
+}
 
+/// The controller ends in good order and is started again, while nothing is to be done.
+fn restart(rounds: usize, place: &Place, agent: &Agent, proxy: &Proxy, mut controller: Controller) -> Line {
     let mut restarts = Vec::new();
     for round in 0..rounds {
         controller.stop();
@@ -119,17 +136,15 @@ pub(crate) fn measure(rounds: usize) -> Vec<Line> {
         proxy.quiet(QUIET);
     }
     let restarted = controller.usage();
-    lines.push(Line {
+    controller.stop();
+    Line {
         what: "graceful restart with 100,000 keys in step: from the start of the process until it is steady and watches".into(),
         ours: spread(&restarts),
         goal: format!("at most {}", seconds(GOAL_RESTART)),
         share: Some(ratio(median(&restarts), GOAL_RESTART)),
         usage: Some(restarted),
         ..Line::default()
-    });
-    controller.stop();
-    assert!(!place.log().contains("panicked"), "{}", place.log());
-    lines
+    }
 }
 
 /// Whether a request waits for news below the root, knowing what is there.

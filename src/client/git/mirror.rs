@@ -317,7 +317,9 @@ impl Mirror {
         let failed = |error| from_git(format!("write {tracked} in the mirror"), error);
         // The lock of the whole mirror is held, so one of a ref was left by a process that was killed while it wrote: it would keep
         // every later fetch from ending.
-        [&tracked, &self.gone()].into_iter().for_each(|name| free(repository, name, Duration::ZERO));
+        for name in [&tracked, &self.gone()] {
+            free(repository, name, Duration::ZERO);
+        }
         if let Some(last) = self.recorded(repository)?.filter(|_| tip.is_none()) {
             repository.reference(&self.gone(), last, true, "the branch is gone").map_err(failed)?;
         }

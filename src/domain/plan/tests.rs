@@ -85,7 +85,6 @@ fn terms<'a>(
 }
 
 #[track_caller]
-#[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
 fn check_all(case: &Case<'_>, expected: Expect) {
     check_plan(&case.plan(), expected);
 }

@@ -14,6 +14,7 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::{Act, Counts, Intent};
 use crate::domain::resource::{OwnerId, Ownership};
 use crate::domain::revision::{Generation, Revision};
+use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 use crate::domain::words::count;
 
@@ -157,7 +158,7 @@ impl Recovery {
             started: now,
             closed: Some(Closed { at: now, outcome: Outcome::Done, text }),
         };
-        (Rollout { generation: self.generation, ..Rollout::new(identity) }, line)
+        (Rollout { generation: self.generation, adopted: KeyScope::every(), ..Rollout::new(identity) }, line)
     }
 }
 
