@@ -140,7 +140,7 @@ struct Found<'a> {
 
 impl View for Found<'_> {
     fn human(&self, page: &mut Page) {
-        let Self { environment, target, recovery: Recovery { owner, target: id, generation, keys, rivals } } = self;
+        let Self { environment, target, recovery: Recovery { owner, target: id, generation, keys, rivals, open: _ } } = self;
         page.line(format_args!(
             "recover {environment} at {target}: {} with the mark of owner {owner}, going on with generation {generation}",
             count(*keys, "key")

@@ -400,7 +400,7 @@ mod tests {
         check(
             "commit good k*100, settle, commit -k*, settle",
             expect![[r#"
-                staying on a000001, the head is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a…
+                staying on a000001, the head is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give…
                 - a000002 is refused: it would delete 100 of 102 keys; deletes.at_most is 50 and 0 more are allowed; to allow it, give a commit of this change the trailer `Lockstep-Allow-Deletes: 100`, or run `lockstep release test a000002 --allow-deletes 100`"#]],
         );
         check(
@@ -425,16 +425,16 @@ mod tests {
         check(
             "commit good b=1, settle, commit a=2 -b bad, wait 5, narrow r1, settle",
             expect![[r#"
-            on a000002, not proven: build failed at the deadline: got 503; last good a000001 can't be used under today's configuration: invalid: base/k…
-            - it goes back by itself as soon as last good can be used again; a newer commit moves on too
-            - last good is a000001"#]],
+                on a000002, not proven: build failed at the deadline: got 503; last good a000001 can't be used under today's configuration: invalid:…
+                - it goes back by itself as soon as last good can be used again; a newer commit moves on too
+                - last good is a000001"#]],
         );
         check(
             "commit good, settle, commit a=2 bad, wait 5, lose r1, settle",
             expect![[r#"
-            on a000002, not proven: build failed at the deadline: got 503; last good a000001 is in no mirror; bring it back into the branch, which is f…
-            - it goes back by itself as soon as last good can be used again; a newer commit moves on too
-            - last good is a000001"#]],
+                on a000002, not proven: build failed at the deadline: got 503; last good a000001 is in no mirror; bring it back into the branch, which is…
+                - it goes back by itself as soon as last good can be used again; a newer commit moves on too
+                - last good is a000001"#]],
         );
         check(
             "batch 1, deny b, commit good b=2, settle",

@@ -159,7 +159,7 @@ async fn one_changed_key_of_many_costs_a_few_small_requests_and_no_change_costs_
     let (requests, bytes, whole) = counted.get();
     let entry = live.entries[&key("config/shelf-042/017")];
     assert_eq!(entry.digest, lockstep::domain::revision::ValueDigest::of(b"by hand"));
-    assert!(requests <= 40 && bytes < 40_000 && whole == 0, "{requests} requests, {bytes} bytes, {whole} whole reads");
+    assert!(requests <= 30 && bytes < 80_000 && whole == 0, "{requests} requests, {bytes} bytes, {whole} whole reads");
 
     // So many changes that reading everything costs less.
     for shelf in 0..SHELVES {

@@ -26,6 +26,7 @@ pub(crate) fn recover(world: &mut World) {
         entries: [(identity.owner, Some(identity.target.clone()))].into(),
         marks: Marks::of(&world.live()),
         newest,
+        open: Remains::open(world.store.history.values().cloned().collect()),
         ..Remains::default()
     };
     let mut recovery: Recovery = remains.recovery(Some(identity.owner)).unwrap();
@@ -33,7 +34,8 @@ pub(crate) fn recover(world: &mut World) {
         recovery.generation = newest.unwrap_or_default();
     }
     let now = Timestamp::from_millis(world.now);
-    let (record, line) = recovery.record(identity.clone(), revision, "Grace", "it was lost", now);
+    let save = recovery.save(identity.clone(), revision, "Grace", "it was lost", now);
+    let record = save.record;
     let marked = |flags: u64| match Flags(flags).ownership() {
         Ownership::Marked(mark) if mark.owner == identity.owner => Some(mark.generation),
         Ownership::Marked(_) | Ownership::Unmarked | Ownership::Foreign => None,
@@ -50,7 +52,7 @@ pub(crate) fn recover(world: &mut World) {
     world.note(format!("recovered at generation {}", record.generation));
     world.reached("a recovered record");
     world.store.index += 1;
-    world.store.history.insert(line.generation, line);
+    world.store.history.extend(save.history.into_iter().map(|line| (line.generation, line)));
     world.store.record = Some((record, world.store.index));
     world.restored_at = world.now;
     world.truth.forget_the_future(&world.store);

@@ -127,8 +127,9 @@ impl Environment {
                 page.field(word, format_args!("by {by} at {}{until}{}", when(at.0, now), said.because(reason)));
             }
         }
-        if let Some(PermitView { deletes, every_gate, texts, .. }) = &self.permit {
-            let times = deletes.iter().map(|deletes| deletes.at).chain(every_gate.iter().map(|grant| grant.at));
+        if let Some(PermitView { deletes, every_gate, adopts, texts, revision: _ }) = &self.permit {
+            let (deletes, every) = (deletes.iter().map(|deletes| deletes.at), every_gate.iter().map(|grant| grant.at));
+            let times = deletes.chain(every).chain(adopts.iter().map(|adoption| adoption.at));
             for (text, at) in texts.iter().zip(times) {
                 page.field("allowed", format_args!("{text} at {}", when(at.0, now)));
             }

@@ -8,7 +8,7 @@ use super::lost::OwnerEntry;
 use super::paths::OWNERS;
 use super::rights::Resource;
 use super::txn::Transaction;
-use crate::client::wire;
+use crate::domain::live::Fence;
 use crate::domain::resource::OwnerId;
 use crate::domain::rollout::{Identity, Marks, Recovery, Remains, TargetId};
 use crate::port::{EdgeError, EdgeKind, Told};
@@ -42,6 +42,8 @@ impl ConsulTarget {
             }
         })
         .await?;
+        remains.open = Remains::open(self.read_history(Remains::LINES).await?);
+        // Also of a line that can't be read.
         remains.newest = self.lines(&doing).await?.into_iter().max();
         Ok(Some(remains))
     }
@@ -56,16 +58,15 @@ impl ConsulTarget {
             target,
             owner: recovery.owner,
         };
-        let (record, line) = recovery.record(identity.clone(), told.revision, told.by, told.because, told.at);
+        let save = recovery.save(identity.clone(), told.revision, told.by, told.because, told.at);
         let owner = format!("{OWNERS}{}", identity.owner);
         let entry = http.read_key(&owner, &doing).await?;
         if entry.as_ref().is_some_and(|read| !OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self))) {
             return Err(http.error(EdgeKind::Conflict, &doing).because("its owner id was given to somebody else meanwhile"));
         }
         let mut txn = Transaction::new();
-        txn.cas(&self.paths.record(), &wire::record_to_json(&record), 0, 0);
+        self.paths.push_save(&mut txn, Fence::ABSENT, &save);
         txn.cas(&owner, owner_entry(&identity).as_bytes(), 0, entry.map_or(0, |read| read.index));
-        txn.cas(&self.paths.line(line.generation), &wire::history_to_json(&line), 0, 0);
         match self.transact(txn, &doing).await {
             Ok(_) => Ok(identity),
             Err(error) if error.kind == EdgeKind::Conflict => Err(self

@@ -6,7 +6,7 @@ use super::disk::Disk;
 use super::fault::{During, fault};
 use super::files::Dir;
 use super::state::{State, StateError};
-use crate::domain::rollout::{Identity, Marks, Recovery, Remains, Save};
+use crate::domain::rollout::{Identity, Marks, Recovery, Remains};
 use crate::port::{EdgeError, EdgeKind, Told};
 
 const OPERATION: &str = "recover the record in";
@@ -21,18 +21,18 @@ impl Disk {
         if self.journal(&root, OPERATION)?.is_some() {
             return Ok(None);
         }
-        let newest = State::open(&root).and_then(|state| state.newest_line());
         // No state at all is what was lost.
-        let newest = newest.ok().flatten().map(|line| line.generation);
-        Ok(Some(Remains { marks: Marks::of(&self.live()?), newest, ..Remains::default() }))
+        let lines = State::open(&root).ok().and_then(|state| state.history(Remains::LINES).ok()).unwrap_or_default();
+        let newest = lines.iter().map(|line| line.generation).max();
+        Ok(Some(Remains { marks: Marks::of(&self.live()?), newest, open: Remains::open(lines), ..Remains::default() }))
     }
 
     pub(super) fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
         let root = self.root(OPERATION)?;
         let state = State::make(&root).during(OPERATION, &self.path)?;
         let identity = Identity { owner: recovery.owner, ..self.new_identity()? };
-        let (record, line) = recovery.record(identity.clone(), told.revision, told.by, told.because, told.at);
-        match state.begin(&Save::opening(record, line)) {
+        let save = recovery.save(identity.clone(), told.revision, told.by, told.because, told.at);
+        match state.begin(&save) {
             Ok(()) => Ok(identity),
             Err(StateError::Io(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let because = "somebody else made a record at the same moment";

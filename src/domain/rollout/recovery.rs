@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::line::{Closed, HistoryLine, Outcome};
 use super::record::Rollout;
-use super::{Identity, TargetId};
+use super::{Identity, Save, TargetId};
 use crate::domain::live::LiveState;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::{Act, Counts, Intent};
@@ -29,6 +29,8 @@ pub struct Remains {
     pub marks: BTreeMap<OwnerId, Marks>,
     /// The newest line of history.
     pub newest: Option<Generation>,
+    /// Lines that nobody closed: what the lost record had under way.
+    pub open: Vec<HistoryLine>,
 }
 
 /// The keys with one owner's mark.
@@ -55,6 +57,8 @@ pub struct Recovery {
     pub keys: usize,
     /// Other owners' marks below the roots, which stay as foreign as they are: how many keys each.
     pub rivals: BTreeMap<OwnerId, usize>,
+    /// Lines of history to be closed: nobody goes on with what they began.
+    pub open: Vec<HistoryLine>,
 }
 
 impl Marks {
@@ -79,6 +83,16 @@ impl Marks {
 }
 
 impl Remains {
+    /// So many of the newest lines of history have those that were left open: the last attempt's, the repair's beside it, and what
+    /// people decided meanwhile.
+    pub const LINES: usize = 64;
+
+    /// The lines among these that nobody closed.
+    #[must_use]
+    pub fn open(lines: Vec<HistoryLine>) -> Vec<HistoryLine> {
+        lines.into_iter().filter(|line| line.closed.is_none()).collect()
+    }
+
     /// Whose marks the environment's are, and the number that comes after all that can be seen.
     ///
     /// # Errors
@@ -118,6 +132,7 @@ impl Remains {
             generation: highest.next(),
             keys: marked.map_or(0, |marks| marks.keys),
             rivals: rivals.map(|(other, marks)| (*other, marks.keys)).collect(),
+            open: self.open.clone(),
         })
     }
 
@@ -136,16 +151,9 @@ impl Remains {
 }
 
 impl Recovery {
-    /// The record, and the line of history that says who made it and why.
+    /// The record, with the line of history that says who made it and why, and the lines that nobody closed.
     #[must_use]
-    pub fn record(
-        &self,
-        identity: Identity,
-        revision: Revision,
-        by: &str,
-        because: &str,
-        now: Timestamp,
-    ) -> (Rollout, HistoryLine) {
+    pub fn save(&self, identity: Identity, revision: Revision, by: &str, because: &str, now: Timestamp) -> Save {
         let text = format!("recovered: {} with the mark of owner {}", count(self.keys, "key"), self.owner);
         let line = HistoryLine {
             generation: self.generation,
@@ -158,7 +166,10 @@ impl Recovery {
             started: now,
             closed: Some(Closed { at: now, outcome: Outcome::Done, text }),
         };
-        (Rollout { generation: self.generation, adopted: KeyScope::every(), ..Rollout::new(identity) }, line)
+        let lost = Closed { at: now, outcome: Outcome::Superseded, text: "the record was lost meanwhile".to_owned() };
+        let closed = self.open.iter().map(|line| HistoryLine { closed: Some(lost.clone()), ..line.clone() }).collect();
+        let record = Rollout { generation: self.generation, adopted: KeyScope::every(), ..Rollout::new(identity) };
+        Save::opening(record, line).with_lines(closed)
     }
 }
 
@@ -204,7 +215,7 @@ mod tests {
     #[track_caller]
     fn check(script: &str, chosen: Option<u16>, expected: &Expect) {
         let said = match remains(script).recovery(chosen.map(owner)) {
-            Ok(Recovery { owner, target, generation, keys, rivals }) => {
+            Ok(Recovery { owner, target, generation, keys, rivals, open: _ }) => {
                 format!("owner {owner} on {target:?} from {generation}, keys {keys}, rivals {rivals:?}")
             }
             Err(why) => why,

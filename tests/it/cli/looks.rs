@@ -36,6 +36,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         kv           Look at keys and their versions: what each is and was
         render       Print what a revision says of an environment
         diff         Show what lies between two revisions for each environment
+        import       Write a config repository from what is there already, and say what it could not hold
         rollback     Take an environment back to a proven revision, and keep it there
         release      Drop rejections or a freeze, or let the branch head pass the guard
         adopt        Let the branch head take over keys that are there with its values already
@@ -114,6 +115,7 @@ fn apply_writes_exactly_what_the_plan_says_and_then_there_is_nothing_left() {
               ],
               "checks": 0,
               "counts": {
+                "adopted": 0,
                 "created": 3,
                 "deleted": 0,
                 "released": 0,
@@ -206,7 +208,10 @@ fn drift_and_what_is_in_the_way_are_shown() {
     stage.repo.commit("Want it", &[("base/kv/config/other.yaml", "x: 1\n"), ("base/files/config/other", "ours")]);
     stage.repo.remove("Only the file", &["base/kv/config/other.yaml"]);
     let blocked = stage.run(&["plan"]).exits(3).out;
-    assert!(blocked.contains("in the way: 1 key") && blocked.contains("not applied (refused)"), "{blocked}");
+    assert!(
+        blocked.contains("in the way, with another value: 1 key") && blocked.contains("not applied (refused)"),
+        "{blocked}"
+    );
     let refused = stage.run(&["apply", "--once"]).exits(1).out;
     assert!(refused.contains("config/other"), "{refused}");
 }

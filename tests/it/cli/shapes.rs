@@ -61,32 +61,33 @@ fn what_looks_keeps_its_shape() {
         &["plan"],
         3,
         expect![[r"
-        .environments[].changes[].action text
-        .environments[].changes[].after.sensitive.changed bool
-        .environments[].changes[].after.text text
-        .environments[].changes[].key text
-        .environments[].changes[].why text
-        .environments[].checks number
-        .environments[].counts.created number
-        .environments[].counts.deleted number
-        .environments[].counts.released number
-        .environments[].counts.updated number
-        .environments[].drifted[]
-        .environments[].environment text
-        .environments[].first_deploy bool
-        .environments[].foreign.count number
-        .environments[].foreign.some[]
-        .environments[].initialised bool
-        .environments[].obstacles[]
-        .environments[].state text
-        .environments[].strays[]
-        .environments[].target text
-        .environments[].unmanageable[]
-        .environments[].unmanaged[]
-        .repository text
-        .revision text
-        .subject text
-        .version number"]],
+            .environments[].changes[].action text
+            .environments[].changes[].after.sensitive.changed bool
+            .environments[].changes[].after.text text
+            .environments[].changes[].key text
+            .environments[].changes[].why text
+            .environments[].checks number
+            .environments[].counts.adopted number
+            .environments[].counts.created number
+            .environments[].counts.deleted number
+            .environments[].counts.released number
+            .environments[].counts.updated number
+            .environments[].drifted[]
+            .environments[].environment text
+            .environments[].first_deploy bool
+            .environments[].foreign.count number
+            .environments[].foreign.some[]
+            .environments[].initialised bool
+            .environments[].obstacles[]
+            .environments[].state text
+            .environments[].strays[]
+            .environments[].target text
+            .environments[].unmanageable[]
+            .environments[].unmanaged[]
+            .repository text
+            .revision text
+            .subject text
+            .version number"]],
     );
 }
 
@@ -146,29 +147,30 @@ fn what_looks_at_a_suspended_environment_with_a_broken_head_keeps_its_shape() {
         &["plan"],
         1,
         expect![[r"
-        .environments[].changes[]
-        .environments[].counts.created number
-        .environments[].counts.deleted number
-        .environments[].counts.released number
-        .environments[].counts.updated number
-        .environments[].drifted[]
-        .environments[].environment text
-        .environments[].first_deploy bool
-        .environments[].foreign.count number
-        .environments[].foreign.some[]
-        .environments[].hint text
-        .environments[].initialised bool
-        .environments[].note text
-        .environments[].obstacles[]
-        .environments[].state text
-        .environments[].strays[]
-        .environments[].target text
-        .environments[].unmanageable[]
-        .environments[].unmanaged[]
-        .repository text
-        .revision text
-        .subject text
-        .version number"]],
+            .environments[].changes[]
+            .environments[].counts.adopted number
+            .environments[].counts.created number
+            .environments[].counts.deleted number
+            .environments[].counts.released number
+            .environments[].counts.updated number
+            .environments[].drifted[]
+            .environments[].environment text
+            .environments[].first_deploy bool
+            .environments[].foreign.count number
+            .environments[].foreign.some[]
+            .environments[].hint text
+            .environments[].initialised bool
+            .environments[].note text
+            .environments[].obstacles[]
+            .environments[].state text
+            .environments[].strays[]
+            .environments[].target text
+            .environments[].unmanageable[]
+            .environments[].unmanaged[]
+            .repository text
+            .revision text
+            .subject text
+            .version number"]],
     );
 }
 
@@ -182,21 +184,22 @@ fn what_was_done_and_what_is_wrong_keep_their_shape() {
         &["history", "test"],
         0,
         expect![[r"
-        .environment text
-        .lines[].because text
-        .lines[].by text
-        .lines[].created number
-        .lines[].deleted number
-        .lines[].ended text
-        .lines[].evidence text
-        .lines[].generation number
-        .lines[].intent text
-        .lines[].outcome text
-        .lines[].released number
-        .lines[].revision text
-        .lines[].started text
-        .lines[].updated number
-        .version number"]],
+            .environment text
+            .lines[].adopted number
+            .lines[].because text
+            .lines[].by text
+            .lines[].created number
+            .lines[].deleted number
+            .lines[].ended text
+            .lines[].evidence text
+            .lines[].generation number
+            .lines[].intent text
+            .lines[].outcome text
+            .lines[].released number
+            .lines[].revision text
+            .lines[].started text
+            .lines[].updated number
+            .version number"]],
     );
     let path = stage.repo.path().display().to_string();
     check(
@@ -237,6 +240,7 @@ fn what_acts_keeps_its_shape() {
     let told = stage.run(&["init", "test", "--output", "json"]).exits(0).json();
     expect![[r"
         .environment text
+        .keys_there number
         .owner number
         .target text
         .target_id text

@@ -60,7 +60,7 @@ fn check(count: usize, one_transaction: bool) {
     all.extend(expected("delete", "deleted"));
     all.extend(expected("release", "released"));
     assert_eq!(planned, all.into_iter().collect());
-    let counts = serde_json::json!({ "created": count, "updated": count, "deleted": count, "released": count });
+    let counts = serde_json::json!({ "created": count, "updated": count, "adopted": 0, "deleted": count, "released": count });
     assert_eq!(plan["counts"], counts);
 
     let old = state(&agent);

@@ -6,7 +6,7 @@ use lockstep::domain::environment::DriftPolicy;
 use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{Phase, Rollout, Save};
+use lockstep::domain::rollout::{HistoryLine, Phase, Rollout, Save};
 
 use super::{adopted, desired};
 use crate::world::World;
@@ -80,11 +80,20 @@ pub(super) fn reported_drift_is_left(
 pub(super) fn repairs_are_patient(world: &mut World, save: Option<&Save>, changes: &[(Change, Option<Vec<u8>>)]) {
     const WINDOW: i64 = 590_000;
     const FIRST: i64 = 9_000;
-    let opens = save
-        .into_iter()
-        .flat_map(|save| &save.history)
-        .any(|line| line.intent == Intent::Repair && !world.store.history.contains_key(&line.generation));
-    if !opens {
+    let opened = save.and_then(|save| {
+        let is_new = |line: &&HistoryLine| !world.store.history.contains_key(&line.generation);
+        let mut intents = save.history.iter().filter(is_new).map(|line| line.intent);
+        intents.rfind(|intent| matches!(intent, Intent::Advance | Intent::RollBack | Intent::Repair))
+    });
+    // What follows in further transactions belongs to what was begun last.
+    world.truth.writing = opened.or(world.truth.writing);
+    if let Some(Intent::Advance | Intent::RollBack) = world.truth.writing {
+        // A fight is over a value: it ends with that, and a key that another revision gives another one begins anew.
+        for (change, _) in changes {
+            world.truth.repaired.remove(change.key.as_str());
+        }
+    }
+    if opened != Some(Intent::Repair) {
         return;
     }
     // Another clock's back-off is not trusted, and a restored record has forgotten it.

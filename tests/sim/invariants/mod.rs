@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use lockstep::domain::desired::{DesiredState, read_environment};
 use lockstep::domain::name::EnvironmentName;
-use lockstep::domain::plan::Change;
+use lockstep::domain::plan::{Change, Intent};
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{Answer, HistoryLine, Phase, Request, Rollout, Save, Verb};
 use lockstep::domain::scope::KeyScope;
@@ -51,6 +51,8 @@ pub(crate) struct Truth {
     pub(crate) given_out: [Generation; REPLICAS],
     /// When repairs of each key began.
     repaired: BTreeMap<String, Vec<i64>>,
+    /// What the last attempt that writes is for.
+    writing: Option<Intent>,
     /// What each replica has seen.
     pub(crate) eyes: [eyes::Eyes; REPLICAS],
     /// When the last request was answered.
