@@ -1,7 +1,7 @@
 //! Import: keys that live somewhere else become the files of a config repository, and nothing is lost unsaid.
 //!
 //! Every key that was found is either written so that our own parser reads exactly its bytes again, or told as left out with a
-//! reason. [`gather()`](Gathering) decides which keys can be ours, [`lay_out`] writes them as files, [`compare`] holds what was
+//! reason. [`gather()`](Gathering) decides which keys can be ours, [`lay_out`] writes them as files, [`compare()`] holds what was
 //! read again against what was found. [`gonsul()`], [`git2consul()`] and [`set_consulkv()`] know which keys those tools write
 //! from a repository of theirs.
 
