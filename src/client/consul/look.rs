@@ -69,6 +69,7 @@ impl ConsulTarget {
                 Some(left) => left,
                 None => return Ok(None),
             };
+            let waiting = todo.keys.len();
             let mut asked = prefixes.into_iter();
             let mut under_way = Flights::new();
             loop {
@@ -83,6 +84,10 @@ impl ConsulTarget {
                     take(http, &prefix, &answer, live, &mut todo)?;
                 }
             }
+            left = match left.checked_sub((todo.keys.len() - waiting) / KEYS_A_QUESTION) {
+                Some(left) => left,
+                None => return Ok(None),
+            };
         }
         self.read_again(&todo.keys, live).await?;
         Ok(Some(now))
