@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::config::{KeepRefs, Repository as Settings, RepositoryUrl};
@@ -43,7 +44,7 @@ pub use offline::{is_bare, read_commit, read_directory};
 pub use trail::{Step, Trail, TrailEnd, Wanted};
 pub use tree::TreeLimits;
 
-/// The longest that reading from the mirror may take: it is a local disk.
+/// The longest that reading from the mirror may take, and the longest that it waits for those before it: it is a local disk.
 const READ: Duration = Duration::from_mins(1);
 /// The longest that naming last good at the origin may take: fetches wait for it.
 const EXCHANGE: Duration = Duration::from_secs(15);
@@ -79,6 +80,9 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// Held by the fetch that is under way, by its thread even when nobody waits for it any more.
     lane: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the mirror is read, by the thread that reads: a thousand environments that start together must neither make
+    /// a thousand threads nor hold a thousand trees in memory.
+    readers: Arc<Semaphore>,
     known: Mutex<Known>,
     publishing: Mutex<Publishing>,
 }
@@ -123,6 +127,7 @@ impl GitSource {
             mirror,
             clock,
             lane: Arc::default(),
+            readers: Arc::new(Semaphore::new(readers())),
             known: Mutex::new(known),
             publishing: Mutex::default(),
         }));
@@ -164,7 +169,12 @@ impl GitSource {
         work: impl FnOnce(&Inner, &git2::Repository) -> Result<T, EdgeError> + Send + 'static,
     ) -> Result<T, EdgeError> {
         let inner = Arc::clone(&self.0);
+        // Nobody closes it, so the only failure is that those before it hang.
+        let Ok(Ok(turn)) = tokio::time::timeout(READ, Arc::clone(&inner.readers).acquire_owned()).await else {
+            return Err(overdue(format!("{operation} (earlier reads still hang)"), READ));
+        };
         let work = spawn_blocking(move || {
+            let _turn = turn;
             let outcome = inner.mirror.read(|repository| work(&inner, repository));
             if let Err(error) = &outcome
                 && fault::shows_damage(error)
@@ -370,6 +380,12 @@ impl Inner {
             known_hosts: self.settings.known_hosts.clone(),
         })
     }
+}
+
+/// How many read from the mirror at once: each keeps a core busy, and the smallest machine has a second read under way while one
+/// waits for the disk.
+fn readers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16))
 }
 
 fn panicked(operation: String, panic: JoinError) -> EdgeError {
