@@ -9,6 +9,7 @@ mod network;
 mod repository;
 mod credential;
 mod environment_variables;
+mod neighbours;
 mod target;
 mod read;
 

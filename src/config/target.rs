@@ -1,15 +1,15 @@
-//! How each environment is reached: its section of the controller's file, and which two can't live beside each other.
+//! How each environment is reached: its section of the controller's file.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Component, Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Url;
-use serde_saphyr::Location;
 
 use super::environment_variables::ConsulVariables;
 use super::fields::{Fields, Given, Problems, path_from, read_with, text_of};
+use super::neighbours::{Neighbour, Neighbours};
 use super::{Consul, Directory, ServiceAddress, TargetConfig};
 use crate::domain::name::{EnvironmentName, KeyRoots, ServiceName};
 use crate::domain::rollout::TargetId;
@@ -21,7 +21,8 @@ pub(super) fn environments(
     variables: &ConsulVariables,
     problems: &mut Problems,
 ) -> BTreeMap<EnvironmentName, TargetConfig> {
-    let mut found: BTreeMap<EnvironmentName, (Location, TargetConfig)> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    let mut neighbours = Neighbours::default();
     for (name, item) in fields.entries() {
         let at = name.at;
         let path = name.name.clone();
@@ -30,16 +31,14 @@ pub(super) fn environments(
         // The target of a badly named environment is read too, so that its problems are not the second round.
         let target = Fields::of(&path, item, problems).and_then(|fields| target(fields, base, variables, problems));
         let (Some(name), Some(target)) = (name, target) else { continue };
-        for (other, (place, theirs)) in &found {
-            if let Some(clash) = clash(&target, theirs) {
-                let hint = "give each environment roots of its own, or a target of its own";
-                let (line, column) = (place.line(), place.column());
-                problems.add(at, format!("{path} and environments.{other} (at {line}:{column}) {clash}"), hint);
-            }
+        for (other, clash) in neighbours.settle(Neighbour { name: name.value.clone(), at }, &target) {
+            let (line, column) = (other.at.line(), other.at.column());
+            let problem = format!("{path} and environments.{} (at {line}:{column}) {clash}", other.name);
+            problems.add(at, problem, "give each environment roots of its own, or a target of its own");
         }
-        found.insert(name.value, (at, target));
+        found.insert(name.value, target);
     }
-    found.into_iter().map(|(name, (_, target))| (name, target)).collect()
+    found
 }
 
 fn target(mut fields: Fields, base: &Path, variables: &ConsulVariables, problems: &mut Problems) -> Option<TargetConfig> {
@@ -232,62 +231,4 @@ fn directory_target(mut fields: Fields, base: &Path, keys: KeyRoots, problems: &
     }
     fields.finish(problems);
     Some(Directory { path: path?.value, services, keep, keys })
-}
-
-/// Why two environments can't live beside each other, if they can't (rule O7).
-fn clash(one: &TargetConfig, other: &TargetConfig) -> Option<&'static str> {
-    match (one, other) {
-        (TargetConfig::Consul(a), TargetConfig::Consul(b)) => {
-            // An unnamed datacenter is the agent's own, which may well be the one that the other names.
-            let same_datacenter = a.datacenter == b.datacenter || a.datacenter.is_none() || b.datacenter.is_none();
-            let same = same_place(&a.address, &b.address) && same_datacenter;
-            (same && a.keys.overlaps(&b.keys)).then_some("may write the same keys of one Consul")
-        }
-        (TargetConfig::Directory(a), TargetConfig::Directory(b)) => {
-            let (a, b) = (place(&a.path), place(&b.path));
-            let nested = a.starts_with(&b) || b.starts_with(&a);
-            nested.then_some("have the same directory, or one inside the other")
-        }
-        (TargetConfig::Consul(_), TargetConfig::Directory(_)) | (TargetConfig::Directory(_), TargetConfig::Consul(_)) => None,
-    }
-}
-
-/// The place that an absolute path names: `..` is gone one up and symbolic links are followed, as far as there is anything. A
-/// directory need not exist yet, so this asks for no more than the links on the way.
-fn place(path: &Path) -> PathBuf {
-    /// As many links in one path as Linux follows.
-    const LINKS: usize = 40;
-    let mut links = 0;
-    let mut place = PathBuf::new();
-    let mut ahead: Vec<PathBuf> = vec![path.to_owned()];
-    while let Some(next) = ahead.pop() {
-        let mut parts = next.components();
-        let Some(part) = parts.next() else { continue };
-        ahead.push(parts.as_path().to_owned());
-        match part {
-            Component::ParentDir => drop(place.pop()),
-            Component::CurDir => {}
-            Component::RootDir | Component::Prefix(_) => place = PathBuf::from("/"),
-            Component::Normal(name) => match std::fs::read_link(place.join(name)) {
-                Ok(target) if links < LINKS => {
-                    links += 1;
-                    ahead.push(target);
-                }
-                Ok(_) | Err(_) => place.push(name),
-            },
-        }
-    }
-    place
-}
-
-/// Whether two addresses certainly name one agent: the same text, or two names of this machine with the same port.
-fn same_place(one: &str, other: &str) -> bool {
-    let place = |text: &str| {
-        let url = Url::parse(text).ok()?;
-        let host = url.host_str()?.trim_end_matches('.').to_owned();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        Some((if loopback { "localhost".to_owned() } else { host }, url.port_or_known_default()))
-    };
-    place(one) == place(other)
 }
