@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 /// The rules that must stand in the document.
 const RULES: [&str; 57] = [
-    "O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "A1", "A2", "A3", "A4", "A5", "A6", "A9", "A10", "G1", "G2", "G3", "G4", "G5",
-    "H1", "H2", "H3", "H4", "H5", "H6", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "S1", "S2",
-    "S3", "E1", "E2", "L1", "L2", "L3", "W1", "W2", "D1", "D2", "D3", "D4", "F1", "F2", "F3",
+    "O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8", "O9", "A1", "A2", "A3", "A4", "A5", "A6", "A9", "A10", "G1", "G2", "G3",
+    "G4", "G5", "H1", "H2", "H3", "H4", "H5", "H6", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12",
+    "S1", "S2", "S3", "E1", "E2", "L1", "L2", "L3", "W1", "W2", "D1", "D2", "D3", "D4", "F1", "F2", "F3",
 ];
 
 /// Rules that are missing or without a test, and tests that are nowhere.

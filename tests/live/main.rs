@@ -43,5 +43,6 @@ mod consul_catalog;
 mod consumers;
 mod import;
 mod import_tools;
+mod operations;
 mod probe;
 mod daemon;

@@ -91,6 +91,8 @@ impl ConsulTarget {
             let error = self.server.http.error(EdgeKind::Refused, doing).because(because).about(vec![owner]);
             return Err(error.hint("look at that entry: somebody changed or removed it"));
         }
+        // While it can still be fenced; what was asked under the old name nobody answers any more.
+        old.drop_requests(Some((lease, expected)), doing).await?;
         self.transact(txn, doing).await.map(|_| ())
     }
 }
