@@ -26,6 +26,8 @@ use play::Play;
 const FOREIGN: usize = 20_000;
 /// How long deeds are done unless the environment says otherwise.
 const SECONDS: u64 = 10;
+/// Every so often a long run says how far it is.
+const NEWS: Duration = Duration::from_mins(1);
 /// Keys of others are compared after so many deeds.
 const EVERY: usize = 50;
 
@@ -123,6 +125,7 @@ fn random_commits_reverts_adoptions_removals_hand_edits_copies_and_kills_change_
     let mut deck = Deck::shuffled(&mut dice);
     let mut counts = [0_usize; DEEDS.len()];
     let begin = Instant::now();
+    let mut told_at = Duration::ZERO;
     while begin.elapsed() < length || !deck.0.is_empty() {
         let at = deck.draw(&mut dice);
         counts[at] += 1;
@@ -134,6 +137,10 @@ fn random_commits_reverts_adoptions_removals_hand_edits_copies_and_kills_change_
         std::thread::sleep(Duration::from_millis(dice.below(400).try_into().unwrap()));
         if told.deeds.len().is_multiple_of(EVERY) {
             play.check_under_way();
+        }
+        if begin.elapsed() > told_at + NEWS {
+            told_at = begin.elapsed();
+            println!("seed {seed}, {} s, {} deeds: {}", told_at.as_secs(), told.deeds.len(), play.tally());
         }
     }
     let summary = play.end(&mut dice);

@@ -149,6 +149,8 @@ impl Play {
         self.until_steady();
         let live = everything(&self.agent);
         assert_eq!(keys(&live), keys(&before), "to recover the record writes no key");
+        // What is live is proven anew, and nothing else is any more.
+        self.baseline.revision = self.site.repo.tip().to_string();
         self.must_be_at_rest();
         said.into()
     }

@@ -215,12 +215,16 @@ impl Play {
         }
     }
 
-    /// `consul kv export | consul kv import` somewhere else copies the mark with the value.
     fn copies_marked_keys(&mut self, dice: &mut Dice) -> String {
-        self.tally.copies += 1;
         let place = ["config/copy", "backup", "config/fixed/copy", "config/many/copy"][dice.below(4)];
         let from = ["config/fixed/f0".to_owned(), format!("{}1/", found::BELOW)];
-        let exported = self.agent.consul(&["kv", "export", &from[dice.below(2)]]);
+        self.copies(&from[dice.below(2)], place)
+    }
+
+    /// `consul kv export | consul kv import` somewhere else copies the mark with the value.
+    pub(super) fn copies(&mut self, from: &str, place: &str) -> String {
+        self.tally.copies += 1;
+        let exported = self.agent.consul(&["kv", "export", from]);
         let mut pairs: Vec<Value> = serde_json::from_str(&exported).unwrap();
         let mut written = Vec::new();
         for pair in &mut pairs {

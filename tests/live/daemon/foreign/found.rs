@@ -186,8 +186,8 @@ impl Found {
 
     /// What is wrong with any of them while anything may be under way.
     pub(super) fn trouble_under_way(&self, live: &BTreeMap<String, Whole>, owner: OwnerId) -> Option<String> {
-        let each = self.held.values().flat_map(|held| held.before.iter().map(move |(key, before)| (held, key, before)));
-        each.filter_map(|(held, key, before)| {
+        let mut each = self.held.values().flat_map(|held| held.before.iter().map(move |(key, before)| (held, key, before)));
+        each.find_map(|(held, key, before)| {
             let was_deleted = held.deleted.contains(key);
             let Some(whole) = live.get(key) else {
                 return (!was_deleted).then(|| format!("{key} is gone, which nobody said"));
@@ -203,7 +203,6 @@ impl Found {
             let is_said = is_known(self.said.get(key)) || is_known(held.by_hand.get(key));
             (!is_said).then(|| format!("{key} has what nobody ever wrote: {whole:?}, before {before:?}"))
         })
-        .next()
     }
 
     /// What is wrong with any of them where all is at rest.

@@ -102,6 +102,8 @@ impl Play {
             tally: Tally { commits: 1, adopted: found::keys(group).count(), ..Tally::default() },
         };
         play.comes_to_rest();
+        // Below the root, where only the second lock of a delete keeps them.
+        play.copies("config/fixed/f0", "config/copy");
         play
     }
 
@@ -262,6 +264,12 @@ impl Play {
         assert!(strange.is_empty(), "nobody wanted these keys: {strange:#?}");
     }
 
+    /// What the run was made of so far.
+    pub(super) fn tally(&mut self) -> &Tally {
+        self.tally.foreign = self.theirs.count();
+        &self.tally
+    }
+
     /// Takes the environment to a last state, and says what the run was made of.
     pub(super) fn end(mut self, dice: &mut Dice) -> String {
         assert!(self.controller.runs(), "the controller ended by itself");
@@ -272,8 +280,7 @@ impl Play {
         if generations <= 1000 && !(self.tally.removals > 0 && self.tally.renames > 0) {
             self.site.check_history();
         }
-        self.tally.foreign = self.theirs.count();
-        format!("{generations} generations; {}", self.tally)
+        format!("{generations} generations; {}", self.tally())
     }
 }
 

@@ -60,18 +60,32 @@ impl Play {
         format!("group {group}")
     }
 
-    /// A state that was proven before some group was adopted and that has no group which is not ours now; and the groups that
-    /// it is without.
-    fn way_back(&self, dice: &mut Dice) -> Option<(Baseline, BTreeSet<usize>)> {
-        let group = self.found.any_held(dice)?;
-        let baseline = self.found.baseline(group)?;
+    /// A state that was proven before some groups were adopted and that has no group which is not ours now; and the groups that
+    /// it is without. Where there is none, something is adopted first.
+    fn way_back(&mut self, dice: &mut Dice) -> Option<(Baseline, BTreeSet<usize>)> {
+        if self.ways_back().is_empty() && self.found.free(dice).is_some() {
+            self.adopts_by_trailer(dice);
+        }
+        let mut ways = self.ways_back();
+        (!ways.is_empty()).then(|| ways.swap_remove(dice.below(ways.len())))
+    }
+
+    fn ways_back(&self) -> Vec<(Baseline, BTreeSet<usize>)> {
         let held = self.found.wanted();
         // A rejection, a removal and a loss of the record end a proof.
-        let record = record(&self.agent, &self.site)?;
-        let is_proven = record["proven"].as_array()?.iter().any(|proof| proof["revision"] == baseline.revision.as_str());
-        let has_no_other = baseline.found.keys().all(|group| held.contains_key(group));
-        let gone = held.keys().filter(|group| !baseline.found.contains_key(group)).copied().collect();
-        (is_proven && has_no_other).then(|| (baseline.clone(), gone))
+        let record = record(&self.agent, &self.site).unwrap();
+        let proven: BTreeSet<&str> =
+            record["proven"].as_array().unwrap().iter().filter_map(|proof| proof["revision"].as_str()).collect();
+        let baselines = held.keys().filter_map(|group| self.found.baseline(*group));
+        let usable = baselines.filter(|baseline| {
+            proven.contains(&*baseline.revision) && baseline.found.keys().all(|group| held.contains_key(group))
+        });
+        usable
+            .map(|baseline| {
+                let gone = held.keys().filter(|group| !baseline.found.contains_key(group)).copied().collect();
+                (baseline.clone(), gone)
+            })
+            .collect()
     }
 
     /// Asserts that adopted keys of these groups are what they were before without the mark, and that others, made
