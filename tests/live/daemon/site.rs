@@ -114,7 +114,7 @@ impl Site {
 
     /// Runs `lockstep init`, pins what it prints, and gives all of it.
     pub(super) fn init(&self) -> String {
-        let said = self.run(&["init", "test"]).exits(0).out;
+        let said = self.run(&["init", self.environment]).exits(0).out;
         let id = said.lines().find_map(|line| line.strip_prefix("target_id: ")).unwrap();
         *self.target_id.borrow_mut() = Some(id.to_owned());
         said

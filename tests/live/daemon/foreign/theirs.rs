@@ -11,6 +11,8 @@ use crate::support::{Agent, decode};
 
 /// A transaction has so many operations before Consul 1.14.
 const OPS: usize = 64;
+/// The entry of the owner whose marks some of them carry.
+const OWNER: &str = "lockstep/owners/16";
 /// Names beside, above and below those that lockstep has, and ones that hardly anybody can say.
 const NEIGHBOURS: [&str; 22] = [
     "config",
@@ -42,13 +44,18 @@ const NEIGHBOURS: [&str; 22] = [
 pub(super) struct Whole {
     pub(super) value: Vec<u8>,
     pub(super) flags: u64,
-    create: u64,
-    modify: u64,
+    pub(super) create: u64,
+    pub(super) modify: u64,
     lock: u64,
     session: Option<String>,
 }
 
 impl Whole {
+    /// Whether it is what `before` was but for the mark: so it has to be once it is given back.
+    pub(super) fn is_without_mark(&self, before: &Self) -> bool {
+        *self == Self { flags: 0, modify: self.modify, ..before.clone() } && self.modify > before.modify
+    }
+
     fn of(pair: &Value, value: Vec<u8>) -> Self {
         let number = |field: &str| pair[field].as_u64().unwrap_or_default();
         Self {
@@ -64,7 +71,15 @@ impl Whole {
 
 /// Every key of a Consul.
 pub(super) fn everything(agent: &Agent) -> BTreeMap<String, Whole> {
-    let (status, body) = agent.curl("GET", "/v1/kv/?recurse&consistent", b"");
+    below(agent, "")
+}
+
+/// Every key below a prefix.
+pub(super) fn below(agent: &Agent, prefix: &str) -> BTreeMap<String, Whole> {
+    let (status, body) = agent.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
+    if status == 404 {
+        return BTreeMap::new();
+    }
     assert_eq!(status, 200);
     let pairs: Vec<Value> = serde_json::from_slice(&body).unwrap();
     pairs.iter().map(|pair| (pair["Key"].as_str().unwrap().to_owned(), Whole::of(pair, decode(&pair["Value"])))).collect()
@@ -156,6 +171,32 @@ impl Theirs {
         plain[dice.below(plain.len())].clone()
     }
 
+    /// From now on it is nobody's in this account; it was so.
+    pub(super) fn take(&mut self, key: &str) -> Whole {
+        self.0.remove(key).unwrap_or_else(|| panic!("{key:?} is none of theirs"))
+    }
+
+    /// From now on it has to stay as it is.
+    pub(super) fn keep(&mut self, key: &str, whole: Whole) {
+        self.0.insert(key.to_owned(), whole);
+    }
+
+    /// What it has to be.
+    pub(super) fn value(&self, key: &str) -> &[u8] {
+        &self.0[key].value
+    }
+
+    /// Whether somebody is known to have the marks of [`Self::mark_some`]: to `init` what nobody is known to have would be what
+    /// is left of an environment whose record was lost, and an owner id that somebody has is given to nobody else.
+    pub(super) fn explain_marks(&mut self, agent: &Agent, explained: bool) {
+        if explained {
+            let entry = br#"{"repository": "somebody", "environment": "theirs", "target": "0123456789abcdef"}"#;
+            self.put(agent, &[(OWNER.to_owned(), entry.to_vec(), 0)]);
+        } else {
+            self.delete(agent, OWNER);
+        }
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
@@ -181,7 +222,7 @@ fn flags(dice: &mut Dice) -> u64 {
         3 => 42,
         4 => dice.next(),
         5 => u64::MAX,
-        // Adopted or not, of one of two owners, whom nobody knows: ours is drawn, and its mark is copied later on purpose.
+        // Adopted or not, of an owner whom nobody knows or of none: ours is another, and its mark is copied later on purpose.
         6 => 0x4C << 45 | dice.next() & 0x1001_0000_0FFF,
         _ => 1 << 53 | 0x4C << 45,
     }
