@@ -47,7 +47,7 @@ pub struct Repository {
     pub branch: String,
     /// From one fetch to the next, with jitter of ± 10 %.
     pub poll: Duration,
-    /// The longest that one fetch may take.
+    /// The longest that one fetch may take as a whole; one in which nothing comes any more ends long before.
     pub fetch_timeout: Duration,
     /// Sent as the password of HTTP basic authentication (user `x-access-token`).
     pub token: Option<Credential>,

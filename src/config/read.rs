@@ -91,7 +91,7 @@ fn repository(mut fields: Fields, base: &Path, problems: &mut Problems) -> Optio
     let branch = fields.parsed("branch", problems, repository::branch).map_or_else(|| "main".to_owned(), |given| given.value);
     let limits = (Duration::from_secs(1), Duration::from_hours(24));
     let poll = fields.duration("poll", Duration::from_secs(30), limits, problems);
-    let fetch_timeout = fields.duration("fetch_timeout", Duration::from_mins(2), limits, problems);
+    let fetch_timeout = fields.duration("fetch_timeout", Duration::from_hours(1), limits, problems);
     let token = fields.credential("token", base, problems);
     let ssh_key = fields.path("ssh_key", base, problems);
     let known_hosts = fields.path("known_hosts", base, problems);

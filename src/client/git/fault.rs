@@ -61,6 +61,13 @@ pub(super) fn overdue(operation: impl Into<String>, limit: Duration) -> EdgeErro
         .hint("see whether the server answers; `fetch_timeout` of the repository sets how long one fetch may take")
 }
 
+/// A call in which nothing moved for longer than may be.
+pub(super) fn stalled(operation: impl Into<String>, patience: Duration) -> EdgeError {
+    fault(EdgeKind::Transient, operation)
+        .because(format!("nothing came for {patience:?}"))
+        .hint("see whether the server answers, and whether the network between lets it through; lockstep tries again")
+}
+
 /// Text that another program or machine wrote, made fit for a log line: no control characters, bounded.
 pub(super) fn tidy(text: &str, at_most: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

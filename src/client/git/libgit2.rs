@@ -74,7 +74,7 @@ pub(super) fn download(
     session: &Session,
 ) -> Result<(), git2::Error> {
     let mut callbacks = RemoteCallbacks::new();
-    callbacks.transfer_progress(|_| session.in_time().map_err(|failure| session.stop(failure)).is_ok());
+    callbacks.transfer_progress(|_| session.go_on().map_err(|failure| session.stop(failure)).is_ok());
     let mut options = FetchOptions::new();
     options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
     connection.remote().download(wanted, Some(&mut options))

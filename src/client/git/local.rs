@@ -36,7 +36,7 @@ pub(super) fn fetch(
 ) -> Result<Tip, EdgeError> {
     let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
     let origin = open(path)?;
-    session.in_time()?;
+    session.go_on()?;
     if origin.is_shallow() {
         return Err(fault(EdgeKind::Refused, session.operation())
             .because(format!("{} is a shallow clone", path.display()))
@@ -88,7 +88,7 @@ fn begin(origin: &Repository, mirror: &Repository, session: &Session) -> Result<
         if !store.exists(*id) {
             missing.push(*id);
         }
-        session.in_time().map_err(|failure| session.stop(failure)).is_ok()
+        session.go_on().map_err(|failure| session.stop(failure)).is_ok()
     });
     listed.map_err(failed)?;
     let mut pack = origin.packbuilder().map_err(failed)?;

@@ -27,6 +27,8 @@ pub(super) const KEPT: &str = "refs/lockstep/";
 /// What an answer that libgit2 can't read usually is.
 const NO_SUCH_PROTOCOL: &str = "that is no answer of git's: the origin may be a shallow clone (run `git fetch --unshallow` \
     there), or an ssh server that prints a greeting";
+/// Whom a fetch may wait for.
+const ELSEWHERE: &str = "another lockstep on this machine fetches into the same `data_dir`; what is here serves meanwhile";
 /// How long to wait before asking again for a lock that another process holds.
 const LOCKED: Duration = Duration::from_millis(20);
 
@@ -115,10 +117,13 @@ impl Mirror {
         let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(file),
+                Ok(()) => {
+                    session.go_on()?;
+                    return Ok(file);
+                }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 // Another lockstep on this machine fetches into the same `data_dir`.
-                Err(TryLockError::WouldBlock) => session.in_time()?,
+                Err(TryLockError::WouldBlock) => session.in_time().map_err(|late| late.hint(ELSEWHERE))?,
             }
             std::thread::sleep(LOCKED);
         }
@@ -190,7 +195,7 @@ impl Mirror {
             let (Ok(name), Some(id)) = (reference.name(), reference.target()) else { continue };
             let saved = local::send(&old, to, id, session)
                 .and_then(|()| to.reference(name, id, true, "replace").map_err(|error| from_git(name, error)));
-            session.in_time()?;
+            session.go_on()?;
             if let Err(error) = saved {
                 tracing::warn!(reference = name, error = %error.chain(), "a kept commit is lost with the old mirror");
             }
@@ -222,7 +227,7 @@ impl Mirror {
             Origin::Here(path) => local::fetch(repository, path, &self.branch, self.recorded(repository)?, session)?,
             Origin::There => self.fetch_over_network(repository, session)?,
         };
-        session.in_time()?;
+        session.go_on()?;
         let was_there = self.recorded(repository)?.is_some() || self.is_gone(repository);
         let (tip, id) = match tip {
             Tip::At(revision) => {
@@ -289,7 +294,7 @@ impl Mirror {
         }
         for commit in walk {
             commit.map_err(broken)?;
-            session.in_time()?;
+            session.go_on()?;
         }
         Ok(())
     }

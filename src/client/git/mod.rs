@@ -2,7 +2,7 @@
 //!
 //! One [`GitSource`] follows one branch of one repository, on this machine, over https or over ssh. Objects are read from a
 //! bare mirror: nothing is checked out, so hooks, filters, symbolic links and submodules of the repository never act. Every
-//! fetch has a deadline and a limit on size, and there is one at a time.
+//! fetch has a deadline, a limit on how long nothing may come and one on size, and there is one at a time.
 
 mod fault;
 mod transport;
@@ -48,6 +48,8 @@ pub use tree::TreeLimits;
 const READ: Duration = Duration::from_mins(1);
 /// The longest that naming last good at the origin may take: fetches wait for it.
 const EXCHANGE: Duration = Duration::from_secs(15);
+/// The longest that a fetch may go without a byte or an object: a slow network still brings some.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How much longer than its deadline a fetch may take to notice it, before the caller is told without it.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -60,12 +62,14 @@ pub struct GitOptions {
     pub tree: TreeLimits,
     /// The most bytes that one fetch may bring.
     pub fetch_at_most: u64,
+    /// The longest that a fetch may go without a byte or an object.
+    pub patience: Duration,
 }
 
 impl Default for GitOptions {
-    /// `ssh` from the path, the usual limits on trees, 1 GiB a fetch.
+    /// `ssh` from the path, the usual limits on trees, 1 GiB a fetch, two minutes without anything.
     fn default() -> Self {
-        Self { ssh: PathBuf::from("ssh"), tree: TreeLimits::default(), fetch_at_most: 1 << 30 }
+        Self { ssh: PathBuf::from("ssh"), tree: TreeLimits::default(), fetch_at_most: 1 << 30, patience: PATIENCE }
     }
 }
 
@@ -205,19 +209,20 @@ impl Source for GitSource {
 
     async fn fetch(&self) -> Result<(), EdgeError> {
         let inner = Arc::clone(&self.0);
-        let limit = inner.settings.fetch_timeout;
-        let deadline = Deadline::within(limit);
-        let late = |what: &str| overdue(format!("{} {what}", inner.operation()), limit);
+        let (limit, patience) = (inner.settings.fetch_timeout, inner.options.patience);
+        let late = |what: &str| format!("{} {what}", inner.operation());
         // One at a time: a fetch that hangs in the file system can't be ended, so no second thread follows it.
         let error = match tokio::time::timeout(limit, Arc::clone(&inner.lane).lock_owned()).await {
-            Err(_) => late("(an earlier fetch still hangs)"),
+            Err(_) => overdue(late("(an earlier fetch still hangs)"), limit),
             Ok(turn) => {
                 let work = Arc::clone(&inner);
+                let deadline = Deadline::within(limit, patience);
+                let within = deadline.clone();
                 let fetching = spawn_blocking(move || {
                     let _turn = turn;
-                    work.fetch_and_note(deadline)
+                    work.fetch_and_note(within)
                 });
-                match tokio::time::timeout(deadline.left().unwrap_or_default() + GRACE, fetching).await {
+                match ended(fetching, &deadline).await {
                     Ok(Ok(noted)) => {
                         if noted.is_ok() {
                             // Beside whatever the caller does next: what was fetched must not wait for it.
@@ -226,7 +231,7 @@ impl Source for GitSource {
                         return noted;
                     }
                     Ok(Err(panic)) => panicked(inner.operation(), panic),
-                    Err(_) => late("(it does not even stop)"),
+                    Err(StillAtIt) => deadline.passed(late("(it does not even stop)")),
                 }
             }
         };
@@ -303,7 +308,7 @@ impl Inner {
     /// Brings last good commits in that others named at the origin, and names ours there.
     fn exchange_marks(&self) {
         let Some(work) = self.publishing().work(self.clock.now()) else { return };
-        let outcome = self.exchange(Deadline::within(EXCHANGE.min(self.settings.fetch_timeout)), &work);
+        let outcome = self.exchange(Deadline::within(EXCHANGE.min(self.settings.fetch_timeout), EXCHANGE), &work);
         self.publishing().note(work, outcome, self.clock.now());
     }
 
@@ -386,6 +391,21 @@ impl Inner {
 /// waits for the disk.
 fn readers() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 16))
+}
+
+/// It went on past its deadline and past [`GRACE`].
+struct StillAtIt;
+
+/// Waits for a fetch for as long as something moves in it, and a little longer.
+async fn ended<T>(mut fetching: JoinHandle<T>, deadline: &Deadline) -> Result<Result<T, JoinError>, StillAtIt> {
+    loop {
+        let left = deadline.left();
+        match tokio::time::timeout(left.unwrap_or_default() + GRACE, &mut fetching).await {
+            Ok(ended) => return Ok(ended),
+            Err(_) if deadline.left().is_some() => {}
+            Err(_) => return Err(StillAtIt),
+        }
+    }
 }
 
 fn panicked(operation: String, panic: JoinError) -> EdgeError {

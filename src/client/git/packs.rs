@@ -53,7 +53,7 @@ pub(super) fn tidy(mirror: &Repository, session: &Session, doors: &RwLock<()>) -
     }
     let store = mirror.odb().map_err(failed)?;
     let mut writer = store.packwriter().map_err(failed)?;
-    builder.foreach(|piece| session.in_time().is_ok() && writer.write_all(piece).is_ok()).map_err(failed)?;
+    builder.foreach(|piece| session.go_on().is_ok() && writer.write_all(piece).is_ok()).map_err(failed)?;
     writer.commit().map_err(failed)?;
     drop(writer);
     if list(&home).map_err(io)?.iter().all(|index| before.contains(index)) {

@@ -145,7 +145,7 @@ fn bring_from_here(mirror: &Repository, session: &Session, path: &Path) -> Resul
     for reference in origin.references_glob(&ours).map_err(failed)?.flatten().take(MOST) {
         let named = reference.name().ok().and_then(found).zip(reference.target());
         let Some((name, id)) = named else { continue };
-        session.in_time()?;
+        session.go_on()?;
         if mirror.refname_to_id(&name).is_ok_and(|known| known == id) || origin.find_commit(id).is_err() {
             continue;
         }
@@ -184,7 +184,7 @@ fn publish_here(mirror: &Repository, session: &Session, path: &Path, marks: &[(S
     let failed = |error| from_git(session.operation(), error);
     let origin = local::open(path)?;
     for (name, id) in marks {
-        session.in_time()?;
+        session.go_on()?;
         if origin.refname_to_id(name).is_ok_and(|known| known == *id) {
             continue;
         }

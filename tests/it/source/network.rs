@@ -3,7 +3,7 @@
 use lockstep::config::Credential;
 
 use super::*;
-use crate::support::git_server::{GitServer, Manner};
+use crate::support::git_server::{GitServer, Manner, PAUSE, PIECES};
 use crate::support::repo::TestRepo;
 
 #[tokio::test]
@@ -140,6 +140,32 @@ async fn a_server_that_hangs_at_any_point_costs_one_deadline_and_the_next_fetch_
     assert_eq!(source.head().await.unwrap().tip, Tip::At(repo.tip()));
     place.settings.fetch_timeout = Duration::from_secs(30);
     assert_eq!(fetched(&place.open()).await.tip, Tip::At(repo.tip()));
+}
+
+#[tokio::test]
+async fn a_slow_server_is_waited_for_as_long_as_something_comes_and_one_that_stalls_is_not() {
+    let repo = TestRepo::with(&[("a", "1")]);
+    let server = GitServer::of(&repo.path());
+    let mut place = Place::http(&server.url);
+    place.options.patience = Duration::from_millis(400);
+    server.answer(Manner::Stall);
+    check_fetch_fails(&place.open(), place.options.patience, EdgeKind::Transient, "nothing came for 400ms").await;
+    server.answer(Manner::Silent);
+    check_fetch_fails(&place.open(), place.options.patience, EdgeKind::Transient, "whether the server answers").await;
+
+    place.options.patience = PAUSE * PIECES * 4 / 5;
+    server.answer(Manner::Trickle);
+    let began = Instant::now();
+    assert_eq!(fetched(&place.open()).await.tip, Tip::At(repo.tip()));
+    assert!(began.elapsed() > place.options.patience * 2, "it was no slow server: {:?}", began.elapsed());
+
+    // Whoever sends for ever has the whole time, and no more bytes than one may send.
+    place.settings.fetch_timeout = Duration::from_millis(500);
+    server.answer(Manner::Drip);
+    check_fetch_fails(&place.open(), place.settings.fetch_timeout, EdgeKind::Transient, "no end after 500ms").await;
+    place.settings.fetch_timeout = Duration::from_secs(30);
+    place.options.fetch_at_most = 20;
+    check_fetch_fails(&place.open(), Duration::from_secs(5), EdgeKind::Refused, "the server sent more than").await;
 }
 
 #[tokio::test]

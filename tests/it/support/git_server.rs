@@ -28,7 +28,16 @@ pub(crate) enum Manner {
     Drip,
     /// It answers as a git server does until half of a pack is sent.
     HalfAPack,
+    /// The same, and then it says nothing more without closing the connection.
+    Stall,
+    /// It answers as a git server does, in [`PIECES`] pieces with a pause before each.
+    Trickle,
 }
+
+/// So many pieces has an answer that trickles.
+pub(crate) const PIECES: u32 = 30;
+/// The pause before each of them.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that ends when dropped.
 pub(crate) struct GitServer {
@@ -207,15 +216,24 @@ impl Shared {
                 }
                 Ok(())
             }
-            Manner::Git | Manner::HalfAPack => {
+            Manner::Git | Manner::HalfAPack | Manner::Stall | Manner::Trickle => {
                 let mut request = head[0].split(' ');
                 let (method, target) = (request.next().unwrap(), request.next().unwrap());
                 let (path, query) = target.split_once('?').unwrap_or((target, ""));
                 let answer = self.run_backend(method, path, query, header("content-type"), &body);
-                let half = manner == Manner::HalfAPack && method == "POST";
+                let half = matches!(manner, Manner::HalfAPack | Manner::Stall) && method == "POST";
                 let sent = if half { &answer[..answer.len() / 2] } else { &answer[..] };
+                if manner == Manner::Trickle {
+                    for piece in sent.chunks(sent.len().div_ceil(PIECES as usize)) {
+                        std::thread::sleep(PAUSE);
+                        out.write_all(piece)?;
+                        out.flush()?;
+                    }
+                    return Ok(());
+                }
                 out.write_all(sent)?;
-                out.flush()
+                out.flush()?;
+                if half && manner == Manner::Stall { wait_for_end(out) } else { Ok(()) }
             }
         }
     }

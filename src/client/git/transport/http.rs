@@ -12,7 +12,7 @@ use reqwest::{Certificate, Client, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::Runtime;
 
-use super::super::fault::{fault, overdue};
+use super::super::fault::fault;
 use super::{Endpoint, Program, Session};
 use crate::port::{EdgeError, EdgeKind};
 
@@ -119,9 +119,9 @@ impl Http {
         Err(fault(kind, session.operation()).because(because).hint(hint))
     }
 
-    /// Waits no longer than the fetch may take.
+    /// Waits no longer than the fetch may take, or than nothing may come.
     fn wait<T>(&self, session: &Session, work: impl Future<Output = reqwest::Result<T>>) -> Result<T, EdgeError> {
-        let late = || overdue(session.operation(), session.deadline().limit());
+        let late = || session.deadline().passed(session.operation());
         let left = session.deadline().left().ok_or_else(late)?;
         let outcome = self.runtime.block_on(async { tokio::time::timeout(left, work).await });
         outcome.map_err(|_| late())?.map_err(|error| unreachable_server(session, error))

@@ -1,7 +1,7 @@
 //! How git's smart protocol reaches a server: our own https and ssh below libgit2's protocol code.
 //!
 //! libgit2's own transports would bring OpenSSL in, follow redirects, read other people's configuration and wait for ever.
-//! Here every byte passes one [`Session`], which holds the deadline and the limit on size of this one fetch.
+//! Here every byte passes one [`Session`], which holds the deadlines and the limit on size of this one fetch.
 
 mod http;
 mod ssh;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 
-use super::fault::{fault, overdue};
+use super::fault::{fault, overdue, stalled};
 use crate::port::{EdgeError, EdgeKind};
 
 pub(super) use http::Http;
@@ -22,30 +22,44 @@ pub(super) use ssh::Ssh;
 /// No fetch may take longer, whatever the configuration says.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// When something must have ended.
-#[derive(Debug, Clone, Copy)]
+/// When something must have ended: at its own time, or when nothing moved for a while. Clones share what moved.
+#[derive(Debug, Clone)]
 pub(super) struct Deadline {
     at: Instant,
     limit: Duration,
+    patience: Duration,
+    moved: Arc<Mutex<Instant>>,
 }
 
 impl Deadline {
-    /// From now on.
+    /// From now on, as long as something moves: a byte that comes, an object that is worked through.
     #[expect(clippy::disallowed_methods, reason = "bounds one call to the outside; no decision sees this time")]
-    pub(super) fn within(limit: Duration) -> Self {
+    pub(super) fn within(limit: Duration, patience: Duration) -> Self {
         let limit = limit.min(LONGEST);
-        Self { at: Instant::now() + limit, limit }
+        let now = Instant::now();
+        Self { at: now + limit, limit, patience: patience.min(limit), moved: Arc::new(Mutex::new(now)) }
     }
 
-    /// What is left; none when it has passed.
+    /// Something moved; whether the whole may go on.
+    #[expect(clippy::disallowed_methods, reason = "bounds one call to the outside; no decision sees this time")]
+    fn go_on(&self) -> bool {
+        let now = Instant::now();
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        now < self.at
+    }
+
+    /// What is left if nothing moves from now on; none when it has passed.
     #[expect(clippy::disallowed_methods, reason = "bounds one call to the outside; no decision sees this time")]
     pub(super) fn left(&self) -> Option<Duration> {
-        self.at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        let moved = *self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = self.at.min(moved + self.patience);
+        at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
 
-    /// How long the whole was allowed to take.
-    pub(super) fn limit(&self) -> Duration {
-        self.limit
+    /// That it has passed, and which of the two it was.
+    #[expect(clippy::disallowed_methods, reason = "bounds one call to the outside; no decision sees this time")]
+    pub(super) fn passed(&self, operation: impl Into<String>) -> EdgeError {
+        if Instant::now() >= self.at { overdue(operation, self.limit) } else { stalled(operation, self.patience) }
     }
 }
 
@@ -99,8 +113,8 @@ impl Session {
         matches!(self.endpoint, Some(Endpoint::Http(_)))
     }
 
-    pub(super) fn deadline(&self) -> Deadline {
-        self.deadline
+    pub(super) fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 
     pub(super) fn operation(&self) -> &str {
@@ -118,15 +132,20 @@ impl Session {
                 .because(format!("the server sent more than {} MiB", self.at_most >> 20))
                 .hint("a config repository is small: look for large files in its history"));
         }
-        self.in_time()
+        self.go_on()
+    }
+
+    /// A step was done: it does not hang, however long the step took.
+    ///
+    /// # Errors
+    /// When all of it has taken too long.
+    pub(super) fn go_on(&self) -> Result<(), EdgeError> {
+        if self.deadline.go_on() { Ok(()) } else { Err(self.deadline.passed(&self.operation)) }
     }
 
     /// Whether there is time left.
     pub(super) fn in_time(&self) -> Result<(), EdgeError> {
-        match self.deadline.left() {
-            Some(_) => Ok(()),
-            None => Err(overdue(&self.operation, self.deadline.limit())),
-        }
+        self.deadline.left().map(|_| ()).ok_or_else(|| self.deadline.passed(&self.operation))
     }
 
     /// Keeps a failure for whoever started the fetch, and gives libgit2 something to stop at.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use super::super::fault::{fault, overdue, tidy};
+use super::super::fault::{fault, tidy};
 use super::{Program, Session};
 use crate::port::{EdgeError, EdgeKind};
 
@@ -184,7 +184,7 @@ impl Conversation {
     fn wait(&mut self, writing: bool) -> Result<(), EdgeError> {
         let session = Arc::clone(&self.session);
         loop {
-            let late = || overdue(session.operation(), session.deadline().limit());
+            let late = || session.deadline().passed(session.operation());
             let left = Timespec::try_from(session.deadline().left().ok_or_else(late)?).map_err(|_| late())?;
             let wanted =
                 if writing { PollFd::new(&self.input, PollFlags::OUT) } else { PollFd::new(&self.output, PollFlags::IN) };
