@@ -152,7 +152,9 @@ fn report(
         })
         .collect();
     if environments.is_empty() && problems.is_empty() {
-        notes.push("there is no environment: each has a directory environments/NAME/ with an environment.yaml".to_owned());
+        notes.push(
+            "there is no environment, as environments/.gitkeep says: those that were there before are retired".to_owned(),
+        );
     }
     let problems: Vec<_> = problems.into_iter().map(|problem| told(problem, tree)).collect();
     Ok(Report {

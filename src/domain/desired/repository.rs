@@ -275,6 +275,9 @@ impl<'t> Reading<'t> {
     }
 }
 
+/// The file by which git keeps a directory that is empty.
+const KEPT_EMPTY: &str = ".gitkeep";
+
 fn top_directories(tree: &FileTree) -> BTreeSet<&str> {
     tree.nodes.keys().filter_map(|path| path.split_once('/')).map(|(top, _)| top).collect()
 }
@@ -309,8 +312,11 @@ fn scan(tree: &FileTree) -> (BTreeSet<EnvironmentName>, Vec<Problem>) {
     }
     let partly = tree.partly.iter().filter_map(|path| path.strip_prefix(ENVIRONMENTS)?.strip_prefix('/'));
     names.extend(partly.filter_map(|name| EnvironmentName::parse(name).ok()));
-    if names.is_empty() && problems.is_empty() {
-        problems.push(whole_file(ENVIRONMENTS, "there is no environment", Some(HINT), Affected::All));
+    // A tree that is empty by accident retires nobody: that there is to be no environment has to be said.
+    let is_meant = tree.nodes.contains_key(&format!("{ENVIRONMENTS}/{KEPT_EMPTY}"));
+    if names.is_empty() && problems.is_empty() && !is_meant {
+        let hint = format!("{HINT}; to retire the last one, leave a file {ENVIRONMENTS}/{KEPT_EMPTY} in its place");
+        problems.push(whole_file(ENVIRONMENTS, "there is no environment", Some(&hint), Affected::All));
     }
     (names, problems)
 }

@@ -85,6 +85,29 @@ fn what_is_not_retired_is_not_removed() {
 }
 
 #[test]
+fn the_last_environment_is_retired_by_a_repository_that_says_so_and_by_no_other_that_is_empty() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let before = stage.live();
+    stage.repo.remove("By accident", &[ENVIRONMENT.0]);
+    refused(&stage, "there is no environment");
+    let status = stage.run(&["plan", "test"]).exits(1).out;
+    assert!(status.contains("environments/.gitkeep") || status.contains("nothing is deleted"), "{status}");
+    stage.repo.commit("The last one is retired", &[("environments/.gitkeep", "")]);
+    let said = stage.run(&["validate", "--rev", "HEAD", &stage.repo.path().display().to_string()]).exits(0).out;
+    assert!(said.contains("those that were there before are retired"), "{said}");
+    assert!(stage.run(&["plan", "test"]).exits(0).out.contains("not in this revision"));
+    stage.run(&["apply", "--once"]);
+    assert_eq!(stage.live(), before, "nothing goes unasked");
+    let said = stage.run(&["env", "remove", "test", "--yes"]).exits(0).out;
+    assert!(said.contains("3 keys deleted"), "{said}");
+    // The same repository may have one again.
+    stage.repo.commit("Back", &[ENVIRONMENT]);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.live(), before);
+}
+
+#[test]
 fn the_command_line_is_read_with_care_and_explained_with_examples() {
     let stage = Stage::with(&[super::stage::MANIFEST, ENVIRONMENT, KEYS]);
     let help = stage.run(&["env", "remove", "--help"]).exits(0).out;

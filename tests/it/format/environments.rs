@@ -198,7 +198,19 @@ fn a_manifest_that_is_wrong_stops_everybody() {
 }
 
 #[test]
-fn a_revision_without_environments_or_cut_short_is_invalid() {
+fn a_revision_without_environments_or_cut_short_is_invalid_unless_it_says_that_none_is_meant() {
+    let none = |path| FileTree::of_files([(MANIFEST.0, MANIFEST.1.as_bytes()), (path, b"")]);
+    for path in
+        ["environments/README.md", "environments/.keep", "Environments/.gitkeep", "base/environments/.gitkeep", ".gitkeep"]
+    {
+        check_told(&none(path), &["environments: there is no environment [all] an environment is a directory"]);
+        assert!(desired::read_environment(&none(path), &name("test")).is_err(), "{path} retires nobody");
+    }
+    let meant = none("environments/.gitkeep");
+    check_told(&meant, &[]);
+    assert_eq!(desired::read_environment(&meant, &name("test")), Ok(None));
+    let nameless = FileTree::of_files([("environments/.gitkeep", b"".as_slice())]);
+    assert!(desired::read_environment(&nameless, &name("test")).is_err(), "whose it is it does not say");
     check_told(&FileTree::of_files([(MANIFEST.0, MANIFEST.1.as_bytes())]), &["environments: there is no environment [all]"]);
     assert_eq!(told(&FileTree::default()).len(), 2);
     let mut cut = tree(&[]);
