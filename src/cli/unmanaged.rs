@@ -106,10 +106,10 @@ impl Unmanaged {
     fn of(below: &Below, prefix: &str) -> Self {
         let Below { environment, revision, owner, look, notes: _ } = below;
         let (plan, live) = (&look.preview.plan, &look.live);
-        let mut found: Vec<(&KeyPath, Standing, Option<&str>)> = Vec::new();
+        let mut found: Vec<(&KeyPath, Standing, Option<String>)> = Vec::new();
         found.extend(plan.foreign(live, &look.desired, *owner).map(|key| (key, Standing::Unwanted, None)));
-        let dropped = Some("was managed, lost its mark, and is wanted no more");
-        found.extend(plan.unmanaged.iter().map(|key| (key, Standing::Unwanted, dropped)));
+        let dropped = || Some("was managed, lost its mark, and is wanted no more".to_owned());
+        found.extend(plan.unmanaged.iter().map(|key| (key, Standing::Unwanted, dropped())));
         found.extend(plan.obstacles.iter().filter_map(|obstacle| {
             let standing = match obstacle.kind {
                 ObstacleKind::Adoptable => Standing::Adoptable,
@@ -118,10 +118,10 @@ impl Unmanaged {
                 ObstacleKind::Owned(_) => Standing::Owned,
                 ObstacleKind::Drifted | ObstacleKind::Hidden | ObstacleKind::Left | ObstacleKind::Unfit => return None,
             };
-            Some((&obstacle.key, standing, Some(obstacle.why.as_str())))
+            Some((&obstacle.key, standing, Some(obstacle.said())))
         }));
         let adopting = plan.changes.iter().filter(|change| change.action == Action::Adopt);
-        found.extend(adopting.map(|change| (&change.key, Standing::Adopting, Some(change.why.as_str()))));
+        found.extend(adopting.map(|change| (&change.key, Standing::Adopting, Some(change.why.clone()))));
         found.retain(|(key, ..)| key.as_str().starts_with(prefix));
         found.sort_unstable_by_key(|(key, ..)| *key);
         let mut counts = Counts::default();
@@ -154,13 +154,13 @@ impl Unmanaged {
 }
 
 impl Key {
-    fn of(key: &KeyPath, standing: Standing, why: Option<&str>, found: Option<&LiveEntry>) -> Self {
+    fn of(key: &KeyPath, standing: Standing, why: Option<String>, found: Option<&LiveEntry>) -> Self {
         let (flags, owner) = match found.map(|found| (found.flags, found.flags.ownership())) {
             Some((flags, Ownership::Foreign)) => (Some(flags.0), None),
             Some((_, Ownership::Marked(mark))) => (None, Some(mark.owner.number())),
             Some((_, Ownership::Unmarked)) | None => (None, None),
         };
-        Self { name: clean(key.as_str()), standing, flags, owner, why: why.map(clean) }
+        Self { name: clean(key.as_str()), standing, flags, owner, why: why.as_deref().map(clean) }
     }
 }
 

@@ -74,11 +74,10 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
         ));
     }
     if is_there(ObstacleKind::Differing) {
-        ways_out.push(
-            "Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so \
-             that lockstep can create it"
-                .to_owned(),
-        );
+        ways_out.push(format!(
+            "Where the value is another (`lockstep unmanaged {name}` has both digests), commit what is live, take the key out of the \
+             repository, or delete it in the target so that lockstep can create it"
+        ));
     }
     if is_there(ObstacleKind::Flagged) {
         ways_out.push(
@@ -100,10 +99,12 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
     }
     if is_there(ObstacleKind::Drifted) {
         ways_out.push(format!(
-            "To write what the commit says, run `lockstep apply --once --overwrite-drift {name}`; to keep what is live, commit it"
+            "`lockstep plan {name}` has both digests. To write what the commit says, run `lockstep apply --once --overwrite-drift {name}`; to keep what is live, commit it"
         ));
     }
-    Err(Refusal(format!("{held}; nothing was written. {}", ways_out.join(". "))))
+    let mut said = vec![held, "nothing was written".to_owned()];
+    said.extend(around.commits.iter().flat_map(Commit::misread).take(SHOWN));
+    Err(Refusal(format!("{}. {}", said.join("; "), ways_out.join(". "))))
 }
 
 fn deletes(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {

@@ -130,10 +130,21 @@ pub struct Change {
 pub struct Obstacle {
     /// The key.
     pub key: KeyPath,
-    /// Who holds it, or how it differs, for people.
+    /// Who holds it, or that it differs, for people: the same for as long as only its value changes, so that a record which says
+    /// so is not written at the pace of whoever writes the key.
     pub why: String,
+    /// What it is just now, to be told after that; may be empty.
+    pub values: String,
     /// What kind it is.
     pub kind: ObstacleKind,
+}
+
+impl Obstacle {
+    /// All that can be said of it now.
+    #[must_use]
+    pub fn said(&self) -> String {
+        format!("{}{}", self.why, self.values)
+    }
 }
 
 /// Why a key must not be touched, as far as what helps differs by it.
@@ -301,6 +312,8 @@ enum Verdict {
     Nothing,
     Write(Change),
     Blocked(ObstacleKind, String),
+    /// Likewise, with what it is just now.
+    BlockedAs(ObstacleKind, String, String),
     Stray,
     Drifted,
 }
@@ -310,7 +323,8 @@ impl Plan {
         match verdict {
             Verdict::Nothing => {}
             Verdict::Write(change) => self.changes.push(change),
-            Verdict::Blocked(kind, why) => self.obstacles.push(Obstacle { key: key.clone(), why, kind }),
+            Verdict::Blocked(kind, why) => self.take(key, Verdict::BlockedAs(kind, why, String::new())),
+            Verdict::BlockedAs(kind, why, values) => self.obstacles.push(Obstacle { key: key.clone(), why, values, kind }),
             Verdict::Stray => self.strays.push(key.clone()),
             Verdict::Drifted => self.drifted.push(key.clone()),
         }
@@ -349,8 +363,8 @@ impl Terms<'_> {
                 }
                 Ownership::Unmarked => return self.unmanaged(key, entry, found),
                 Ownership::Foreign => {
-                    let why = format!("{UNMANAGED}: it carries another program's flags ({})", found.flags.0);
-                    return Verdict::Blocked(ObstacleKind::Flagged, why);
+                    let why = format!("{UNMANAGED}: it carries another program's flags");
+                    return Verdict::BlockedAs(ObstacleKind::Flagged, why, format!(" ({})", found.flags.0));
                 }
             },
         };
@@ -368,8 +382,8 @@ impl Terms<'_> {
     fn unmanaged(&self, key: &KeyPath, entry: &Entry, found: &LiveEntry) -> Verdict {
         if found.digest != entry.digest {
             let (live, wanted) = (self.told(key, Some(found.digest), ""), self.told(key, Some(entry.digest), ""));
-            let why = format!("{UNMANAGED}, with another value: live {live}, wanted {wanted}");
-            return Verdict::Blocked(ObstacleKind::Differing, why);
+            let (why, values) = (format!("{UNMANAGED}, with another value"), format!(": live {live}, wanted {wanted}"));
+            return Verdict::BlockedAs(ObstacleKind::Differing, why, values);
         }
         if !self.adopts.covers(key) {
             return Verdict::Blocked(ObstacleKind::Adoptable, format!("{UNMANAGED}, with the same value"));
@@ -435,8 +449,9 @@ impl Terms<'_> {
         }
         let live = self.told(key, found.map(|found| found.digest), "deleted");
         let wanted = self.told(key, entry.map(|entry| entry.digest), "no such key");
-        let why = format!("was changed by hand, and drift is only reported here: live {live}, wanted {wanted}");
-        Some(Verdict::Blocked(ObstacleKind::Drifted, why))
+        let what = if found.is_some() { "changed" } else { "deleted" };
+        let why = format!("was {what} by hand, and drift is only reported here");
+        Some(Verdict::BlockedAs(ObstacleKind::Drifted, why, format!(": live {live}, wanted {wanted}")))
     }
 
     /// What may be told of a key's value.

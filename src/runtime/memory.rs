@@ -54,6 +54,8 @@ pub struct Memory {
     pub(super) about: Option<(Option<Revision>, Generation)>,
     /// Which of what ails the environment people were told.
     pub(super) told: Told,
+    /// The head whose trailers were looked at last.
+    pub(super) trailers_of: Option<Revision>,
     /// The attempt that people were last told of.
     announced: Option<(Generation, Revision)>,
 }
@@ -83,6 +85,7 @@ impl Memory {
             restored: false,
             about: None,
             told: Told::default(),
+            trailers_of: None,
             announced: None,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::memory::Memory;
 use super::reading::Reading;
+use crate::domain::commit::Commit;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::KeyPath;
 use crate::domain::revision::Revision;
@@ -63,6 +64,9 @@ pub(super) async fn repository<S: Source>(
             }
         }
         books.head = source.commits(None, tip).await?.into_iter().next();
+        if memory.trailers_of.replace(tip) != Some(tip) {
+            tell_misread(record, &books, tip);
+        }
     }
     let tip = view.tip();
     for revision in &needed {
@@ -83,6 +87,15 @@ pub(super) async fn repository<S: Source>(
     }
     memory.readings.keep_only(&needed);
     Ok((view, books, missing))
+}
+
+/// Says what trailers on the way to a new head say nothing: whoever wrote one waits for what it would have done.
+fn tell_misread(record: &Rollout, books: &Books, tip: Revision) {
+    let ways = record.complete.as_ref().and_then(|complete| books.commits.get(&(complete.revision, tip)));
+    let commits = ways.map_or_else(|| books.head.iter().collect::<Vec<_>>(), |commits| commits.iter().collect());
+    for because in commits.into_iter().flat_map(Commit::misread) {
+        tracing::warn!(environment = %record.identity.environment, because, "a trailer of a commit says nothing");
+    }
 }
 
 /// Why there is no head, for people.

@@ -275,7 +275,7 @@ impl Way<'_> {
         };
         let changed = plan.changes.iter().map(|change| Left::new(&change.key, &change.why));
         let reported = plan.drifted.iter().map(|key| Left::new(key, "changed by hand, and drift is only reported here"));
-        let held = plan.obstacles.iter().map(|obstacle| Left::new(&obstacle.key, &obstacle.why));
+        let held = plan.obstacles.iter().map(|obstacle| Left::new(&obstacle.key, &obstacle.said()));
         Ok(held.chain(reported).chain(changed).collect())
     }
 }

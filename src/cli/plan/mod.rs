@@ -156,11 +156,11 @@ fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &BTreeMap<Ke
 
 fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
     let Look { record, former, live, desired, before: _, preview, first: goes_first } = look;
-    let Preview { plan, hindrance, in_step, loosened, first } = preview;
+    let Preview { plan, hindrance, in_step, loosened, misread, first } = preview;
     let obstacles = plan
         .obstacles
         .iter()
-        .map(|found| Obstacle { key: found.key.to_string(), kind: found.kind.into(), why: clean(&found.why) })
+        .map(|found| Obstacle { key: found.key.to_string(), kind: found.kind.into(), why: clean(&found.said()) })
         .collect();
     let texts = |keys: &[KeyPath]| keys.iter().map(ToString::to_string).collect();
     let complete = record.as_ref().and_then(|record| record.complete.as_ref());
@@ -196,6 +196,7 @@ fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>
         checks: Some(desired.checks().len()),
         refusal: hindrance.as_ref().map(|note| view::Refusal { verdict: note.verdict.word(), text: clean(&note.text) }),
         loosened: loosened.clone(),
+        misread: misread.iter().map(|text| clean(text)).collect(),
         novelty,
         note: former.as_ref().map(|former| format!("it takes over the record and the keys of {former} first")),
         ..named

@@ -71,6 +71,9 @@ pub(super) struct Environment {
     /// Limits that count from the revision after this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) loosened: Vec<String>,
+    /// Trailers that say nothing, each with why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) misread: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -320,6 +323,7 @@ impl Environment {
             checks: None,
             refusal: None,
             loosened: Vec::new(),
+            misread: Vec::new(),
             note: None,
             error: None,
             hint: None,
@@ -359,8 +363,8 @@ impl Environment {
             let what = if said { "not applied:".to_owned() } else { format!("not applied ({verdict}):") };
             page.line(format_args!("  {} {text}", what.style(Style::new().red().bold())));
         }
-        for limit in &self.loosened {
-            page.line(format_args!("  {}", limit.style(Style::new().yellow())));
+        for text in self.loosened.iter().chain(&self.misread) {
+            page.line(format_args!("  {}", text.style(Style::new().yellow())));
         }
         if self.state == State::Changes && !self.initialised {
             page.line(format_args!("  the target has no record of this environment yet: {} makes it", self.record_by));

@@ -120,6 +120,9 @@ impl Environment {
             page.field("last good", quoted(&good.revision, good.subject.as_deref()));
         }
         self.head(&mut said, page);
+        for text in self.misread.iter().filter(|text| said.once(text)) {
+            page.field("trailer", text.style(Style::new().yellow()));
+        }
         self.last_attempt(&mut said, page);
         for (word, stop) in [("pinned", &self.pin), ("suspended", &self.suspension)] {
             if let Some(StopView { by, reason, at, until }) = stop {

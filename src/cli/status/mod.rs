@@ -11,6 +11,7 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
+use crate::domain::commit::Commit;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{HeadVerdict, Phase, Reached, Rollout};
@@ -95,6 +96,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
             Tip::Unfetched => None,
         };
     }
+    status.misread = misread(edges, &record).await;
     status.leader = target.leader().await?.map(|leader| clean(&leader));
     Ok(status)
 }
@@ -125,6 +127,17 @@ async fn followed_head(edges: &Edges, environment: &EnvironmentName, record: &Ro
     };
     let in_step = in_step.then_some(goal.revision).filter(|_| record.being_written().is_none());
     Some(HeadView::followed(tip, subject(edges, tip).await, in_step, environment, under_way.as_deref()))
+}
+
+/// Trailers of the commits that lead from what is live to the head, as far as this mirror knows them, that say nothing.
+async fn misread(edges: &Edges, record: &Rollout) -> Vec<String> {
+    let Tip::At(tip) = edges.tip else { return Vec::new() };
+    let live = record.complete.as_ref().map(|complete| complete.revision);
+    let commits = match live {
+        Some(live) if live == tip => Vec::new(),
+        live => edges.source.commits(live, tip).await.unwrap_or_default(),
+    };
+    commits.iter().flat_map(Commit::misread).map(|text| clean(&text)).collect()
 }
 
 async fn subject(edges: &Edges, revision: Revision) -> Option<String> {

@@ -94,6 +94,9 @@ pub(super) struct Environment {
     pub(super) attempt: Option<AttemptView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) head: Option<HeadView>,
+    /// Trailers of the head, and of what leads to it, that say nothing: each with why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) misread: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pin: Option<StopView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -362,6 +365,7 @@ impl Environment {
                 text: clean(&note.text),
                 hint: None,
             }),
+            misread: Vec::new(),
             pin: record.pin.as_ref().map(StopView::from),
             suspension: record.suspension.as_ref().map(StopView::from),
             permit: PermitView::of(record),
@@ -415,6 +419,7 @@ impl Environment {
             last_good: None,
             attempt: None,
             head: None,
+            misread: Vec::new(),
             pin: None,
             suspension: None,
             permit: None,

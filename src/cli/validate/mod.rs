@@ -14,6 +14,7 @@ use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
 use crate::config::{self, Config, ConsulVariables};
+use crate::domain::commit::Commit;
 use crate::domain::desired::{Affected, FileTree, Node, Problem, Repository, read};
 use crate::domain::revision::Revision;
 
@@ -51,9 +52,11 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     };
     let place = Place::of(args.path.as_deref(), config.as_ref());
     let note = place.note(options);
-    let (revision, tree) = place.files(args.rev.clone()).await?;
+    let (commit, tree) = place.files(args.rev.clone()).await?;
     let repository = read(&tree);
-    let mut report = report(&repository, &tree, revision, config.as_ref(), &args.environments)?;
+    let mut report =
+        report(&repository, &tree, commit.as_ref().map(|commit| commit.revision), config.as_ref(), &args.environments)?;
+    report.notes.extend(commit.iter().flat_map(Commit::misread));
     report.notes.extend(note);
     output.show(&report)?;
     Ok(if report.valid { Exit::Ok } else { Exit::Failed })

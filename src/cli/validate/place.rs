@@ -8,8 +8,7 @@ use crate::cli::options::Options;
 use crate::client::git::{self, GitOptions, GitSource, TreeLimits};
 use crate::config::{Config, RepositoryUrl};
 use crate::domain::desired::FileTree;
-use crate::domain::revision::Revision;
-use crate::port::{EdgeError, Source as _, Tip};
+use crate::port::{Commit, EdgeError, Source as _, Tip};
 use crate::runtime::clock::SystemClock;
 
 /// Where the files are.
@@ -47,7 +46,7 @@ impl<'a> Place<'a> {
     }
 
     /// The files, and of which commit they are. Nothing is contacted here, so what is not there is a failure, not an outage.
-    pub(super) async fn files(self, rev: Option<String>) -> Result<(Option<Revision>, FileTree), Failure> {
+    pub(super) async fn files(self, rev: Option<String>) -> Result<(Option<Commit>, FileTree), Failure> {
         let (path, branch) = match self {
             Self::Path(path) => (path, "HEAD".to_owned()),
             Self::Named(config, path) => (path, config.repository.branch.clone()),
@@ -63,7 +62,7 @@ fn is_repository(path: &Path) -> bool {
     path.join("lockstep.yaml").exists() || path.join(".git").exists() || git::is_bare(path)
 }
 
-fn read_files(path: &Path, rev: Option<&str>, branch: &str) -> Result<(Option<Revision>, FileTree), EdgeError> {
+fn read_files(path: &Path, rev: Option<&str>, branch: &str) -> Result<(Option<Commit>, FileTree), EdgeError> {
     let limits = TreeLimits::default();
     let commit = match rev {
         Some(rev) => rev,
@@ -71,11 +70,11 @@ fn read_files(path: &Path, rev: Option<&str>, branch: &str) -> Result<(Option<Re
         None if git::is_bare(path) => branch,
         None => return Ok((None, git::read_directory(path, &limits)?)),
     };
-    let (revision, tree) = git::read_commit(path, commit, &limits)?;
-    Ok((Some(revision), tree))
+    let (_, tree) = git::read_commit(path, commit, &limits)?;
+    Ok((Some(git::find_commit(path, commit)?), tree))
 }
 
-async fn mirrored(config: &Config, rev: Option<String>) -> Result<(Option<Revision>, FileTree), Failure> {
+async fn mirrored(config: &Config, rev: Option<String>) -> Result<(Option<Commit>, FileTree), Failure> {
     let clock = Arc::new(SystemClock::start());
     let source = GitSource::open(&config.repository, &config.data_dir, clock, GitOptions::default()).map_err(offline)?;
     let revision = match rev {
@@ -88,7 +87,8 @@ async fn mirrored(config: &Config, rev: Option<String>) -> Result<(Option<Revisi
             }
         },
     };
-    Ok((Some(revision), source.tree(revision).await.map_err(offline)?))
+    let commit = source.commits(None, revision).await.map_err(offline)?.into_iter().next();
+    Ok((commit, source.tree(revision).await.map_err(offline)?))
 }
 
 fn offline(error: EdgeError) -> Failure {

@@ -304,7 +304,7 @@ pub fn misfits<'k>(keys: impl IntoIterator<Item = &'k KeyPath>) -> Vec<Obstacle>
             continue;
         };
         if let Ok(key) = KeyPath::parse(key) {
-            misfits.push(Obstacle { key, why, kind: ObstacleKind::Unfit });
+            misfits.push(Obstacle { key, why, values: String::new(), kind: ObstacleKind::Unfit });
         }
     }
     misfits

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, Repository};
 
 use super::fault::{fault, from_git};
+use super::history::describe;
 use super::mirror::KEPT;
 use super::{GitSource, TreeLimits, local, tree};
 use crate::domain::desired::{FileTree, Node};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
-use crate::port::{EdgeError, EdgeKind, Source as _, Tip};
+use crate::port::{Commit, EdgeError, EdgeKind, Source as _, Tip};
 
 impl GitSource {
     /// The commit that a text names: an id of at least four digits, `HEAD` or the followed branch's name, with `~N` or `^`
@@ -54,6 +55,19 @@ impl GitSource {
         })
         .await
     }
+}
+
+/// A commit of the repository at `path` by any name that git knows. Blocks.
+///
+/// # Errors
+/// As [`read_commit`].
+pub fn find_commit(path: &Path, name: &str) -> Result<Commit, EdgeError> {
+    super::prepare().map_err(|error| from_git("set libgit2 up", error))?;
+    let operation = format!("find the revision {} in {}", super::fault::tidy(name, 120), path.display());
+    let repository = local::open(path)?;
+    let id = super::id::oid(named(&repository, name, &operation)?);
+    let commit = repository.find_commit(id).map_err(|error| from_git(operation, error))?;
+    Ok(describe(&commit))
 }
 
 /// A commit of the repository at `path` and its files, by any name that git knows: no mirror, nothing checked out. Blocks.

@@ -278,7 +278,7 @@ fn an_override_passes_every_limit() {
 fn a_key_that_is_not_ours_refuses_even_what_is_proven_or_overridden() {
     let taken = |change: Change| Change { foreign: vec!["b"], ..change };
     let said = expect![[
-        r"b: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it"
+        r"b: exists already and is not managed by lockstep: it carries another program's flags; nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it"
     ]];
     let all = [change("a=1", "a=2 b=1"), change("a=1", "a=2 b=1").proven_before(), change("a=1", "a=2 b=1").overridden()];
     for change in all.map(taken) {
@@ -289,7 +289,7 @@ fn a_key_that_is_not_ours_refuses_even_what_is_proven_or_overridden() {
     check(
         &many,
         expect![
-            "b, c, d, e, f and 2 more: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it"
+            "b, c, d, e, f and 2 more: exists already and is not managed by lockstep: it carries another program's flags; nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it"
         ],
     );
 }
@@ -306,7 +306,7 @@ fn a_key_that_can_be_adopted_is_refused_with_the_command_that_does_it() {
     check(
         &there(change("a=1", "a=1 k/b=other")),
         expect![[
-            r"k/b: exists already and is not managed by lockstep, with another value: live sha256 e244f187…, wanted sha256 d9298a10…; nothing was written. Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it"
+            r"k/b: exists already and is not managed by lockstep, with another value; nothing was written. Where the value is another (`lockstep unmanaged test` has both digests), commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it"
         ]],
     );
 }

@@ -97,7 +97,7 @@ fn check_plan(plan: &Plan, expected: Expect) {
         .iter()
         .map(|change| format!("{:?} {} at {}: {}", change.action, change.key, change.fence.0, change.why))
         .collect();
-    lines.extend(plan.obstacles.iter().map(|obstacle| format!("blocked {}: {}", obstacle.key, obstacle.why)));
+    lines.extend(plan.obstacles.iter().map(|obstacle| format!("blocked {}: {}", obstacle.key, obstacle.said())));
     lines.extend(plan.strays.iter().map(|key| format!("stray {key}")));
     lines.extend(plan.unmanaged.iter().map(|key| format!("unmanaged {key}")));
     lines.extend(plan.drifted.iter().map(|key| format!("drifted {key}")));
@@ -276,7 +276,7 @@ fn reported_drift_is_not_written_and_stands_in_the_way_of_a_change_of_it() {
         "a=1 b=1",
         "a=2 b=1 @drift=report",
         "b=1",
-        expect!["blocked a: was changed by hand, and drift is only reported here: live deleted, wanted sha256 d4735e3a…"],
+        expect!["blocked a: was deleted by hand, and drift is only reported here: live deleted, wanted sha256 d4735e3a…"],
     );
 }
 

@@ -98,10 +98,10 @@ impl Rollout {
         let asked = Permit { adopts: Some(Adoption { scope, grant }), ..permit.clone() };
         let (plan, _) = Self { permit: Some(asked.clone()), ..self.clone() }.weigh(candidate, seen);
         let named = |obstacle: &&Obstacle| adopts.covers(&obstacle.key);
-        let held: Vec<(&str, &str)> =
-            plan.obstacles.iter().filter(named).map(|obstacle| (obstacle.key.as_str(), obstacle.why.as_str())).collect();
+        let held: Vec<(&str, String)> =
+            plan.obstacles.iter().filter(named).map(|obstacle| (obstacle.key.as_str(), obstacle.said())).collect();
         if !held.is_empty() {
-            let held = by_reason(held.into_iter(), SHOWN);
+            let held = by_reason(held.iter().map(|(key, why)| (*key, why.as_str())), SHOWN);
             return Err(format!("{held}; nothing was adopted: only keys that have the wanted values already can be"));
         }
         let keys = plan.changes.iter().filter(|change| change.action == Action::Adopt && adopts.covers(&change.key)).count();

@@ -6,6 +6,7 @@ use super::observation::Observation;
 use super::people::Suspension;
 use super::phase::Phase;
 use super::record::Rollout;
+use crate::domain::commit::Commit;
 use crate::domain::desired::DesiredState;
 use crate::domain::plan::{Intent, Plan};
 use crate::domain::revision::Revision;
@@ -21,6 +22,8 @@ pub struct Preview {
     pub in_step: bool,
     /// Limits that the revision loosens: what they were and what they will be. They count from the revision after it (rule G4).
     pub loosened: Vec<String>,
+    /// Trailers of the commits on the way that say nothing, each with why.
+    pub misread: Vec<String>,
     /// What goes on before the revision can be gone to, where that is something else.
     pub first: Option<Unfinished>,
 }
@@ -42,6 +45,7 @@ impl Rollout {
     #[must_use]
     pub fn preview(&self, revision: Revision, desired: &DesiredState, seen: &Observation<'_>) -> Preview {
         let loosened = self.loosened(desired, seen);
+        let misread: Vec<String> = self.commits_to(revision, seen).iter().flat_map(Commit::misread).collect();
         let first = |is_followed| self.unfinished(is_followed, seen);
         let suspended = || self.is_suspended(seen.now).then(|| self.suspended_note(revision));
         match self.judge_head(seen) {
@@ -52,19 +56,19 @@ impl Rollout {
                 let mut plan = self.plan_leaving(&leave, intent, revision, desired, self.next_generation(seen), seen);
                 for obstacle in &mut plan.obstacles {
                     if let Some(fight) = self.repairs.contested.get(&obstacle.key).filter(|_| leave.contains(&obstacle.key)) {
-                        obstacle.why = fight.said();
+                        (obstacle.why, obstacle.values) = (fight.said(), String::new());
                     }
                 }
-                Preview { plan, hindrance: suspended(), in_step: true, loosened, first: None }
+                Preview { plan, hindrance: suspended(), in_step: true, loosened, misread, first: None }
             }
             Judgement::NotFollowed(note) => {
                 let (plan, _) = self.weigh(&Candidate { tip: revision, desired, retried: false }, seen);
-                Preview { plan, hindrance: Some(note), in_step: false, loosened, first: first(false) }
+                Preview { plan, hindrance: Some(note), in_step: false, loosened, misread, first: first(false) }
             }
             Judgement::Candidate(candidate) => {
                 let (plan, refusal) = self.weigh(&candidate, seen);
                 let first = first(refusal.is_none());
-                Preview { plan, hindrance: refusal.or_else(suspended), in_step: false, loosened, first }
+                Preview { plan, hindrance: refusal.or_else(suspended), in_step: false, loosened, misread, first }
             }
         }
     }

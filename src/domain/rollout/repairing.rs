@@ -125,7 +125,7 @@ impl Rollout {
             let plan = self.plan(attempt.line.intent, goal.revision, desired, goal.generation, seen);
             // The attempt goes on only when nothing else stands in its way.
             let others = plan.obstacles.iter().filter(|obstacle| obstacle.kind != ObstacleKind::Drifted);
-            let others: Vec<_> = others.map(|obstacle| (obstacle.key.clone(), obstacle.why.clone())).collect();
+            let others: Vec<_> = others.map(|obstacle| (obstacle.key.clone(), obstacle.said())).collect();
             return (others.is_empty() && (!plan.drifted.is_empty() || in_the_way(&plan)), others);
         }
         let generation = self.next_generation(seen);
@@ -137,7 +137,7 @@ impl Rollout {
         let why = |obstacle: &Obstacle| match self.repairs.contested.get(&obstacle.key) {
             Some(fight) if obstacle.kind == ObstacleKind::Left && fight.waits(seen.now) => fight.said(),
             _ if given_up.contains(&obstacle.key) => "the head drops it".to_owned(),
-            _ => obstacle.why.clone(),
+            _ => obstacle.said(),
         };
         let stays = plan.obstacles.iter().map(|obstacle| (obstacle.key.clone(), why(obstacle))).collect();
         let head = match self.judge_head(seen) {

@@ -37,6 +37,32 @@ fn what_names_no_keys_of_the_environment_is_refused_before_anything_is_asked() {
 }
 
 #[test]
+fn a_trailer_that_names_no_keys_is_told_wherever_its_commit_is_in_sight() {
+    const SAYS: &str = "adopts nothing: key \"/config\" has an empty segment";
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let file = stage.home.path().join("test/current/other/a");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "1").unwrap();
+    stage.repo.commit("Wants it\n\nLockstep-Adopt: /config/\n", &[("base/kv/other.yaml", "a: 1\n")]);
+    let repo = stage.repo.path().display().to_string();
+    check(&stage, &["validate", "--rev", "HEAD", &repo], 0, SAYS);
+    check(&stage, &["plan", "test"], 3, SAYS);
+    check(&stage, &["apply", "--once"], 1, SAYS);
+    check(&stage, &["status", "test"], 0, SAYS);
+    let status = stage.run(&["status", "test", "--output", "json"]).exits(0).json();
+    assert!(status["environments"][0]["misread"][0].as_str().unwrap().contains(SAYS), "{status:#}");
+    assert!(!stage.run(&["unmanaged", "test"]).exits(0).out.contains("taken over by the next advance"), "it adopts nothing");
+    // A commit that needs no adoption is followed all the same, and said once.
+    stage.repo.commit("Not after all\n\nLockstep-Adopt: /config/\n", &[("base/kv/other.yaml", "b: 1\n")]);
+    let daemon = super::stage::Daemon::start(&stage);
+    super::stage::until("it is followed", || stage.live().contains(&("other/b".to_owned(), "1".to_owned())));
+    daemon.says("a trailer of a commit says nothing");
+    let (_, log) = daemon.stop();
+    assert!(log.contains(SAYS.split(": ").next().unwrap()), "{log}");
+}
+
+#[test]
 fn a_directory_that_holds_nothing_of_others_has_nothing_to_adopt() {
     let mut stage = Stage::new();
     check(&stage, &["unmanaged", "test"], 0, "0 unmanaged keys");

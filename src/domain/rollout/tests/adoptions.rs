@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::script::check;
+use super::script::{check, rollout_after};
 
 #[test]
 fn a_brownfield_environment_is_taken_over_and_is_last_good_at_once() {
@@ -79,27 +79,27 @@ fn a_value_that_differs_is_refused_with_both_digests() {
     check(
         "commit good, settle, by hand k/1=1 k/2=9, commit k/1=1 k/2=2 +Adopt=k/, settle",
         expect![[r#"
-        held-refused r1
-        head refused: k/2: exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
-        live: a=1 health=good k/…(unmarked)×2
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: k/2: exists already and is not managed by lockstep, with another value; nothing was written. Where the value is another (`lockstep unmanaged test` has both digests), commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
+            live: a=1 health=good k/…(unmarked)×2
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     check(
         "commit good, settle, by hand k/1=1 k/2=9, commit k/1=1 k/2=2, ask adopt k/, settle",
         expect![[r#"
-        held-refused r1
-        head refused: k/1: exists already and is not managed by lockstep, with the same value; k/2: exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. To take over what has the same value, run `lockstep adopt test k/1`, or give a commit of this change the trailer `Lockstep-Adopt: k/1`. Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
-        live: a=1 health=good k/…(unmarked)×2
-        refused: k/2: exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was adopted: only keys that have the wanted values already can be
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: k/1: exists already and is not managed by lockstep, with the same value; k/2: exists already and is not managed by lockstep, with another value; nothing was written. To take over what has the same value, run `lockstep adopt test k/1`, or give a commit of this change the trailer `Lockstep-Adopt: k/1`. Where the value is another (`lockstep unmanaged test` has both digests), commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
+            live: a=1 health=good k/…(unmarked)×2
+            refused: k/2: exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was adopted: only keys that have the wanted values already can be
+            1. advance r1 by Ada: proven: healthy"#]],
     );
     check(
         "commit good, settle, by hand k/1=1 k/2=9, commit k/1=1 k/2=2, ask adopt k/1, settle",
         expect![[r#"
             held-refused r1, permit for r2: k/1 adopted by Grace
-            head refused: k/2: exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
+            head refused: k/2: exists already and is not managed by lockstep, with another value; nothing was written. Where the value is another (`lockstep unmanaged test` has both digests), commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
             live: a=1 health=good k/…(unmarked)×2
-            done: r2 may adopt 1 key, with the value that is there; the head is still not followed: k/2: exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
+            done: r2 may adopt 1 key, with the value that is there; the head is still not followed: k/2: exists already and is not managed by lockstep, with another value; nothing was written. Where the value is another (`lockstep unmanaged test` has both digests), commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
             1. advance r1 by Ada: proven: healthy
             2. release r2 by Grace: done: r2 may adopt 1 key, with the value that is there"#]],
     );
@@ -110,11 +110,11 @@ fn keys_of_another_program_or_owner_are_not_adopted() {
     check(
         "commit good, settle, foreign b, theirs c, commit b=foreign c=theirs, ask adopt, settle",
         expect![[r#"
-        held-refused r1
-        head refused: b: exists already and is not managed by lockstep: it carries another program's flags (42); c: owned by lockstep owner 8 (another repository or environment); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it. A key has one owner: take it out of this repository, or out of the other one, which Consul's key `lockstep/owners/8` names
-        live: a=1 b=foreign(foreign) c=theirs(theirs) health=good
-        refused: b: exists already and is not managed by lockstep: it carries another program's flags (42); c: owned by lockstep owner 8 (another repository or environment); nothing was adopted: only keys that have the wanted values already can be
-        1. advance r1 by Ada: proven: healthy"#]],
+            held-refused r1
+            head refused: b: exists already and is not managed by lockstep: it carries another program's flags; c: owned by lockstep owner 8 (another repository or environment); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it. A key has one owner: take it out of this repository, or out of the other one, which Consul's key `lockstep/owners/8` names
+            live: a=1 b=foreign(foreign) c=theirs(theirs) health=good
+            refused: b: exists already and is not managed by lockstep: it carries another program's flags (42); c: owned by lockstep owner 8 (another repository or environment); nothing was adopted: only keys that have the wanted values already can be
+            1. advance r1 by Ada: proven: healthy"#]],
     );
 }
 
@@ -347,7 +347,7 @@ fn a_key_that_changes_between_two_transactions_is_never_overwritten() {
         "commit good, settle, by hand k/1=1 k/2=1 k/3=1, batch 1, commit k/1=1 k/2=1 k/3=1 +Adopt=k/, pass, by hand k/3=9, settle, show, by hand k/3=1, settle",
         expect![[r#"
             held-refused r2, complete r1, good r1
-            because: waiting for keys that somebody else holds: k/3 (exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 6b86b273…)
+            because: waiting for keys that somebody else holds: k/3 (exists already and is not managed by lockstep, with another value)
             live: a=1 health=good k/… k/…(unmarked)×2
             --
             steady r2
@@ -355,4 +355,29 @@ fn a_key_that_changes_between_two_transactions_is_never_overwritten() {
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: proven: adopted 3 keys; nothing changed value"#]],
     );
+}
+
+#[test]
+fn a_trailer_that_names_no_keys_adopts_nothing_and_the_refusal_says_so() {
+    check(
+        "commit good, settle, by hand k/1=1, commit k/1=1 +Adopt=/k/, settle",
+        expect![[r#"
+            held-refused r1
+            head refused: k/1: exists already and is not managed by lockstep, with the same value; nothing was written; the trailer `Lockstep-Adopt:` of r2 adopts nothing: key "/k" has an empty segment: no leading, trailing or double '/'; name a key, a prefix that ends with '/', or * for every key. To take over what has the same value, run `lockstep adopt test k/1`, or give a commit of this change the trailer `Lockstep-Adopt: k/1`
+            live: a=1 health=good k/…(unmarked)
+            1. advance r1 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
+fn a_refusal_stays_as_it_is_while_somebody_writes_the_key_again_and_again() {
+    for (before, writes) in [
+        ("commit good, settle, by hand k=9, commit k=1, settle", ["by hand k=8", "by hand k=7"]),
+        ("commit good, settle, foreign k, commit k=1, settle", ["foreign k", "foreign k"]),
+    ] {
+        let again = writes.map(|write| format!(", {write}, settle")).concat();
+        let (before, after) = (rollout_after(before), rollout_after(&format!("{before}{again}")));
+        assert!(before.note.as_ref().is_some_and(|note| note.text.contains("exists already")), "{before:?}");
+        assert_eq!(after, before, "the record was written at the pace of whoever writes the key");
+    }
 }

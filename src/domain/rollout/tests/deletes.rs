@@ -494,7 +494,7 @@ fn the_head_is_judged_again_when_live_state_changes() {
         "commit good, settle, by hand b=9, commit b=1, settle",
         expect![[r#"
             held-refused r1
-            head refused: b: exists already and is not managed by lockstep, with another value: live sha256 19581e27…, wanted sha256 6b86b273…; nothing was written. Where the value is another, commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
+            head refused: b: exists already and is not managed by lockstep, with another value; nothing was written. Where the value is another (`lockstep unmanaged test` has both digests), commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
             live: a=1 b=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -502,7 +502,7 @@ fn the_head_is_judged_again_when_live_state_changes() {
         "commit good, settle, foreign b, commit b=1, settle",
         expect![[r#"
             held-refused r1
-            head refused: b: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it
+            head refused: b: exists already and is not managed by lockstep: it carries another program's flags; nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it
             live: a=1 b=foreign(foreign) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );

@@ -277,7 +277,7 @@ fn a_drifted_key_that_the_commit_changes_refuses_it_by_name() {
         expect![[r#"
             held-refused r1
             drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
-            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; nothing was written. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
+            head refused: a: was changed by hand, and drift is only reported here; nothing was written. `lockstep plan test` has both digests. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -298,7 +298,7 @@ fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensit
         expect![[r#"
             held-refused r1
             drift of 3: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…), b (changed; its value is sensitive), c (deleted, wanted sha256 6b86b273…)
-            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; b: was changed by hand, and drift is only reported here: live a sensitive value, wanted a sensitive value; c: was changed by hand, and drift is only reported here: live deleted, wanted sha256 d4735e3a…; nothing was written. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
+            head refused: a, b: was changed by hand, and drift is only reported here; c: was deleted by hand, and drift is only reported here; nothing was written. `lockstep plan test` has both digests. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) b=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -307,7 +307,7 @@ fn a_refusal_for_drift_names_live_and_wanted_state_and_the_way_out_and_no_sensit
         expect![[r#"
             held-refused r1
             drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
-            head refused: a: was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 d4735e3a…; d: exists already and is not managed by lockstep: it carries another program's flags (42); nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
+            head refused: a: was changed by hand, and drift is only reported here; d: exists already and is not managed by lockstep: it carries another program's flags; nothing was written. Another program's flags are never overwritten: take the key out of the repository, or delete it in the target so that lockstep can create it. `lockstep plan test` has both digests. To write what the commit says, run `lockstep apply --once --overwrite-drift test`; to keep what is live, commit it
             live: a=9(unmarked) d=foreign(foreign) health=good
             1. advance r1 by Ada: proven: healthy"#]],
     );
@@ -451,13 +451,13 @@ fn a_rollback_leaves_a_drifted_key_and_says_so() {
         "commit @drift=report, settle, commit a=2 bad, wait 10, by hand a=9, settle",
         expect![[r#"
             held-unproven r1, complete r2, rejected r2, unproven except
-            because: rolled back except a (was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 6b86b273…)
+            because: rolled back except a (was changed by hand, and drift is only reported here)
             drift of 1: a (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
             head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
             live: a=9(unmarked) health=good
             1. advance r1 by Ada: proven: healthy
             2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
-            3. rollback r1 by lockstep: unproven: rolled back except a (was changed by hand, and drift is only reported here: live sha256 19581e27…, wanted sha256 6b86b273…)"#]],
+            3. rollback r1 by lockstep: unproven: rolled back except a (was changed by hand, and drift is only reported here)"#]],
     );
 }
 
