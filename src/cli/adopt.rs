@@ -3,6 +3,7 @@
 use super::ask::{Asking, Question, ask, reason};
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::key::prefixes;
 use super::options::Options;
 use super::output::Output;
 use crate::config::TargetConfig;
@@ -30,8 +31,8 @@ pub(super) struct Args {
     #[arg(value_name = "ENV")]
     environment: String,
     /// Only these: a key, or with a `/` at its end all keys below it [default: every key that the branch head wants]
-    #[arg(value_name = "PREFIX", value_parser = prefix)]
-    prefixes: Vec<KeyPrefix>,
+    #[arg(value_name = "PREFIX")]
+    prefixes: Vec<String>,
     /// Why: shown in status and history
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
@@ -39,18 +40,15 @@ pub(super) struct Args {
     asking: Asking,
 }
 
-fn prefix(text: &str) -> Result<KeyPrefix, String> {
-    KeyPrefix::parse(text).map_err(|error| format!("{error}; name a key, or a prefix that ends with '/', such as config/app/"))
-}
-
 pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let prefixes = prefixes(&args.prefixes)?;
     let edges = Edges::open(options, Freshness::Fetched).await?;
     let environment = edges.environment(&args.environment)?;
     let roots = match edges.target_config(&environment)? {
         TargetConfig::Consul(consul) => &consul.keys,
         TargetConfig::Directory(directory) => &directory.keys,
     };
-    let scope = scope(args.prefixes, &environment, roots)?;
+    let scope = scope(prefixes, &environment, roots)?;
     if let Some(trouble) = &edges.behind {
         output.note(&format!("the mirror may be behind: {trouble}"));
     }

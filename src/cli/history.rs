@@ -13,9 +13,9 @@ use super::text::{clean, moment, when};
 use crate::domain::name::EnvironmentName;
 use crate::domain::plan::Counts;
 use crate::domain::revision::Generation;
-use crate::domain::rollout::HistoryLine;
+use crate::domain::rollout::{HistoryLine, Rollout, Stored};
 use crate::domain::time::Timestamp;
-use crate::port::Target as _;
+use crate::port::{EdgeKind, Target as _};
 
 /// Show every attempt and every decision of a person, with its cause and its end
 ///
@@ -59,21 +59,40 @@ async fn lines(
     if removed {
         return Ok(target.history(at_most).await?.into_iter().map(|line| (line, None)).collect());
     }
-    let Some(stored) = edges.record(environment, &target).await? else { return Ok(Vec::new()) };
+    let Some(Stored { record, .. }) = edges.record(environment, &target).await? else { return Ok(Vec::new()) };
+    let then = |line: &HistoryLine| {
+        let former = record.former.iter().find(|former| line.generation <= former.until);
+        former.map(|former| former.name.clone())
+    };
+    let lines = under_every_name(edges, environment, &target, &record, at_most).await?;
+    Ok(lines.into_iter().map(|line| (line.clone(), then(&line))).collect())
+}
+
+/// The newest lines of an environment with this record, newest first, whatever it was called.
+pub(super) async fn under_every_name(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    target: &AnyTarget,
+    record: &Rollout,
+    at_most: usize,
+) -> Result<Vec<HistoryLine>, Failure> {
     let mut lines: BTreeMap<Generation, HistoryLine> = BTreeMap::new();
     // Lines that were opened under a former name and closed under this one are told as they ended.
-    for former in &stored.record.former {
+    for former in &record.former {
         if let AnyTarget::Consul(_) = target {
-            let old = edges.target_under(environment, former.name.clone())?.history(at_most).await?;
+            let old = match edges.target_under(environment, former.name.clone())?.history(at_most).await {
+                // What was done under this name is worth telling without.
+                Err(error) if error.kind == EdgeKind::Denied => {
+                    tracing::warn!(former = %former.name, error = error.chain(), "the history under a former name can't be read");
+                    continue;
+                }
+                old => old?,
+            };
             lines.extend(old.into_iter().filter(|line| line.generation <= former.until).map(|line| (line.generation, line)));
         }
     }
     lines.extend(target.history(at_most).await?.into_iter().map(|line| (line.generation, line)));
-    let then = |line: &HistoryLine| {
-        let former = stored.record.former.iter().find(|former| line.generation <= former.until);
-        former.map(|former| former.name.clone())
-    };
-    Ok(lines.into_values().rev().take(at_most).map(|line| (line.clone(), then(&line))).collect())
+    Ok(lines.into_values().rev().take(at_most).collect())
 }
 
 #[derive(Serialize)]

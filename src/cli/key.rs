@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 
 use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::Failure;
+use super::history::under_every_name;
 use super::options::Options;
 use super::output::Output;
+use super::trace::{Trace, wanted};
 use super::value::Value;
-use crate::client::git::{TrailEnd, Wanted};
-use crate::domain::desired::{Entry, FileTree, environment_file, files_of, provenance};
+use crate::domain::desired::{Entry, Problem, Provenance, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::HistoryLine;
-use crate::port::{EdgeError, Target as _};
+use crate::domain::scope::KeyPrefix;
+use crate::domain::words::shell_word;
+use crate::port::Target as _;
 
 /// More history than an environment has: the newest lines, and one for each generation that a live key carries (rule A5).
 const HISTORY: usize = 100_000;
@@ -35,13 +38,44 @@ pub(super) struct KeyArgs {
 impl KeyArgs {
     /// The key itself.
     pub(super) fn key(&self) -> Result<KeyPath, Failure> {
-        KeyPath::parse(&self.key).map_err(|error| Failure::usage(format!("{:?} names no key", self.key)).because(&error))
+        KeyPath::parse(&self.key).map_err(|error| {
+            let folder = self.key.strip_suffix('/').is_some_and(|folder| KeyPath::parse(folder).is_ok());
+            let hint = if folder {
+                format!("that is a folder: `lockstep kv list ENV {}` lists the keys below it", shell_word(&self.key))
+            } else {
+                "write the key as Consul has it, without a '/' before it or behind: config/app/port".to_owned()
+            };
+            Failure::usage(error.to_string()).hint(hint)
+        })
     }
 
     /// The environments that are meant.
     pub(super) fn environments(&self, edges: &Edges) -> Result<Vec<EnvironmentName>, Failure> {
         edges.environments(&self.environments)
     }
+}
+
+/// What the keys of a list begin with; every key begins with what nobody says.
+pub(super) fn beginning(prefix: Option<&String>) -> Result<&str, Failure> {
+    let Some(text) = prefix else { return Ok("") };
+    // A key may have white space inside a segment, where a prefix may end.
+    let begins_one = |text: &str| text.ends_with(' ') && KeyPath::parse(&format!("{text}x")).is_ok();
+    match KeyPath::parse(text.strip_suffix('/').unwrap_or(text)) {
+        Err(_) if begins_one(text) => Ok(text),
+        Err(error) => Err(Failure::usage(format!("no key begins so: {error}"))
+            .hint("write what the keys begin with as Consul has it, such as config/app/, or leave it out to list every key")),
+        Ok(_) => Ok(text),
+    }
+}
+
+/// What is meant by keys and prefixes that a person names.
+pub(super) fn prefixes(texts: &[String]) -> Result<Vec<KeyPrefix>, Failure> {
+    let parse = |text: &String| {
+        KeyPrefix::parse(text).map_err(|error| {
+            Failure::usage(error.to_string()).hint("name a key, or a prefix that ends with '/', such as config/app/")
+        })
+    };
+    texts.iter().map(parse).collect()
 }
 
 /// The edges, with the branch as it is now; a note says when it may not be.
@@ -61,13 +95,6 @@ pub(super) async fn revision(edges: &Edges, at: Option<&String>) -> Result<Revis
     }
 }
 
-/// The files that can say anything of a key.
-pub(super) fn wanted(environment: &EnvironmentName, key: &KeyPath) -> Wanted {
-    let (environment, key) = (environment.clone(), key.clone());
-    let first = environment_file(&environment);
-    Wanted { first, then: Box::new(move |file| files_of(&environment, file, &key)) }
-}
-
 /// An entry's value, as far as it may be shown.
 pub(super) fn shown(entry: &Entry, sensitive: bool) -> Value {
     if sensitive || entry.sensitive { Value::hidden(false) } else { Value::of(&entry.value) }
@@ -77,22 +104,22 @@ pub(super) fn shown(entry: &Entry, sensitive: bool) -> Value {
 /// only after somebody noticed that it should be. Where the head can't be read or has the key no more, the newest commit
 /// decides that can be and has.
 pub(super) async fn hidden_by_newest(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<bool, Failure> {
-    let Ok(mut from) = edges.head() else { return Ok(false) };
-    let tagged = |tree: &FileTree| {
-        let says = provenance(tree, environment, key).ok().flatten();
+    let Ok(head) = edges.head() else { return Ok(false) };
+    let tagged = |says: Result<Option<Provenance>, Vec<Problem>>| {
+        let says = says.ok().flatten();
         says.filter(|says| !says.said.is_empty()).map(|says| says.sensitive)
     };
-    if let Some(tagged) = tagged(&edges.source.pick(from, wanted(environment, key)).await?) {
+    let tree = edges.source.pick(head, wanted(environment, key)).await?;
+    if let Some(tagged) = tagged(provenance(&tree, environment, key)) {
         return Ok(tagged);
     }
+    let mut trace = Trace::new(edges, environment.clone(), key, head, BTreeSet::new());
     loop {
-        let trail = edges.source.trail(from, wanted(environment, key), BTreeSet::new(), STEPS).await?;
-        if let Some(tagged) = trail.steps.iter().find_map(|step| tagged(&step.tree)) {
+        if let Some(tagged) = trace.next(STEPS).await?.into_iter().find_map(|step| tagged(step.says)) {
             return Ok(tagged);
         }
-        match trail.end {
-            TrailEnd::More(next) => from = next,
-            TrailEnd::Root => return Ok(false),
+        if trace.is_over() {
+            return Ok(false);
         }
     }
 }
@@ -119,7 +146,7 @@ pub(super) async fn named(
     let Some(generation) = text.parse().ok().and_then(Generation::new) else { return Ok((edges.resolve(text).await?, None)) };
     let target = edges.target(environment)?;
     let newest = target.load().await?.map(|stored| stored.record.generation);
-    let lines = if newest.is_some() { target.history(HISTORY).await? } else { Vec::new() };
+    let lines = history(edges, environment, &target).await?;
     if let Some(line) = lines.iter().find(|line| line.generation == generation) {
         return Ok((line.revision, Some(generation)));
     }
@@ -154,10 +181,14 @@ pub(super) fn lost(environment: &EnvironmentName, generation: Generation, revisi
         .hint("the branch was rewritten since; somebody's clone may still have that commit")
 }
 
-/// What was done to an environment, newest first; nothing where it has no record yet.
-pub(super) async fn history(target: &AnyTarget) -> Result<Vec<HistoryLine>, EdgeError> {
+/// What was done to an environment, newest first, whatever it was called; nothing where it has no record yet.
+pub(super) async fn history(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    target: &AnyTarget,
+) -> Result<Vec<HistoryLine>, Failure> {
     match target.load().await? {
         None => Ok(Vec::new()),
-        Some(_) => target.history(HISTORY).await,
+        Some(stored) => under_every_name(edges, environment, target, &stored.record, HISTORY).await,
     }
 }

@@ -17,6 +17,7 @@ mod acl_policy;
 mod plan;
 mod status;
 mod history;
+mod trace;
 mod key;
 mod why;
 mod kv;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::below::{Below, below};
 use super::error::{Exit, Failure};
+use super::key::beginning;
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
@@ -31,13 +32,14 @@ pub(super) struct Args {
     #[arg(value_name = "ENV")]
     environment: String,
     /// Only keys that begin so
-    #[arg(value_name = "PREFIX", default_value = "")]
-    prefix: String,
+    #[arg(value_name = "PREFIX")]
+    prefix: Option<String>,
 }
 
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let prefix = beginning(args.prefix.as_ref())?;
     let (_, below) = below(&args.environment, options, output).await?;
-    output.show(&Unmanaged::of(&below, &args.prefix))?;
+    output.show(&Unmanaged::of(&below, prefix))?;
     Ok(Exit::Ok)
 }
 
@@ -145,7 +147,10 @@ impl Unmanaged {
             environment: environment.to_string(),
             revision: revision.to_string(),
             counts,
-            keys: found.into_iter().map(|(key, standing, why)| Key::of(key, standing, why, live.entries.get(key))).collect(),
+            keys: found
+                .into_iter()
+                .map(|(key, standing, why)| Key::of(key, standing, why.as_deref(), live.entries.get(key)))
+                .collect(),
             unmanageable: live.unmanageable.iter().filter(|key| key.starts_with(prefix)).map(|key| clean(key)).collect(),
             partial: live.partial,
             adopt,
@@ -154,13 +159,13 @@ impl Unmanaged {
 }
 
 impl Key {
-    fn of(key: &KeyPath, standing: Standing, why: Option<String>, found: Option<&LiveEntry>) -> Self {
+    fn of(key: &KeyPath, standing: Standing, why: Option<&str>, found: Option<&LiveEntry>) -> Self {
         let (flags, owner) = match found.map(|found| (found.flags, found.flags.ownership())) {
             Some((flags, Ownership::Foreign)) => (Some(flags.0), None),
             Some((_, Ownership::Marked(mark))) => (None, Some(mark.owner.number())),
             Some((_, Ownership::Unmarked)) | None => (None, None),
         };
-        Self { name: clean(key.as_str()), standing, flags, owner, why: why.as_deref().map(clean) }
+        Self { name: clean(key.as_str()), standing, flags, owner, why: why.map(clean) }
     }
 }
 

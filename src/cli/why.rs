@@ -5,10 +5,11 @@ use serde::Serialize;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::key::{KeyArgs, hidden_by_newest, open, revision, shown, wanted};
+use super::key::{KeyArgs, hidden_by_newest, open, revision, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::clean;
+use super::trace::picked;
 use super::value::{Value, line};
 use crate::domain::desired::{Provenance, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -49,9 +50,10 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 }
 
 async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Revision) -> Result<Environment, Failure> {
-    let tree = edges.source.pick(at, wanted(environment, key)).await?;
-    let nothing = Environment { name: environment.to_string(), ..Environment::default() };
-    Ok(match provenance(&tree, environment, key) {
+    let (name, tree) = picked(edges, environment, key, at).await?;
+    let called = Some(name.to_string()).filter(|_| name != *environment);
+    let nothing = Environment { name: environment.to_string(), called, ..Environment::default() };
+    Ok(match provenance(&tree, &name, key) {
         Err(problems) => {
             Environment { problems: problems.iter().map(|problem| clean(&problem.to_string())).collect(), ..nothing }
         }
@@ -87,6 +89,9 @@ struct Why {
 struct Environment {
     #[serde(rename = "environment")]
     name: String,
+    /// What the revision calls it, where that is a former name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called: Option<String>,
     /// What it is; none: it has no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
@@ -122,7 +127,8 @@ impl View for Why {
 
 impl Environment {
     fn human(&self, page: &mut Page) {
-        let name = self.name.style(Style::new().bold());
+        let called = self.called.as_ref().map_or_else(String::new, |called| format!(" (called {called} then)"));
+        let name = format!("{}{called}", self.name.style(Style::new().bold()));
         match &self.value {
             Some(value) => page.line(format_args!("{name}: {}", line(value))),
             None if self.retired => page.line(format_args!("{name}: the revision has no such environment")),

@@ -107,6 +107,10 @@ fn checked(prefixes: &[String]) -> Result<Vec<String>, Failure> {
     if prefixes == ["/"] {
         return Ok(vec![String::new()]);
     }
-    let roots = KeyRoots::parse(prefixes).map_err(|error| Failure::usage("a prefix can't be used").because(&error))?;
+    let roots = KeyRoots::parse(prefixes).map_err(|error| {
+        Failure::usage("a prefix can't be used")
+            .because(&error)
+            .hint("write what the keys begin with, each up to a '/' at its end, such as config/; / means every key")
+    })?;
     Ok(roots.prefixes().to_vec())
 }

@@ -4,14 +4,16 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{KeyArgs, hidden_by_newest, lost, named, open, wanted};
+use crate::cli::key::{KeyArgs, hidden_by_newest, lost, named, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
+use crate::cli::trace::picked;
 use crate::cli::value::{Value, print};
 use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
+use crate::domain::words::shell_word;
 use crate::port::{EdgeKind, Target as _};
 
 /// Print a key's value: as it is live, or as a revision or a generation has it
@@ -75,11 +77,11 @@ async fn then(
     at: Revision,
     generation: Option<Generation>,
 ) -> Result<Found, Failure> {
-    let tree = edges.source.pick(at, wanted(environment, key)).await.map_err(|error| match generation {
+    let (name, tree) = picked(edges, environment, key, at).await.map_err(|error| match generation {
         Some(generation) if error.kind == EdgeKind::NotFound => lost(environment, generation, at),
         _ => error.into(),
     })?;
-    let said = provenance(&tree, environment, key)
+    let said = provenance(&tree, &name, key)
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(said) = said else { return Err(Failure::new(format!("{} has no environment {environment}", at.short()))) };
     let Some(entry) = said.entry else {
@@ -111,15 +113,15 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
     revisions.sort_unstable();
     revisions.dedup();
     for revision in revisions {
-        let tree = match edges.source.pick(revision, wanted(environment, key)).await {
-            Ok(tree) => tree,
+        let (name, tree) = match picked(edges, environment, key, revision).await {
+            Ok(picked) => picked,
             Err(error) if written.contains(&revision) => {
                 let message = format!("whether {key} may be shown is not known without {}, which is live", revision.short());
                 return Err(Failure::new(message).because(&error));
             }
             Err(_) => continue,
         };
-        if let Ok(Some(said)) = provenance(&tree, environment, key)
+        if let Ok(Some(said)) = provenance(&tree, &name, key)
             && said.sensitive
         {
             return Err(hidden(key, &revision.short()));
@@ -128,8 +130,17 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
     if hidden_by_newest(edges, environment, key).await? {
         return Err(hidden(key, "at the branch head"));
     }
-    let value = target.values(std::slice::from_ref(key)).await?.remove(key);
-    let Some(value) = value else {
+    // A directory target refuses to read a folder as a value.
+    let found = target.values(std::slice::from_ref(key)).await.map(|mut values| values.remove(key));
+    if !matches!(found, Ok(Some(_))) {
+        let below = format!("{key}/");
+        let is_folder = target.live().await.is_ok_and(|live| live.entries.keys().any(|key| key.as_str().starts_with(&below)));
+        if is_folder {
+            let hint = format!("`lockstep kv list {environment} {}` lists the keys below it", shell_word(&below));
+            return Err(Failure::new(format!("{key} is a folder in {environment} and no key")).hint(hint));
+        }
+    }
+    let Some(value) = found? else {
         let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
         return Err(Failure::new(format!("{environment} has no {key} live")).hint(hint));
     };

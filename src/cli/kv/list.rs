@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::edges::{Edges, Freshness};
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{history, unknown_generation};
+use crate::cli::key::{beginning, history, unknown_generation};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::{before, clean};
@@ -33,8 +33,8 @@ pub(super) struct Args {
     #[arg(value_name = "ENV")]
     environment: String,
     /// Only keys that begin so
-    #[arg(value_name = "PREFIX", default_value = "")]
-    prefix: String,
+    #[arg(value_name = "PREFIX")]
+    prefix: Option<String>,
     /// Only keys whose value came after this generation, after the environment was last taken to this commit, or since this
     /// moment
     #[arg(long, value_name = "GENERATION|REV|MOMENT")]
@@ -42,30 +42,31 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
+    let prefix = beginning(args.prefix.as_ref())?;
     let edges = Edges::open(options, Freshness::AsItIs).await?;
     let environment = edges.environment(&args.environment)?;
-    let found = list(&edges, &environment, args).await;
+    let found = list(&edges, &environment, args, prefix).await;
     edges.close().await;
     let found = found?;
     output.show(&found)?;
     if found.keys.is_empty() && found.unmanageable.is_empty() {
-        output.note(&found.why_none(args));
+        output.note(&found.why_none(args.changed_since.as_deref(), prefix));
     }
     Ok(Exit::Ok)
 }
 
-async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args) -> Result<List, Failure> {
+async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args, prefix: &str) -> Result<List, Failure> {
     let target = edges.target(environment)?;
     let record = target.load().await?.map(|stored| stored.record);
     let owner = record.as_ref().map(|record| record.identity.owner);
     let lines: BTreeMap<Generation, HistoryLine> =
-        history(&target).await?.into_iter().map(|line| (line.generation, line)).collect();
+        history(edges, environment, &target).await?.into_iter().map(|line| (line.generation, line)).collect();
     let since = match &args.changed_since {
         Some(text) => since(edges, environment, text, record.as_ref().map(|record| record.generation), &lines).await?,
         None => None,
     };
     let live = target.live().await?;
-    let keys = live.entries.iter().filter(|(key, _)| key.as_str().starts_with(&args.prefix)).filter_map(|(key, entry)| {
+    let keys = live.entries.iter().filter(|(key, _)| key.as_str().starts_with(prefix)).filter_map(|(key, entry)| {
         let mark = match entry.flags.ownership() {
             Ownership::Marked(mark) if Some(mark.owner) == owner => Some(mark.generation),
             Ownership::Marked(_) | Ownership::Unmarked | Ownership::Foreign => None,
@@ -84,7 +85,7 @@ async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args) -> Resu
         version: VERSION,
         environment: environment.to_string(),
         keys: keys.collect(),
-        unmanageable: live.unmanageable.iter().filter(|key| key.starts_with(&args.prefix)).map(|key| clean(key)).collect(),
+        unmanageable: live.unmanageable.iter().filter(|key| key.starts_with(prefix)).map(|key| clean(key)).collect(),
         partial: live.partial,
         deployed: record.is_some_and(|record| record.goal.is_some()),
     })
@@ -159,9 +160,9 @@ struct Key {
 }
 
 impl List {
-    fn why_none(&self, args: &Args) -> String {
+    fn why_none(&self, since: Option<&str>, prefix: &str) -> String {
         let name = &self.environment;
-        match (&args.changed_since, args.prefix.as_str()) {
+        match (since, prefix) {
             _ if !self.deployed => format!("nothing was ever applied to {name}"),
             (Some(since), "") => format!("no key of {name} has a newer value than {since}"),
             (Some(since), prefix) => format!("no key of {name} below {prefix} has a newer value than {since}"),

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{KeyArgs, hidden_by_newest, history, open, revision, wanted};
+use crate::cli::key::{KeyArgs, hidden_by_newest, history, open, revision};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::{clean, moment, when};
+use crate::cli::trace::{Trace, Traced, called, picked};
 use crate::cli::value::{Value, line};
-use crate::client::git::TrailEnd;
 use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::past::{Held, Past, Step, Told, Version};
@@ -28,8 +28,8 @@ const SHOWN: usize = 3;
 
 /// Show every version of a key: value, commit, author, file and line, and the generations that brought it live
 ///
-/// Follows the branch from commit to commit, also where the file was renamed or the key moved to another file or layer, and
-/// reads of each commit only the files that can name the key. A value over 4 KiB is shown by size and digest: `kv get --at`
+/// Follows the branch from commit to commit, also where the file or the environment was renamed or the key moved to another file
+/// or layer, and reads of each commit only the files that can name the key. A value over 4 KiB is shown by size and digest: `kv get --at`
 /// prints it. What is tagged `!sensitive` is hidden, and so is what the key was before it was tagged.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -79,26 +79,26 @@ async fn one(
     let marks: BTreeSet<Revision> = attempts.iter().map(|(_, revision)| *revision).collect();
     let hides = hidden_by_newest(edges, environment, key).await?;
     let mut past = Past::before(hides);
-    let (mut from, mut beyond) = (upto, Vec::new());
-    let end = loop {
-        let trail = edges.source.trail(from, wanted(environment, key), marks.clone(), PAGE).await?;
-        for step in trail.steps {
-            let says = provenance(&step.tree, environment, key);
-            let reached = std::mem::take(&mut beyond).into_iter().chain(step.marked).collect();
-            past.add(Step { commit: step.commit, says, reached });
+    let mut names = Vec::new();
+    let mut trace = Trace::new(edges, called(edges, environment, upto).await?, key, upto, marks);
+    while !trace.is_over() && past.complete() < limit {
+        for Traced { commit, says, reached, renamed } in trace.next(PAGE).await? {
+            past.add(Step { commit, says, reached });
+            names.extend(renamed.map(|(name, by)| (past.complete(), FormerView::of(&name, by))));
         }
-        beyond.extend(trail.beyond);
-        match trail.end {
-            TrailEnd::More(next) if past.complete() < limit => from = next,
-            end @ (TrailEnd::More(_) | TrailEnd::Root) => break end,
-        }
-    };
-    let Told { mut versions, astray } = past.told(&attempts, end == TrailEnd::Root);
+    }
+    let is_whole = trace.is_over();
+    let Told { mut versions, astray } = past.told(&attempts, is_whole);
     let off_branch = off_branch(edges, environment, key, &astray, attempts.last(), hides).await?;
-    let more = versions.len() > limit || matches!(end, TrailEnd::More(_));
+    let more = versions.len() > limit || !is_whole;
     versions.truncate(limit);
-    let versions = versions.iter().map(VersionView::of).collect();
-    Ok(Environment { name: environment.to_string(), versions, more, off_branch })
+    let mut views: Vec<VersionView> = versions.iter().map(VersionView::of).collect();
+    for (version, former) in names {
+        if let Some(view) = views.get_mut(version) {
+            view.formerly.push(former);
+        }
+    }
+    Ok(Environment { name: environment.to_string(), versions: views, more, off_branch })
 }
 
 /// The attempts whose commits the branch does not have any more: it was rewritten. Newest first.
@@ -119,8 +119,8 @@ async fn off_branch(
             continue;
         }
         let generations = astray.iter().rev().filter(|(_, other)| other == revision).map(|(number, _)| number.number());
-        let (in_mirror, says) = match edges.source.pick(*revision, wanted(environment, key)).await {
-            Ok(tree) => (true, provenance(&tree, environment, key).ok().flatten()),
+        let (in_mirror, says) = match picked(edges, environment, key, *revision).await {
+            Ok((name, tree)) => (true, provenance(&tree, &name, key).ok().flatten()),
             Err(error) if error.kind == EdgeKind::NotFound => (false, None),
             Err(error) => return Err(error.into()),
         };
@@ -149,7 +149,7 @@ fn value(held: &Held, hidden: bool) -> Value {
 /// The environment's attempts, oldest first. A log without them is worth having where the target is not there.
 async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output) -> Vec<(Generation, Revision)> {
     let found = match edges.target(environment) {
-        Ok(target) => history(&target).await.map_err(Failure::from),
+        Ok(target) => history(edges, environment, &target).await,
         Err(failure) => Err(failure),
     };
     match found {
@@ -216,6 +216,9 @@ struct VersionView {
     value: Option<Value>,
     /// Where the value stood, newest first.
     places: Vec<PlaceView>,
+    /// Names that the environment had while the key had this value, and before, newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    formerly: Vec<FormerView>,
     /// The attempts that brought it live, newest first.
     generations: Vec<u32>,
     live: bool,
@@ -236,6 +239,22 @@ struct PlaceView {
     line: u32,
     #[serde(skip)]
     text: String,
+}
+
+/// A name that the environment had.
+#[derive(Serialize)]
+struct FormerView {
+    name: String,
+    /// The commit that gave it the newer one.
+    until: String,
+    #[serde(skip)]
+    short: String,
+}
+
+impl FormerView {
+    fn of(name: &EnvironmentName, until: Revision) -> Self {
+        Self { name: name.to_string(), until: until.to_string(), short: until.short() }
+    }
 }
 
 #[derive(Serialize)]
@@ -263,6 +282,7 @@ impl VersionView {
             at: moment(commit.at),
             value: held.as_ref().map(|held| value(held, *hidden)),
             places: places.collect(),
+            formerly: Vec::new(),
             generations: generations.iter().map(|generation| generation.number()).collect(),
             live: *live,
             invalid: invalid.collect(),
@@ -290,6 +310,9 @@ impl VersionView {
         for pair in self.places.windows(2).take(SHOWN) {
             let since = pair[0].since.get(..7).unwrap_or_default();
             page.line(format_args!("           moved there from {} in {since}", pair[1].text));
+        }
+        for FormerView { name, short, .. } in &self.formerly {
+            page.line(format_args!("           the environment was called {name} until {short}"));
         }
         for Invalid { revision, problem } in self.invalid.iter().take(SHOWN) {
             let short = revision.get(..7).unwrap_or_default();

@@ -33,7 +33,7 @@ pub use manifest::FORMAT;
 pub use part::{Part, affected, head_of, heads, manifest_alone, own_files, read_part, whole_environment};
 pub use problem::{Affected, Problem};
 pub(in crate::domain) use problem::{FileProblems, Place};
-pub use provenance::{Provenance, Said, environment_file, files_of, provenance};
+pub use provenance::{Provenance, Said, environment_file, files_of, former_name, provenance};
 pub use renewal::{Renewal, renewal};
 pub use repository::{Repository, environment_names, read, read_environment, read_for};
 pub use selection::{Extent, Selection};

@@ -42,6 +42,13 @@ pub fn files_of(environment: &EnvironmentName, file: Option<&Node>, key: &KeyPat
     file.environment.layers.iter().chain([&own]).flat_map(of_layer).collect()
 }
 
+/// What an environment's own file says that it was called before, as far as that can be read (rule O9).
+#[must_use]
+pub fn former_name(tree: &FileTree, environment: &EnvironmentName) -> Option<EnvironmentName> {
+    let Some(Node::File(bytes)) = tree.nodes.get(&environment_file(environment)) else { return None };
+    environment_file::read(environment, bytes, &mut FileProblems::of(""))?.environment.formerly
+}
+
 /// What a revision says of one key in one environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {

@@ -8,6 +8,7 @@ mod documents;
 mod hidden;
 mod imports;
 mod looks;
+mod keys;
 mod missing;
 mod recovers;
 mod removes;

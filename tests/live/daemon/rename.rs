@@ -59,6 +59,14 @@ fn a_renamed_environment_keeps_its_keys_its_owner_and_its_numbers_and_its_histor
     assert_eq!(told[..2], [("rename", None), ("advance", Some("test"))], "{history:#}");
     assert_eq!(lines.len() as u64, last + 1);
 
+    // What is asked of a key goes on before the rename.
+    let log = it.site.run(&["kv", "log", "config/many/k00000", "--output", "json"]).exits(0).json();
+    let version = &log["environments"][0]["versions"][0];
+    assert_eq!((&version["live"], &version["formerly"][0]["name"]), (&true.into(), &"test".into()), "{log:#}");
+    assert_eq!(version["generations"].as_array().map(Vec::len), Some(1), "{log:#}");
+    let listed = it.site.run(&["kv", "list", "preview", "config/many/", "--output", "json"]).exits(0).json();
+    assert_eq!(listed["keys"][0]["revision"], version["revision"], "{listed:#}");
+
     // A change and a delete, and back, over the rename.
     let good = it.site.repo.tip();
     it.site.repo.commit("Fewer", &[(MANY, &many(2, "x")), (APP, &app("three"))]);

@@ -1,0 +1,161 @@
+//! A key's files from commit to commit, under whatever name the environment had there (rule O9).
+
+use std::collections::BTreeSet;
+
+use super::edges::Edges;
+use super::error::Failure;
+use crate::client::git::{TrailEnd, Wanted};
+use crate::domain::desired::{FileTree, Problem, Provenance, environment_file, files_of, former_name, provenance};
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::Revision;
+use crate::port::{Commit, EdgeError, Target as _};
+
+/// The files that can say anything of a key.
+pub(super) fn wanted(environment: &EnvironmentName, key: &KeyPath) -> Wanted {
+    let (environment, key) = (environment.clone(), key.clone());
+    let first = environment_file(&environment);
+    Wanted { first, then: Box::new(move |file| files_of(&environment, file, &key)) }
+}
+
+/// What an environment was called at a commit: what it is called now, unless the commit has it under a former name only.
+///
+/// # Errors
+/// When the mirror can't be read; `NotFound` when it does not have the commit.
+pub(super) async fn called(edges: &Edges, environment: &EnvironmentName, at: Revision) -> Result<EnvironmentName, EdgeError> {
+    if has(edges, environment, at).await? {
+        return Ok(environment.clone());
+    }
+    let mut names = Vec::new();
+    if let Some(head) = edges.head().ok().filter(|head| *head != at) {
+        let tree = edges.source.pick(head, file_alone(environment)).await?;
+        names.extend(former_name(&tree, environment));
+    }
+    // Without its target an environment has the names that the head knows.
+    if let Ok(target) = edges.target(environment)
+        && let Ok(Some(stored)) = target.load().await
+    {
+        names.extend(stored.record.former.into_iter().rev().map(|former| former.name));
+    }
+    for name in names {
+        if has(edges, &name, at).await? {
+            return Ok(name);
+        }
+    }
+    Ok(environment.clone())
+}
+
+/// The files of a commit that can say anything of a key, and the name that the environment had there.
+///
+/// # Errors
+/// As [`called`].
+pub(super) async fn picked(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    key: &KeyPath,
+    at: Revision,
+) -> Result<(EnvironmentName, FileTree), EdgeError> {
+    let name = called(edges, environment, at).await?;
+    let tree = edges.source.pick(at, wanted(&name, key)).await?;
+    Ok((name, tree))
+}
+
+async fn has(edges: &Edges, name: &EnvironmentName, at: Revision) -> Result<bool, EdgeError> {
+    let tree = edges.source.pick(at, file_alone(name)).await?;
+    Ok(tree.nodes.contains_key(&environment_file(name)))
+}
+
+fn file_alone(environment: &EnvironmentName) -> Wanted {
+    Wanted { first: environment_file(environment), then: Box::new(|_| Vec::new()) }
+}
+
+/// One commit at which the files that can name the key changed.
+pub(super) struct Traced {
+    /// The commit.
+    pub(super) commit: Commit,
+    /// What it says of the key; none: it does not have the environment.
+    pub(super) says: Result<Option<Provenance>, Vec<Problem>>,
+    /// The marked commits that say the same: this one, and later ones up to the next newer step.
+    pub(super) reached: Vec<Revision>,
+    /// From here on back the environment had this name; the commit gave it the newer one.
+    pub(super) renamed: Option<(EnvironmentName, Revision)>,
+}
+
+/// The commits at which a key's files changed, newest first.
+pub(super) struct Trace<'e> {
+    edges: &'e Edges,
+    key: KeyPath,
+    marks: BTreeSet<Revision>,
+    /// The environment's name here.
+    name: EnvironmentName,
+    /// Where it goes on; none: at the first commit of all.
+    from: Option<Revision>,
+    /// What a newer commit says that it was called before.
+    former: Option<EnvironmentName>,
+    /// The newest commit above, where that has the environment.
+    above: Option<Revision>,
+    /// Marked commits that say what the next step says.
+    beyond: Vec<Revision>,
+    /// Between two names it may have had none for some commits: it was retired there, and kept its keys.
+    in_gap: bool,
+    renamed: Option<(EnvironmentName, Revision)>,
+}
+
+impl<'e> Trace<'e> {
+    /// From a commit on back, at which the environment is called so; some commits are to be told with the step that they have
+    /// the files of.
+    pub(super) fn new(
+        edges: &'e Edges,
+        name: EnvironmentName,
+        key: &KeyPath,
+        upto: Revision,
+        marks: BTreeSet<Revision>,
+    ) -> Self {
+        let (from, key) = (Some(upto), key.clone());
+        Self { edges, key, marks, name, from, former: None, above: None, beyond: Vec::new(), in_gap: false, renamed: None }
+    }
+
+    /// Whether there is no earlier commit.
+    pub(super) fn is_over(&self) -> bool {
+        self.from.is_none()
+    }
+
+    /// The next of them, about so many at most; fewer where the environment was renamed.
+    pub(super) async fn next(&mut self, at_most: usize) -> Result<Vec<Traced>, Failure> {
+        let mut found = Vec::new();
+        let Some(from) = self.from.take() else { return Ok(found) };
+        let source = &self.edges.source;
+        let trail = source.trail(from, wanted(&self.name, &self.key), self.marks.clone(), at_most).await?;
+        for step in trail.steps {
+            let is_there = step.tree.nodes.contains_key(&environment_file(&self.name));
+            if let (false, Some(renaming), Some(former)) = (is_there, self.above, &self.former) {
+                // What lies before it is the past of another name.
+                self.from = Some(source.resolve(&format!("{renaming}~1")).await?);
+                self.renamed = Some((former.clone(), renaming));
+                self.name = former.clone();
+                (self.former, self.above) = (None, None);
+                self.beyond.clear();
+                self.in_gap = true;
+                return Ok(found);
+            }
+            self.in_gap &= !is_there;
+            if self.in_gap {
+                self.beyond.extend(step.marked);
+                continue;
+            }
+            self.former = former_name(&step.tree, &self.name).or_else(|| self.former.take());
+            self.above = is_there.then_some(step.commit.revision);
+            found.push(Traced {
+                says: provenance(&step.tree, &self.name, &self.key),
+                reached: std::mem::take(&mut self.beyond).into_iter().chain(step.marked).collect(),
+                renamed: self.renamed.take(),
+                commit: step.commit,
+            });
+        }
+        self.beyond.extend(trail.beyond);
+        self.from = match trail.end {
+            TrailEnd::More(next) => Some(next),
+            TrailEnd::Root => None,
+        };
+        Ok(found)
+    }
+}
