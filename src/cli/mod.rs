@@ -122,7 +122,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn start(cli: Cli, output: &Output) -> Result<Exit, Failure> {
     if let Verb::Completions(args) = &cli.verb {
-        return completions::run(args, &mut Cli::command(), output);
+        return completions::run(args, Cli::command(), output);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

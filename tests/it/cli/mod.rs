@@ -3,12 +3,13 @@
 mod acts;
 mod adopts;
 mod applies;
+mod completions;
 mod consumers;
 mod documents;
 mod hidden;
 mod imports;
-mod looks;
 mod keys;
+mod looks;
 mod missing;
 mod recovers;
 mod removes;
