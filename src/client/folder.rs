@@ -93,9 +93,17 @@ impl Folder {
         let operation = format!("put the directory {} in its place", self.into.display());
         let put = File::open(&self.beside)
             .and_then(|directory| Ok(rustix::fs::syncfs(&directory)?))
-            .and_then(|()| fs::rename(&self.beside, &self.into))
-            .and_then(|()| File::open(parent(&self.into))?.sync_all());
-        put.map_err(|error| failed(operation, error))?;
+            .and_then(|()| fs::rename(&self.beside, &self.into));
+        put.map_err(|error| {
+            let taken = [io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::AlreadyExists, io::ErrorKind::NotADirectory];
+            if !taken.contains(&error.kind()) {
+                return failed(operation.clone(), error);
+            }
+            EdgeError::new(SYSTEM, EdgeKind::Refused, operation.as_str())
+                .because("something else came there meanwhile")
+                .hint("name a new directory: nothing is ever written over")
+        })?;
+        File::open(parent(&self.into)).and_then(|parent| parent.sync_all()).map_err(|error| failed(operation, error))?;
         self.finished = true;
         Ok(())
     }
@@ -138,6 +146,25 @@ mod tests {
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
         let error = Folder::begin(&into).unwrap_err();
         assert!(error.chain().contains("it is not empty"), "{}", error.chain());
+    }
+
+    #[test]
+    fn of_two_at_once_the_second_to_finish_is_refused_and_nothing_is_lost() {
+        let home = tempfile::tempdir().unwrap();
+        let into = home.path().join("new");
+        let late = Folder::begin(&into).unwrap();
+        late.write("a", b"late").unwrap();
+        // As another process finishes it.
+        fs::create_dir(&into).unwrap();
+        fs::write(into.join("a"), b"first").unwrap();
+        let error = late.finish().unwrap_err();
+        assert!(error.chain().contains("something else came there meanwhile"), "{}", error.chain());
+        assert_eq!(fs::read(into.join("a")).unwrap(), b"first");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left beside it");
+        let late = Folder::begin(&home.path().join("file")).unwrap();
+        fs::write(home.path().join("file"), b"").unwrap();
+        assert!(late.finish().is_err());
+        assert!(home.path().join("file").is_file());
     }
 
     #[test]

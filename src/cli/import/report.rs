@@ -183,13 +183,14 @@ impl View for Report {
             page.hint("a secret does not belong in git: look at them before you push, and leave them out with --leave-out");
         }
         page.line("");
+        page.line("next:");
+        page.line("  1. commit it: git init, git add, git commit; then name that repository in the controller's configuration");
+        page.line(format_args!("  2. `lockstep init {environment}` makes the first record and prints the target_id to pin"));
         page.line(format_args!(
-            "next: make it a git repository (git init, git add, git commit), name that in the controller's"
+            "  3. `lockstep plan {environment}`: the first plan writes nothing; it lists what was imported as there already, with the \
+             same value"
         ));
-        page.line(format_args!(
-            "configuration, then `lockstep init {environment}` and `lockstep plan {environment}`: the plan lists these"
-        ));
-        page.line("keys as present with an equal value and not ours yet, until they are adopted");
+        page.line(format_args!("  4. `lockstep adopt {environment}` takes those keys over; no value is written"));
     }
 }
 

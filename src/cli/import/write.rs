@@ -45,7 +45,17 @@ pub(super) struct Written {
 impl Writing {
     /// Refuses a place that can't be written to before anything is read.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        Ok(Folder::check(&self.into)?)
+        Folder::check(&self.into)?;
+        match config_repository_around(&self.into) {
+            None => Ok(()),
+            Some(repository) => {
+                let message = format!("{} lies in the config repository {}", self.into.display(), repository.display());
+                Err(Failure::new(message).hint(
+                    "an import writes a whole repository: import into a new directory outside of it, and copy from there the \
+                     environment's directory and the layers that it names",
+                ))
+            }
+        }
     }
 
     /// Nothing gathered yet.
@@ -77,6 +87,12 @@ impl Writing {
             None => RepositoryName::parse("config").map_err(|error| Failure::new("name the repository").because(&error)),
         }
     }
+}
+
+/// The config repository that a directory would lie in: another one inside it would be read by nobody.
+fn config_repository_around(directory: &Path) -> Option<PathBuf> {
+    let directory = std::path::absolute(directory).ok()?;
+    directory.ancestors().skip(1).find(|place| place.join("lockstep.yaml").exists()).map(Path::to_owned)
 }
 
 /// What may be wrong when nothing is left to write.

@@ -1,6 +1,6 @@
 //! `import` without a server: what it refuses before it reads or writes anything.
 
-use super::stage::Stage;
+use super::stage::{Stage, finish};
 
 #[track_caller]
 fn check(arguments: &[&str], code: i32, expected: &str) {
@@ -29,6 +29,40 @@ fn a_wrong_command_line_is_refused_before_anything_is_read() {
     check(&["consul", "test", "--into", "new", "config/"], 2, "test is a directory");
     check(&["consul", "none", "--into", "new", "config/"], 2, "has no environment none");
     check(&["consul", "test", "--into", "new", "--name", "My Config", "config/"], 2, "repository name");
+}
+
+#[test]
+fn a_place_in_a_config_repository_is_refused_with_what_to_do_instead() {
+    let stage = Stage::new();
+    let repository = stage.home.path().join("mine");
+    std::fs::create_dir_all(repository.join("environments")).unwrap();
+    std::fs::write(repository.join("lockstep.yaml"), "name: mine\nlockstep: ^1\n").unwrap();
+    for into in ["mine/new", "mine/environments/other", "mine/../mine/base"] {
+        let asked = ["import", "consul", "test", "--address", "http://127.0.0.1:1", "--into", into, "config/"];
+        let said = stage.run(&asked).exits(1).err;
+        assert!(said.contains("lies in the config repository"), "{into}: {said}");
+        assert!(said.contains("copy from there the environment's directory"), "{into}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(&repository).unwrap().count(), 2);
+}
+
+#[test]
+fn of_two_imports_into_one_place_one_wins_and_the_other_is_told() {
+    let stage = Stage::with(&[("a/b.json", "{\"x\": \"1\"}"), ("a/c.json", "{\"y\": \"2\"}")]);
+    let repo = stage.repo.path().display().to_string();
+    let asked = ["import", "gonsul", "test", "--input-ext", "json", "--expand-json=true", "--repo", &repo, "--into", "new"];
+    let said = std::thread::scope(|scope| {
+        let both = [0, 1].map(|_| stage.command(&asked)).map(|command| scope.spawn(|| finish(command)));
+        both.map(|one| one.join().unwrap())
+    });
+    let (won, lost): (Vec<_>, Vec<_>) = said.iter().partition(|said| said.code == 0);
+    assert_eq!((won.len(), lost.len()), (1, 1), "{said:?}");
+    assert_eq!(lost[0].code, 1, "{said:?}");
+    assert!(["came there meanwhile", "it is not empty"].iter().any(|why| lost[0].err.contains(why)), "{said:?}");
+    assert!(won[0].out.contains("next:") && won[0].out.contains("`lockstep adopt test` takes those keys over"), "{said:?}");
+    stage.run(&["validate", "new"]).exits(0);
+    let names: Vec<_> = std::fs::read_dir(stage.home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains("partial")), "{names:?}");
 }
 
 /// Files of another tool beside the configuration, and what is said of them.
