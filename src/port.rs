@@ -291,12 +291,26 @@ pub trait Target: Send + Sync {
     /// repository and target. None when there is none.
     fn former(&self, name: &EnvironmentName) -> impl Future<Output = Result<Option<Stored>, EdgeError>> + Send;
 
+    /// Whether the record of a former name could be taken over now, as far as a few small reads show it: asked before all that
+    /// taking it over reads and writes.
+    ///
+    /// # Errors
+    /// Those of [`Target::take_over`], and `Denied` when the credential lacks a right that it takes.
+    fn may_take_over(
+        &self,
+        former: &EnvironmentName,
+        identity: &Identity,
+    ) -> impl Future<Output = Result<(), EdgeError>> + Send {
+        let _ = (former, identity);
+        std::future::ready(Ok(()))
+    }
+
     /// Takes over the record of a former name, in one step: made under this name, gone under the other, the owner entry rewritten.
     /// Only while nobody leads it under the other name, the record there is as `expected` says, and there is none here.
     ///
     /// # Errors
-    /// `Refused` when somebody leads it, when there is a record here, or when the owner entry is another's; `Conflict` when it
-    /// moved. Nothing is written then.
+    /// `Conflict` when somebody leads it, when it moved, or when there is a record here; `Refused` when the owner entry is
+    /// another's. Nothing is written then.
     fn take_over(
         &self,
         former: &EnvironmentName,

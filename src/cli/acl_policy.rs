@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::former::names;
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use crate::client::consul::acl;
@@ -11,11 +12,16 @@ use crate::config::TargetConfig;
 
 /// Print the least ACL rules that a token needs for an environment on Consul
 ///
-/// For the controller's token; with --init for the one that `lockstep init` takes; with --consumer for a program that reads the
-/// keys and which revision they are of. Nothing is asked of Consul.
+/// For the controller's token, and for every verb but those that give owner ids out or take them back: with --init for these, which
+/// are `init`, `recover` and `env remove`. With --consumer for a program that reads the keys and which revision they are of.
+///
+/// Where the environment had another name before, the rules have what lies there: to be written until its record is taken over,
+/// and its history to be read from then on, so print them again after that. Nothing is asked of Consul but the record, which
+/// tells those names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep acl-policy production | consul acl policy create -name lockstep-production -rules -
+  lockstep acl-policy production --init           also for `init`, `recover` and `env remove`
   lockstep acl-policy production --consumer")]
 pub(super) struct Args {
     /// The environment
@@ -24,7 +30,7 @@ pub(super) struct Args {
     /// For a program that reads the keys: it can write nothing
     #[arg(long, conflicts_with = "init")]
     consumer: bool,
-    /// For `lockstep init`, which needs one rule more
+    /// For `init`, `recover` and `env remove` too, which need one rule more
     #[arg(long)]
     init: bool,
 }
@@ -39,10 +45,16 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         );
     };
     let (repository, keys) = (&edges.repository, &consul.keys);
-    let rules = match (args.consumer, args.init) {
-        (true, _) => acl::rules_to_read(repository, &environment, keys),
-        (false, true) => acl::rules(repository, &environment, keys) + &acl::rules_to_initialise(),
-        (false, false) => acl::rules(repository, &environment, keys),
+    let rules = if args.consumer {
+        acl::rules_to_read(repository, &environment, keys)
+    } else {
+        let (former, note) = names(&edges, &environment, &edges.target(&environment)?).await?;
+        note.iter().for_each(|note| output.note(note));
+        if args.init {
+            acl::rules_to_initialise(repository, &environment, keys, &former)
+        } else {
+            acl::rules(repository, &environment, keys, &former)
+        }
     };
     edges.close().await;
     output.show(&Policy { version: VERSION, environment: environment.to_string(), rules })?;

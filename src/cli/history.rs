@@ -1,6 +1,6 @@
 //! `history`: what was done to an environment, by whom, why, and how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::domain::plan::Counts;
 use crate::domain::revision::Generation;
 use crate::domain::rollout::{HistoryLine, Rollout, Stored};
 use crate::domain::time::Timestamp;
-use crate::port::{EdgeKind, Target as _};
+use crate::port::Target as _;
 
 /// Show every attempt and every decision of a person, with its cause and its end
 ///
@@ -42,57 +42,70 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let environment = edges.environment(&args.environment)?;
     let found = lines(&edges, &environment, usize::from(args.limit), args.removed).await;
     edges.close().await;
-    let lines = found?.iter().map(|(line, former)| Line::of(line, former.as_ref())).collect();
-    output.show(&History { version: VERSION, environment: environment.to_string(), lines, now: edges.now() })?;
+    let Found { lines, unread } = found?;
+    for name in &unread {
+        output.note(&format!(
+            "there is more from when it was called {name}, which this token may not read; `lockstep acl-policy {environment}` \
+             prints the rule for it"
+        ));
+    }
+    let lines = lines.iter().map(|(line, former)| Line::of(line, former.as_ref())).collect();
+    let unread = unread.iter().map(ToString::to_string).collect();
+    output.show(&History { version: VERSION, environment: environment.to_string(), lines, unread, now: edges.now() })?;
     Ok(Exit::Ok)
 }
 
-/// The newest lines, each with the former name that the environment had then; if the record is this environment's, or if there is
-/// none any more.
-async fn lines(
-    edges: &Edges,
-    environment: &EnvironmentName,
-    at_most: usize,
-    removed: bool,
-) -> Result<Vec<(HistoryLine, Option<EnvironmentName>)>, Failure> {
+/// What there is to show.
+#[derive(Default)]
+struct Found {
+    /// Each with the former name that the environment had then.
+    lines: Vec<(HistoryLine, Option<EnvironmentName>)>,
+    /// Former names whose history the credential may not read.
+    unread: BTreeSet<EnvironmentName>,
+}
+
+/// The newest lines; if the record is this environment's, or if there is none any more.
+async fn lines(edges: &Edges, environment: &EnvironmentName, at_most: usize, removed: bool) -> Result<Found, Failure> {
     let target = edges.target(environment)?;
     if removed {
-        return Ok(target.history(at_most).await?.into_iter().map(|line| (line, None)).collect());
+        let lines = target.history(at_most).await?.into_iter().map(|line| (line, None)).collect();
+        return Ok(Found { lines, ..Found::default() });
     }
-    let Some(Stored { record, .. }) = edges.record(environment, &target).await? else { return Ok(Vec::new()) };
+    let Some(Stored { record, .. }) = edges.record(environment, &target).await? else { return Ok(Found::default()) };
     let then = |line: &HistoryLine| {
         let former = record.former.iter().find(|former| line.generation <= former.until);
         former.map(|former| former.name.clone())
     };
-    let lines = under_every_name(edges, environment, &target, &record, at_most).await?;
-    Ok(lines.into_iter().map(|line| (line.clone(), then(&line))).collect())
+    let (lines, unread) = under_every_name(edges, environment, &target, &record, at_most).await?;
+    Ok(Found { lines: lines.into_iter().map(|line| (line.clone(), then(&line))).collect(), unread })
 }
 
-/// The newest lines of an environment with this record, newest first, whatever it was called.
+/// The newest lines of an environment with this record, newest first, whatever it was called; and the former names whose history
+/// the credential may not read.
 pub(super) async fn under_every_name(
     edges: &Edges,
     environment: &EnvironmentName,
     target: &AnyTarget,
     record: &Rollout,
     at_most: usize,
-) -> Result<Vec<HistoryLine>, Failure> {
+) -> Result<(Vec<HistoryLine>, BTreeSet<EnvironmentName>), Failure> {
+    let mut unread = BTreeSet::new();
     let mut lines: BTreeMap<Generation, HistoryLine> = BTreeMap::new();
     // Lines that were opened under a former name and closed under this one are told as they ended.
     for former in &record.former {
-        if let AnyTarget::Consul(_) = target {
-            let old = match edges.target_under(environment, former.name.clone())?.history(at_most).await {
-                // What was done under this name is worth telling without.
-                Err(error) if error.kind == EdgeKind::Denied => {
-                    tracing::warn!(former = %former.name, error = error.chain(), "the history under a former name can't be read");
-                    continue;
-                }
-                old => old?,
-            };
-            lines.extend(old.into_iter().filter(|line| line.generation <= former.until).map(|line| (line.generation, line)));
+        // A directory has one history, whatever the environment is called.
+        let AnyTarget::Consul(old) = edges.target_under(environment, former.name.clone())? else { break };
+        match old.readable_history(at_most).await? {
+            Some(old) => {
+                lines
+                    .extend(old.into_iter().filter(|line| line.generation <= former.until).map(|line| (line.generation, line)));
+            }
+            // What was done under this name is worth telling without.
+            None => drop(unread.insert(former.name.clone())),
         }
     }
     lines.extend(target.history(at_most).await?.into_iter().map(|line| (line.generation, line)));
-    Ok(lines.into_values().rev().take(at_most).collect())
+    Ok((lines.into_values().rev().take(at_most).collect(), unread))
 }
 
 #[derive(Serialize)]
@@ -100,6 +113,9 @@ struct History {
     version: u32,
     environment: String,
     lines: Vec<Line>,
+    /// Former names whose history the credential may not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unread: Vec<String>,
     #[serde(skip)]
     now: Timestamp,
 }

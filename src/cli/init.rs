@@ -2,19 +2,23 @@
 
 use serde::Serialize;
 
-use super::edges::{Edges, Freshness};
+use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::former::{formerly, names};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::count;
-use crate::client::consul::acl;
+use crate::client::consul::acl::{self, FormerNames};
 use crate::config::TargetConfig;
+use crate::domain::rollout::Formerly;
 use crate::port::{EdgeKind, Target as _};
 
 /// Prepare a target for an environment, once, and print the `target_id` to pin
 ///
 /// Makes the environment's first record, so that a wrong address, an empty Consul or a restored snapshot can never look like
-/// a first use. Refused when there is a record already, unless the configuration pins it. Says besides what the token needs at least, and what comes next.
+/// a first use. Refused when there is a record already, unless the configuration pins it; also under the name that the branch head
+/// gives with `formerly`: that one is taken over by `lockstep run`, or by `lockstep apply --once`. Says besides what the token needs
+/// at least, and what comes next.
 /// To initialise, a token needs to write below `lockstep/owners/` too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
@@ -31,7 +35,12 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let edges = Edges::open(options, Freshness::Fetched).await?;
     let environment = edges.environment(&args.environment)?;
     let target = edges.target(&environment)?;
-    let made = target.initialise().await;
+    let formerly = formerly(&edges, &environment).await?;
+    let made = match &target {
+        AnyTarget::Consul(consul) => consul.initialise_after(&formerly).await,
+        // A directory holds one record: that of a former name is in the way of another, and is taken over where it is.
+        AnyTarget::Directory(_) => target.initialise().await,
+    };
     // Only for what is said to come next: the id of a record that was made is told in any case.
     let is_in_use = made.is_ok() && target.load().await.is_ok_and(|found| found.is_some_and(|it| it.record.goal.is_some()));
     // What is there is for people: that it can't be read does not undo the record.
@@ -43,7 +52,12 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
             (EdgeKind::Denied, Ok(TargetConfig::Consul(consul)))
                 if error.hint.as_ref().is_none_or(|hint| hint.ends_with(acl::GIVE_RULES)) =>
             {
-                let rules = acl::rules(&edges.repository, &environment, &consul.keys) + &acl::rules_to_initialise();
+                let pending = match &formerly {
+                    Formerly::As(former) => Some(former.clone()),
+                    Formerly::Never | Formerly::Unknown(_) => None,
+                };
+                let former = FormerNames { pending, ..FormerNames::default() };
+                let rules = acl::rules_to_initialise(&edges.repository, &environment, &consul.keys, &former);
                 Some(format!("the token needs these rules: {}", rules.trim_end().replace('\n', "; ")))
             }
             _ => error.hint.clone(),
@@ -52,7 +66,10 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         Failure { hint: hint.or_else(|| Some(format!("`lockstep status {environment}` shows what is there"))), ..failure }
     })?;
     let rules = match edges.target_config(&environment)? {
-        TargetConfig::Consul(consul) => Some(acl::rules(&edges.repository, &environment, &consul.keys)),
+        TargetConfig::Consul(consul) => {
+            let (former, _) = names(&edges, &environment, &target).await?;
+            Some(acl::rules(&edges.repository, &environment, &consul.keys, &former))
+        }
         // Only one machine can see it, and its path is the pin.
         TargetConfig::Directory(_) => None,
     };

@@ -189,6 +189,12 @@ pub(super) async fn history(
 ) -> Result<Vec<HistoryLine>, Failure> {
     match target.load().await? {
         None => Ok(Vec::new()),
-        Some(stored) => under_every_name(edges, environment, target, &stored.record, HISTORY).await,
+        Some(stored) => {
+            let (lines, unread) = under_every_name(edges, environment, target, &stored.record, HISTORY).await?;
+            for name in &unread {
+                tracing::warn!(former = %name, "the history under a former name can't be read with this token");
+            }
+            Ok(lines)
+        }
     }
 }

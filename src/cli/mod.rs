@@ -12,6 +12,7 @@ mod value;
 mod edges;
 mod completions;
 mod validate;
+mod former;
 mod init;
 mod acl_policy;
 mod plan;

@@ -12,7 +12,7 @@ use super::text::count;
 use crate::config::TargetConfig;
 use crate::domain::name::EnvironmentName;
 use crate::domain::resource::OwnerId;
-use crate::domain::rollout::{Recovery, Remains};
+use crate::domain::rollout::{Identity, Recovery, Remains};
 use crate::port::{EdgeKind, Target as _, Told};
 
 /// Make the record of an environment anew after it was lost, from the marks on its keys
@@ -23,7 +23,8 @@ use crate::port::{EdgeKind, Target as _, Told};
 /// branch head as a first one, and a marked key that no revision has stays and is listed.
 ///
 /// Where several owners could be meant, all are listed with what carries their mark, and --owner chooses; the others' keys stay
-/// theirs. Shows first what it found, and asks for the environment's name; --yes answers instead.
+/// theirs. Shows first what it found, and asks for the environment's name; --yes answers instead. Its token needs the rules of
+/// `lockstep acl-policy ENV --init`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep recover production                            show what was found, ask, and make the record
@@ -72,12 +73,7 @@ async fn recovered(
     let target = edges.target(environment)?;
     let found = target.load().await;
     if let Ok(Some(stored)) = &found {
-        let id = stored.record.identity.target.to_string();
-        return Ok(Recovered {
-            target_id: id,
-            owner: stored.record.identity.owner.number(),
-            ..Recovered::of(environment, &target)
-        });
+        return Ok(Recovered::of(environment, &target, &stored.record.identity, None));
     }
     // Whatever else is wrong with the target comes first, and a record that is there is not lost.
     let remains = match found {
@@ -106,15 +102,12 @@ async fn recovered(
     let told = Told { revision: edges.head()?, by: &by, because, at: edges.now() };
     let identity = target.recover(&recovery, &told).await?;
     let to_pin = matches!(target, AnyTarget::Consul(_)) && pinned.as_ref() != Some(&identity.target);
-    Ok(Recovered {
-        changed: true,
-        target_id: identity.target.to_string(),
-        owner: identity.owner.number(),
-        generation: Some(recovery.generation.number()),
-        keys: Some(recovery.keys),
+    let anew = Anew {
+        generation: recovery.generation.number(),
+        keys: recovery.keys,
         pin: to_pin.then(|| options.config().display().to_string()),
-        ..Recovered::of(environment, &target)
-    })
+    };
+    Ok(Recovered::of(environment, &target, &identity, Some(anew)))
 }
 
 fn chosen(remains: &Remains, environment: &EnvironmentName, args: &Args) -> Result<Recovery, Failure> {
@@ -165,38 +158,43 @@ struct Recovered {
     changed: bool,
     target_id: String,
     owner: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    generation: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keys: Option<usize>,
+    #[serde(flatten)]
+    anew: Option<Anew>,
+}
+
+/// The record that was made anew.
+#[derive(Serialize)]
+struct Anew {
+    /// Where its numbers begin.
+    generation: u32,
+    /// How many keys carry its mark.
+    keys: usize,
     /// The configuration that does not pin the target id yet.
     #[serde(skip)]
     pin: Option<String>,
 }
 
 impl Recovered {
-    fn of(environment: &EnvironmentName, target: &AnyTarget) -> Self {
+    fn of(environment: &EnvironmentName, target: &AnyTarget, identity: &Identity, anew: Option<Anew>) -> Self {
         Self {
             version: VERSION,
             environment: environment.to_string(),
             target: target.character().name,
-            changed: false,
-            target_id: String::new(),
-            owner: 0,
-            generation: None,
-            keys: None,
-            pin: None,
+            changed: anew.is_some(),
+            target_id: identity.target.to_string(),
+            owner: identity.owner.number(),
+            anew,
         }
     }
 }
 
 impl View for Recovered {
     fn human(&self, page: &mut Page) {
-        let Self { environment, target, changed, target_id, owner, pin, .. } = self;
-        if !changed {
+        let Self { environment, target, target_id, owner, anew, .. } = self;
+        let Some(Anew { pin, .. }) = anew else {
             page.line(format_args!("nothing to do: {environment} has its record at {target}"));
             return;
-        }
+        };
         page.line(format_args!("{environment} has a record at {target} again, with owner {owner}"));
         if let Some(config) = pin {
             page.line(format_args!("pin its id below environments.{environment} in {config}, beside `consul:`"));

@@ -11,7 +11,8 @@ use super::leading::End;
 use super::memory::Memory;
 use super::observe::{equipped, is_retired, keep, no_record};
 use super::pass::Decide;
-use super::succession::{Place, is_missing, take_over};
+use super::refusals::{Refusals, SOON};
+use super::succession::{Place, Taken, is_missing, take_over};
 use super::wakes::News;
 use crate::domain::rollout::Rollout;
 use crate::domain::time::{Timestamp, written};
@@ -19,7 +20,7 @@ use crate::port::{Clock, EdgeError, Leading, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
 
 /// How often a free lease is asked for, besides at every sign that it may be free.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = SOON;
 /// So long a controller whose mirror lacks commits leaves a lease that nobody holds to others (rule S2).
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -92,12 +93,14 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         let mut patience = Patience { clock: self.scheduler.clock(), since: None };
         let mut told = Told::default();
         let mut lack = Lack::default();
+        let mut refusals = Refusals::default();
         while !stop.is_cancelled() {
-            let mut end = End::Lost;
+            let (mut end, mut wait) = (End::Lost, ASK_AGAIN);
             match self.try_to_lead(&mut memory, &mut patience).await {
                 Ok(Chance::Ours(lease)) => {
                     patience.since = None;
                     told = Told::default();
+                    refusals.are_over();
                     self.emit(&Event::LeaseGained);
                     end = self.lead(&mut memory, &lease, &mut lack, stop, decide).await;
                     let released = self.target.release(lease).await;
@@ -108,14 +111,18 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 }
                 Ok(Chance::Theirs { leader, hint }) => {
                     told.failure.is_over();
+                    refusals.are_over();
                     if told.leader != leader {
                         self.emit(&Event::Following { leader: leader.clone(), hint });
                         told.leader = leader;
                     }
                 }
-                Err(error) => self.report_once(&error, &memory, &mut told.failure),
+                Err(error) => {
+                    self.report_once(&error, &memory, &mut told.failure);
+                    wait = refusals.wait_after(&error);
+                }
             }
-            self.wait_for_a_chance(end, stop).await;
+            self.wait_for_a_chance(end, wait, stop).await;
         }
     }
 
@@ -126,8 +133,10 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         if is_missing(&found) {
             let place = Place { environment: &self.environment, repository: &self.repository, fit: &self.fit };
             let now = self.scheduler.clock().now();
-            if take_over(&mut memory.readings, place, &self.source, &*self.target, now).await? {
-                found = self.target.load().await;
+            match take_over(&mut memory.readings, place, &self.source, &*self.target, now).await? {
+                Taken::Over => found = self.target.load().await,
+                Taken::Nothing => {}
+                Taken::NotYet(error) => return Err(error),
             }
         }
         match found? {
@@ -164,15 +173,25 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         Chance::Theirs { leader, hint: once_gone(self.target.character().outlived) }
     }
 
-    async fn wait_for_a_chance(&self, end: End, stop: &CancellationToken) {
+    /// Waits for news of the state or the head, or until the time is over. Keys that change are no sign that this controller may
+    /// lead, and whoever begins to lead looks at all of them.
+    async fn wait_for_a_chance(&self, end: End, time: Duration, stop: &CancellationToken) {
         if end == End::Retired {
             return self.rest_retired(stop).await;
         }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = self.wakes.next() => {}
-            () = self.scheduler.sleep(ASK_AGAIN) => {}
+        let timer = self.scheduler.sleep(time);
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.wakes.next() => {}
+                () = &mut timer => break,
+            }
+            let news = self.wakes.take();
+            if news.state || news.head {
+                return;
+            }
         }
         self.wakes.take();
     }

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod wakes;
 mod failing;
+mod refusals;
 pub mod reading;
 mod ahead;
 mod denial;

@@ -149,15 +149,20 @@ pub(super) async fn hidden<T: Target>(
     Ok(())
 }
 
+/// Whether the branch went back behind what this record follows, as far as one fetch can tell (rule S1).
+///
+/// # Errors
+/// When the mirror can't be read.
+pub(super) async fn is_rewound<S: Source>(record: &Rollout, head: &Head, tip: Revision, source: &S) -> Result<bool, EdgeError> {
+    let Some(goal) = record.goal.as_ref().filter(|goal| goal.tip != tip && !head.confirmed) else { return Ok(false) };
+    Ok(!source.descends(tip, goal.tip).await?)
+}
+
 async fn view<S: Source>(record: &Rollout, head: &Head, memory: &mut Memory, source: &S) -> Result<HeadView, EdgeError> {
     let Tip::At(tip) = head.tip else {
         return Ok(HeadView::None(holding_on(record, no_head(&head.tip))));
     };
-    if let Some(goal) = &record.goal
-        && goal.tip != tip
-        && !head.confirmed
-        && !source.descends(tip, goal.tip).await?
-    {
+    if is_rewound(record, head, tip, source).await? {
         return Ok(HeadView::Rewound(tip));
     }
     Ok(match memory.readings.of(tip, source).await? {

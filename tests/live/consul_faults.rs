@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep::client::consul::{ConsulTarget, Server, acl};
+use lockstep::client::consul::{
+    ConsulTarget, Server,
+    acl::{self, FormerNames},
+};
 use lockstep::config::Credential;
 use lockstep::domain::desired::DesiredState;
 use lockstep::domain::name::{EnvironmentName, KeyPath, RepositoryName};
@@ -379,12 +382,13 @@ async fn the_rules_that_init_prints_are_enough_for_the_environment_and_for_no_ot
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(&agent.address());
     let (repository, test) = (RepositoryName::parse("calvin-config").unwrap(), EnvironmentName::parse("test").unwrap());
-    let rules = acl::rules(&repository, &test, &config.keys);
+    let rules = acl::rules(&repository, &test, &config.keys, &FormerNames::default());
+    let begins = acl::rules_to_initialise(&repository, &test, &config.keys, &FormerNames::default());
     let at = |config: &_, environment: &EnvironmentName, id| {
         let server = Server::connect(config).unwrap();
         ConsulTarget::new(server, repository.clone(), environment.clone(), roots(), id)
     };
-    config.token = Some(token(&agent, &dir, "init", &format!("{rules}{}", acl::rules_to_initialise())));
+    config.token = Some(token(&agent, &dir, "init", &begins));
     let identity = at(&config, &test, None).initialise().await.unwrap();
 
     config.token = Some(token(&agent, &dir, "printed", &rules));

@@ -32,6 +32,7 @@ mod larger;
 mod pki;
 mod consul_suite;
 mod consul_state;
+mod consul_init;
 mod consul_apply;
 mod consul_reads;
 mod consul_faults;

@@ -24,7 +24,7 @@ use crate::runtime::observe::no_record;
 use crate::runtime::once::Progress;
 use crate::runtime::preview::{Previewed, preview};
 use crate::runtime::reading::Readings;
-use crate::runtime::succession::{Place, is_missing, take_over};
+use crate::runtime::succession::{Place, Taken, is_missing, take_over};
 use crate::runtime::together::together;
 
 /// From one look at somebody else's progress to the next.
@@ -101,14 +101,9 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: &Output) -> Result<Came, Failure> {
     let target = edges.target(environment)?;
     let mut found = target.load().await;
-    if is_missing(&found) {
-        let fit = edges.fit(environment)?;
-        let place = Place { environment, repository: &edges.repository, fit: &fit };
-        let mut readings = Readings::new(environment.clone(), edges.repository.clone(), fit.clone());
-        if take_over(&mut readings, place, &edges.source, &target, edges.now()).await? {
-            output.note(&format!("{environment} goes on with the record of its former name"));
-            found = target.load().await;
-        }
+    if is_missing(&found) && taken_over(edges, environment, &target, output).await? {
+        output.note(&format!("{environment} goes on with the record of its former name"));
+        found = target.load().await;
     }
     if found?.is_none() {
         match &target {
@@ -150,6 +145,34 @@ async fn one(edges: &Edges, environment: &EnvironmentName, args: &Args, output: 
         came.left = way.left(&came.record).await?;
     }
     Ok(came)
+}
+
+/// Takes the record of a former name over, if there is one; whether it did. A head that may be an old one is fetched once more,
+/// one poll interval later (rule S1).
+async fn taken_over(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    target: &AnyTarget,
+    output: &Output,
+) -> Result<bool, Failure> {
+    let fit = edges.fit(environment)?;
+    let place = Place { environment, repository: &edges.repository, fit: &fit };
+    let mut readings = Readings::new(environment.clone(), edges.repository.clone(), fit.clone());
+    let mut is_fetched_again = false;
+    loop {
+        match take_over(&mut readings, place, &edges.source, target, edges.now()).await? {
+            Taken::Over => return Ok(true),
+            Taken::Nothing => return Ok(false),
+            Taken::NotYet(error) if is_fetched_again => return Err(error.into()),
+            Taken::NotYet(error) => {
+                let poll = edges.config.repository.poll;
+                output.note(&format!("{}; looking again in {}", error.chain(), rough(poll)));
+                tokio::time::sleep(poll).await;
+                edges.source.fetch().await?;
+                is_fetched_again = true;
+            }
+        }
+    }
 }
 
 /// What the branch head says of the environment, if it says anything.

@@ -86,6 +86,10 @@ impl Target for AnyTarget {
         either!(self, target => target.former(name).await)
     }
 
+    async fn may_take_over(&self, former: &EnvironmentName, identity: &Identity) -> Result<(), EdgeError> {
+        either!(self, target => target.may_take_over(former, identity).await)
+    }
+
     async fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {
         either!(self, target => target.take_over(former, expected, save).await)
     }

@@ -35,7 +35,8 @@ const LOOKS: usize = 5;
 /// is all. The limits in environment.yaml say
 /// nothing here: more than 100 deletes need --at-most. Interrupted anywhere, the same command finishes it; a commit that
 /// brings the environment back first makes the next controller put every key back. History stays under the name
-/// (`lockstep history ENV --removed`), and a later `lockstep init ENV` goes on with its numbers.
+/// (`lockstep history ENV --removed`), and a later `lockstep init ENV` goes on with its numbers. Its token needs the rules of
+/// `lockstep acl-policy ENV --init`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep env remove staging                           show what goes, ask, and remove it
@@ -148,7 +149,7 @@ fn with_rules(edges: &Edges, environment: &EnvironmentName, failure: Failure) ->
     if !is_denied || edges.target_config(environment).is_err() {
         return failure;
     }
-    let rules = acl::rules_to_initialise();
+    let rules = acl::owners();
     let hint =
         format!("{}; besides, as `lockstep init`, it needs {}", failure.hint.clone().unwrap_or_default(), rules.trim_end());
     failure.hint(hint)

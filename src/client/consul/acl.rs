@@ -5,10 +5,19 @@ use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 
 pub use super::fault::GIVE_RULES;
 
+/// The names that an environment had before, as far as a token needs rights there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FormerNames {
+    /// The one whose record is still to be taken over.
+    pub pending: Option<EnvironmentName>,
+    /// Those that were: their history stayed there.
+    pub taken_over: Vec<EnvironmentName>,
+}
+
 /// The rules of the token that keeps the environment: its roots (rule O7), its own state (rule O5), a session for the lease,
-/// and reading the catalog for its checks. To initialise takes one rule more: [`rules_to_initialise`].
+/// and reading the catalog for its checks; where it had another name, what lies there.
 #[must_use]
-pub fn rules(repository: &RepositoryName, environment: &EnvironmentName, roots: &KeyRoots) -> String {
+pub fn rules(repository: &RepositoryName, environment: &EnvironmentName, roots: &KeyRoots, former: &FormerNames) -> String {
     let keys = roots.prefixes().iter().map(|root| rule("key_prefix", root, "write", "the keys of the environment"));
     let state = Paths::new(repository, environment);
     let rules = keys.chain([
@@ -17,12 +26,32 @@ pub fn rules(repository: &RepositoryName, environment: &EnvironmentName, roots: 
         rule("service_prefix", "", "read", "checks that name a service"),
         rule("node_prefix", "", "read", "where the instances of such a service are"),
     ]);
-    rules.collect()
+    let FormerNames { pending, taken_over } = former;
+    let at = |name: &EnvironmentName| Paths::new(repository, name);
+    let history =
+        taken_over.iter().map(|name| rule("key_prefix", &at(name).history(), "list", "its history under a former name"));
+    let to_come = pending
+        .iter()
+        .flat_map(|name| [rule("key_prefix", at(name).base(), "write", "until its record is taken over from there"), owners()]);
+    rules.chain(history).chain(to_come).collect()
 }
 
-/// What it takes besides to give owner ids out and take them back: `init`, `recover`, a new name, `env remove` (rule O4).
+/// The same for whoever gives owner ids out and takes them back as well: `init`, `recover` and `env remove` (rule O4). A record that
+/// is to be taken over from a former name takes that too, in either case.
 #[must_use]
-pub fn rules_to_initialise() -> String {
+pub fn rules_to_initialise(
+    repository: &RepositoryName,
+    environment: &EnvironmentName,
+    roots: &KeyRoots,
+    former: &FormerNames,
+) -> String {
+    let rules = rules(repository, environment, roots, former);
+    if former.pending.is_some() { rules } else { rules + &owners() }
+}
+
+/// What it takes to change who owns what.
+#[must_use]
+pub fn owners() -> String {
     rule("key_prefix", OWNERS, "write", "only to initialise, recover, rename or remove")
 }
 
@@ -60,12 +89,29 @@ mod tests {
             node_prefix "" { policy = "read" } # where the instances of such a service are
             key_prefix "lockstep/owners/" { policy = "write" } # only to initialise, recover, rename or remove
         "#]]
-        .assert_eq(&(rules(&repository, &environment, &roots) + &rules_to_initialise()));
+        .assert_eq(&rules_to_initialise(&repository, &environment, &roots, &FormerNames::default()));
         expect![[r#"
             key_prefix "config/a\"b/" { policy = "list" } # the keys of the environment
             key_prefix "resources/" { policy = "list" } # the keys of the environment
             key "lockstep/calvin-config/production/revision" { policy = "read" } # which revision they are of
         "#]]
         .assert_eq(&rules_to_read(&repository, &environment, &roots));
+    }
+
+    #[test]
+    fn a_former_name_may_be_written_until_its_record_is_taken_over_and_only_its_history_be_read_from_then_on() {
+        let repository = RepositoryName::parse("calvin-config").unwrap();
+        let name = |text: &str| EnvironmentName::parse(text).unwrap();
+        let former = FormerNames { pending: Some(name("staging")), taken_over: vec![name("test")] };
+        let roots = KeyRoots::parse(&["config/"]).unwrap();
+        let all = rules(&repository, &name("production"), &roots, &former);
+        let more = all.strip_prefix(&rules(&repository, &name("production"), &roots, &FormerNames::default()));
+        expect![[r#"
+            key_prefix "lockstep/calvin-config/test/history/" { policy = "list" } # its history under a former name
+            key_prefix "lockstep/calvin-config/staging/" { policy = "write" } # until its record is taken over from there
+            key_prefix "lockstep/owners/" { policy = "write" } # only to initialise, recover, rename or remove
+        "#]]
+        .assert_eq(more.unwrap());
+        assert_eq!(rules_to_initialise(&repository, &name("production"), &roots, &former), all);
     }
 }

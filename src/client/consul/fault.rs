@@ -11,7 +11,7 @@ use crate::port::{EdgeError, EdgeKind};
 /// Characters of Consul's own text that an error repeats.
 const LONGEST_TEXT: usize = 300;
 /// What the hint about a right that a token lacks ends with.
-pub const GIVE_RULES: &str = "give the token the rules that `lockstep init` prints for this environment";
+pub const GIVE_RULES: &str = "give the token the rules that `lockstep acl-policy` prints for this environment";
 
 /// An answer with a status that means failure.
 pub(super) fn of_answer(operation: String, status: u16, body: &[u8]) -> EdgeError {
@@ -123,7 +123,8 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
     }
 }
 
-fn lacking(resource: &str, prefix: &str) -> String {
+/// What to do about a right that a token lacks.
+pub(super) fn lacking(resource: &str, prefix: &str) -> String {
     format!("the token lacks {resource} {prefix:?} write; {GIVE_RULES}")
 }
 

@@ -1,31 +1,59 @@
-//! The first record of an environment: an owner id that nobody else has, and a random target id (rules O4 to O6).
+//! The first record of an environment: an owner id that nobody else has, and a random target id (rules O4 to O6). Where the
+//! environment has a record under a former name, that one is its own (rule O9).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::ConsulTarget;
+use super::dissolve::While;
+use super::owner::OwnerEntry;
 use super::paths::OWNERS;
 use super::txn::Transaction;
 use crate::client::wire;
+use crate::domain::name::EnvironmentName;
 use crate::domain::resource::OwnerId;
-use crate::domain::rollout::{Identity, Rollout, TargetId};
+use crate::domain::rollout::{Formerly, Identity, Rollout, TargetId};
 use crate::port::{EdgeError, EdgeKind};
 
 /// How often an owner id that somebody else took at the same moment is drawn again.
 const DRAWS: usize = 16;
 
 impl ConsulTarget {
-    pub(super) async fn make_record(&self) -> Result<Identity, EdgeError> {
+    /// Makes the first record, as [`Target::initialise`](crate::port::Target::initialise) does, of an environment that may have had
+    /// another name before.
+    ///
+    /// # Errors
+    /// Besides, `Refused` as long as that name has a record here, or keys below the roots may be that one's: a second record with
+    /// another owner could never write them, and nobody would take the first one over any more (rule O9).
+    pub async fn initialise_after(&self, formerly: &Formerly) -> Result<Identity, EdgeError> {
         let doing = format!("initialise {}", self.environment);
         let http = &self.server.http;
         if let Some(read) = http.read_key(&self.paths.record(), &doing).await? {
             return self.existing(&read.value, &doing);
         }
-        self.first_use(&doing).await?;
+        let former = match formerly {
+            Formerly::As(former) => Some((former, self.under(former))),
+            Formerly::Never | Formerly::Unknown(_) => None,
+        };
+        let theirs = former.as_ref().map(|(_, old)| old.paths.record());
+        if let Some(((name, old), key)) = former.as_ref().zip(theirs.as_ref()) {
+            let read = http.read_key(key, &doing).await.map_err(|error| old.for_want_of_rights(error))?;
+            if let Some(read) = read {
+                return Err(self.goes_on(name, &read.value, &doing));
+            }
+        }
+        self.first_use(formerly, &doing).await?;
         let taken: BTreeSet<u16> =
             http.read_names(OWNERS, &doing).await?.iter().filter_map(|name| name.strip_prefix(OWNERS)?.parse().ok()).collect();
+        let somebody_else = |error: EdgeError| match &theirs {
+            Some(theirs) if error.about.contains(theirs) => {
+                error.hint("the record of its former name is here again; look again")
+            }
+            Some(_) | None if error.about.contains(&self.paths.record()) => self.has_one(&doing).because(error),
+            Some(_) | None => error,
+        };
         // What was asked of an environment that was here before, and removed since, is asked of nobody.
-        self.drop_requests(None, &doing).await?;
+        self.drop_requests(While::NoRecord, &doing).await.map_err(somebody_else)?;
         // Its history stayed: no number is given out twice under one name.
         let generation = self.lines(&doing).await?.into_iter().max().unwrap_or_default();
         for _ in 0..DRAWS {
@@ -38,8 +66,11 @@ impl ConsulTarget {
             let owner_key = format!("{OWNERS}{}", identity.owner);
             let record = Rollout { generation, ..Rollout::new(identity.clone()) };
             let mut txn = Transaction::new();
-            txn.cas(&owner_key, owner_entry(&identity).as_bytes(), 0, 0);
+            txn.cas(&owner_key, &OwnerEntry::of(&identity).to_bytes(), 0, 0);
             txn.cas(&self.paths.record(), &wire::record_to_json(&record), 0, 0);
+            if let Some(theirs) = &theirs {
+                txn.check_absent(theirs);
+            }
             match self.transact(txn, &doing).await {
                 Ok(_) => {
                     // Nobody else can have made it, so this handle needs no pin to go on.
@@ -47,11 +78,26 @@ impl ConsulTarget {
                     return Ok(identity);
                 }
                 Err(error) if error.kind == EdgeKind::Conflict && error.about == [owner_key] => {}
-                Err(error) if error.kind == EdgeKind::Conflict => return Err(self.has_one(&doing).because(error)),
-                Err(error) => return Err(error),
+                Err(error) => return Err(somebody_else(error)),
             }
         }
         Err(http.error(EdgeKind::Conflict, &doing).because("other environments took every owner id that was drawn"))
+    }
+
+    /// The environment has a record, under its former name.
+    fn goes_on(&self, former: &EnvironmentName, value: &[u8], doing: &str) -> EdgeError {
+        let takes = format!("`lockstep run` takes it over then, or `lockstep apply --once {}`", self.environment);
+        let hint = match wire::record_from_json(value) {
+            Ok(record) if self.pinned.get() == Some(&record.identity.target) => takes,
+            Ok(record) => format!("{}; {takes}", super::state::pin(&record.identity.target)),
+            Err(problem) => format!("that record can't be read ({problem}); nothing is made until it can"),
+        };
+        let because = format!(
+            "the branch head says `formerly: {former}`, and {former} has its record here: {} goes on with that one, its keys, its \
+             owner and its numbers, and needs no other",
+            self.environment
+        );
+        self.server.http.error(EdgeKind::Refused, doing).because(because).hint(hint)
     }
 
     /// There is a record already. The one that the configuration pins is as good as made now; with another the hint says how
@@ -92,15 +138,4 @@ impl ConsulTarget {
             .find_map(OwnerId::new)
             .ok_or_else(|| self.server.http.error(EdgeKind::Refused, doing).because("all 65,535 owner ids are in use"))
     }
-}
-
-/// What `lockstep/owners/<id>` holds.
-pub(super) fn owner_entry(identity: &Identity) -> String {
-    let Identity { repository, environment, target, owner: _ } = identity;
-    serde_json::json!({
-        "repository": repository.as_str(),
-        "environment": environment.as_str(),
-        "target": target.as_str(),
-    })
-    .to_string()
 }

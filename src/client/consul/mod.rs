@@ -13,6 +13,7 @@ mod txn;
 mod kv;
 mod session;
 mod paths;
+mod owner;
 pub mod acl;
 mod glimpse;
 mod lease;
@@ -20,7 +21,6 @@ mod state;
 mod flights;
 mod forget;
 mod apply;
-mod init;
 mod sight;
 mod cover;
 mod watch;
@@ -30,8 +30,9 @@ mod export;
 mod look;
 mod lost;
 mod dissolve;
-mod recover;
 mod rename;
+mod init;
+mod recover;
 mod catalog;
 
 use std::collections::BTreeMap;
@@ -45,6 +46,7 @@ use self::glimpse::Glimpse;
 use self::http::Http;
 pub use self::lease::Lease;
 use self::paths::Paths;
+use self::rights::Resource;
 use self::session::Sessions;
 use self::txn::{Found, Limits, Transaction};
 use self::watch::Watches;
@@ -53,9 +55,10 @@ use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
 use crate::domain::rollout::{
-    Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored, TargetId,
+    Answer, Apply, Farewell, Formerly, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
+    TargetId,
 };
-use crate::port::{Character, EdgeError, Leading, Target, Told, Wake, Written};
+use crate::port::{Character, EdgeError, EdgeKind, Leading, Target, Told, Wake, Written};
 
 /// How long samples don't count after an apply: consumers watch Consul and need time to read a change (rule H2).
 pub const SETTLE: Duration = Duration::from_secs(30);
@@ -128,6 +131,22 @@ impl ConsulTarget {
         Self { server, repository, environment, keys, pinned, paths, glimpse, answers }
     }
 
+    /// History, newest first; none where the token may not surely read it: Consul leaves hidden lines out of a list, or refuses
+    /// the list.
+    ///
+    /// # Errors
+    /// When Consul can't be asked.
+    pub async fn readable_history(&self, at_most: usize) -> Result<Option<Vec<HistoryLine>>, EdgeError> {
+        let allowed = self.server.http.allowed(&[Resource::below(&self.paths.history())]).await?;
+        if allowed.is_some_and(|allowed| allowed != [true]) {
+            return Ok(None);
+        }
+        match self.read_history(at_most).await {
+            Err(error) if error.kind == EdgeKind::Denied => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     async fn transact(&self, txn: Transaction, doing: &str) -> Result<Vec<Found>, EdgeError> {
         self.glimpse.forget();
         self.server.http.transact(&self.server.limits, txn, doing).await
@@ -152,7 +171,7 @@ impl Target for ConsulTarget {
     }
 
     async fn initialise(&self) -> Result<Identity, EdgeError> {
-        self.make_record().await
+        self.initialise_after(&Formerly::Never).await
     }
 
     async fn remains(&self) -> Result<Option<Remains>, EdgeError> {
@@ -165,6 +184,10 @@ impl Target for ConsulTarget {
 
     async fn former(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
         self.record_of(name).await
+    }
+
+    async fn may_take_over(&self, former: &EnvironmentName, identity: &Identity) -> Result<(), EdgeError> {
+        self.may_take_record_over(former, identity).await
     }
 
     async fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {

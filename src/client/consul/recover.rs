@@ -3,8 +3,7 @@
 //! One transaction creates it, so nobody meets half of it, and of two who make one at the same moment one does.
 
 use super::ConsulTarget;
-use super::init::owner_entry;
-use super::lost::OwnerEntry;
+use super::owner::OwnerEntry;
 use super::paths::OWNERS;
 use super::rights::Resource;
 use super::txn::Transaction;
@@ -66,7 +65,7 @@ impl ConsulTarget {
         }
         let mut txn = Transaction::new();
         self.paths.push_save(&mut txn, Fence::ABSENT, &save);
-        txn.cas(&owner, owner_entry(&identity).as_bytes(), 0, entry.map_or(0, |read| read.index));
+        txn.cas(&owner, &OwnerEntry::of(&identity).to_bytes(), 0, entry.map_or(0, |read| read.index));
         match self.transact(txn, &doing).await {
             Ok(_) => Ok(identity),
             Err(error) if error.kind == EdgeKind::Conflict => Err(self

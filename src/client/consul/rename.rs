@@ -6,20 +6,22 @@
 use std::sync::{Arc, OnceLock};
 
 use super::ConsulTarget;
-use super::init::owner_entry;
+use super::dissolve::While;
+use super::fault::{GIVE_RULES, lacking};
 use super::lease::Lease;
-use super::lost::OwnerEntry;
+use super::owner::OwnerEntry;
 use super::paths::OWNERS;
+use super::rights::Resource;
 use super::txn::Transaction;
 use crate::client::wire;
 use crate::domain::live::Fence;
 use crate::domain::name::EnvironmentName;
-use crate::domain::rollout::{Save, Stored};
+use crate::domain::rollout::{Identity, Save, Stored};
 use crate::port::{EdgeError, EdgeKind, Leading};
 
 impl ConsulTarget {
     /// This environment under another name.
-    fn under(&self, name: &EnvironmentName) -> Self {
+    pub(super) fn under(&self, name: &EnvironmentName) -> Self {
         let server = Arc::clone(&self.server);
         let pinned = self.pinned.get().cloned();
         let target = Self::new(server, self.repository.clone(), name.clone(), self.keys.clone(), None);
@@ -30,10 +32,63 @@ impl ConsulTarget {
         let old = self.under(name);
         let doing = format!("read the record of {name}");
         // Where there is none, that is not a loss of anything here.
-        match self.server.http.read_key(&old.paths.record(), &doing).await? {
+        match self.server.http.read_key(&old.paths.record(), &doing).await.map_err(|error| old.for_want_of_rights(error))? {
             Some(_) => old.load_record().await,
             None => Ok(None),
         }
+    }
+
+    /// A denial of what lies under a former name, with the rule that is missing.
+    pub(super) fn for_want_of_rights(&self, error: EdgeError) -> EdgeError {
+        // A token that is unknown, say, has a hint of its own.
+        if error.kind == EdgeKind::Denied && error.hint.as_ref().is_none_or(|hint| hint.ends_with(GIVE_RULES)) {
+            return error.hint(lacking("key_prefix", self.paths.base()));
+        }
+        error
+    }
+
+    /// Whether a record could be taken over now, as far as a few small reads show it.
+    pub(super) async fn may_take_record_over(&self, former: &EnvironmentName, identity: &Identity) -> Result<(), EdgeError> {
+        let old = self.under(former);
+        let doing = old.taking_over(&self.environment);
+        let needed = [old.paths.base(), OWNERS];
+        let asked = needed.map(Resource::everything_below);
+        if let Some(allowed) = self.server.http.allowed(&asked).await?
+            && let Some((prefix, _)) = needed.iter().zip(allowed).find(|(_, allowed)| !allowed)
+        {
+            let because = "the token may not write where the record is under its former name";
+            let error = self.server.http.error(EdgeKind::Denied, &doing).because(because);
+            return Err(error.hint(lacking("key_prefix", prefix)));
+        }
+        // One that can't be used is one as well, and stands in the way.
+        if self.server.http.read_key(&self.paths.record(), &doing).await?.is_some() {
+            let because = format!("{} has a record of its own here", self.environment);
+            let error = self.server.http.error(EdgeKind::Refused, &doing).because(because).about(vec![self.paths.record()]);
+            return Err(error.hint(format!("`lockstep status {}` shows what is wrong with it", self.environment)));
+        }
+        let entry = self.server.http.read_key(&owner_key(identity), &doing).await?;
+        if !entry.is_some_and(|read| is_of(&read.value, &old)) {
+            return Err(self.not_of(&old, identity, &doing));
+        }
+        match old.holder(&doing).await? {
+            Some(who) => Err(self.led_by(&old, &who, &doing)),
+            None => Ok(()),
+        }
+    }
+
+    fn taking_over(&self, heir: &EnvironmentName) -> String {
+        format!("take the record of {} over as {heir}", self.environment)
+    }
+
+    fn led_by(&self, old: &Self, who: &str, doing: &str) -> EdgeError {
+        let error = self.server.http.error(EdgeKind::Conflict, doing).because(format!("{} is led by {who}", old.environment));
+        error.hint("a controller gives the lease up as soon as it sees that the environment is gone from the branch")
+    }
+
+    fn not_of(&self, old: &Self, identity: &Identity, doing: &str) -> EdgeError {
+        let because = format!("the entry of its owner id {} is not of {}", identity.owner, old.environment);
+        let error = self.server.http.error(EdgeKind::Refused, doing).because(because).about(vec![owner_key(identity)]);
+        error.hint("look at that entry: somebody changed or removed it")
     }
 
     pub(super) async fn take_record_over(
@@ -43,15 +98,11 @@ impl ConsulTarget {
         save: &Save,
     ) -> Result<(), EdgeError> {
         let old = self.under(former);
-        let doing = format!("take the record of {former} over as {}", self.environment);
-        let refused = |because: String| self.server.http.error(EdgeKind::Refused, &doing).because(because);
+        let doing = old.taking_over(&self.environment);
         self.check_expected(expected, &doing)?;
         let lease = match old.take_lease().await? {
             Leading::Ours(lease) => lease,
-            Leading::Theirs(who) => {
-                return Err(refused(format!("{former} is led by {who}"))
-                    .hint("a controller gives the lease up as soon as it sees that the environment is gone from the branch"));
-            }
+            Leading::Theirs(who) => return Err(self.led_by(&old, &who, &doing)),
         };
         let done = self.move_record(&old, &lease, expected, save, &doing).await;
         if let Err(error) = old.give_lease_back(lease).await {
@@ -62,7 +113,7 @@ impl ConsulTarget {
 
     async fn move_record(&self, old: &Self, lease: &Lease, expected: Fence, save: &Save, doing: &str) -> Result<(), EdgeError> {
         let identity = &save.record.identity;
-        let owner = format!("{OWNERS}{}", identity.owner);
+        let owner = owner_key(identity);
         let (revision, held) = (old.paths.revision(), old.paths.lease());
         let mut txn = Transaction::new();
         lease.check(&old.paths, &mut txn);
@@ -81,18 +132,25 @@ impl ConsulTarget {
         for found in self.server.http.read_some(&self.server.limits, &keys, doing).await? {
             if found.key != owner {
                 txn.delete_cas(&found.key, found.index);
-            } else if OwnerEntry::from_bytes(&found.value.unwrap_or_default()).is_some_and(|entry| entry.is_of(old)) {
+            } else if is_of(&found.value.unwrap_or_default(), old) {
                 is_ours = true;
-                txn.cas(&owner, owner_entry(identity).as_bytes(), 0, found.index);
+                txn.cas(&owner, &OwnerEntry::of(identity).to_bytes(), 0, found.index);
             }
         }
         if !is_ours {
-            let because = format!("the entry of its owner id {} is not of {}", identity.owner, old.environment);
-            let error = self.server.http.error(EdgeKind::Refused, doing).because(because).about(vec![owner]);
-            return Err(error.hint("look at that entry: somebody changed or removed it"));
+            return Err(self.not_of(old, identity, doing));
         }
         // While it can still be fenced; what was asked under the old name nobody answers any more.
-        old.drop_requests(Some((lease, expected)), doing).await?;
+        old.drop_requests(While::Led(lease, expected), doing).await?;
         self.transact(txn, doing).await.map(|_| ())
     }
+}
+
+fn owner_key(identity: &Identity) -> String {
+    format!("{OWNERS}{}", identity.owner)
+}
+
+/// Whether an owner entry is of this environment.
+fn is_of(value: &[u8], target: &ConsulTarget) -> bool {
+    OwnerEntry::from_bytes(value).is_some_and(|entry| entry.is_of(target))
 }

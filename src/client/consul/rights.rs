@@ -45,6 +45,11 @@ impl<'a> Resource<'a> {
         Self { kind: "key", access: "read", segment: key.as_str() }
     }
 
+    /// To read what lies directly below a prefix.
+    pub(super) const fn below(prefix: &'a str) -> Self {
+        Self { kind: "key", access: "read", segment: prefix }
+    }
+
     /// To write or delete one key.
     fn write(key: &'a KeyPath) -> Self {
         Self { kind: "key", access: "write", segment: key.as_str() }

@@ -10,7 +10,7 @@ use super::txn::{Found, Transaction};
 use crate::client::wire;
 use crate::domain::live::Fence;
 use crate::domain::revision::Generation;
-use crate::domain::rollout::{Answer, HistoryLine, Identity, Request, RequestId, Rollout, Save, Stored, TargetId};
+use crate::domain::rollout::{Answer, Formerly, HistoryLine, Identity, Request, RequestId, Rollout, Save, Stored, TargetId};
 use crate::port::{EdgeError, EdgeKind};
 
 impl Paths {
@@ -51,7 +51,7 @@ impl ConsulTarget {
             None => http.read_key(&self.paths.record(), &doing).await?,
         };
         let Some(read) = read else {
-            return self.first_use(&doing).await.map(|()| None);
+            return self.first_use(&Formerly::Never, &doing).await.map(|()| None);
         };
         let record = wire::record_from_json(&read.value).map_err(|cause| {
             http.error(EdgeKind::Refused, &doing)

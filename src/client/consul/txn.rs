@@ -116,6 +116,12 @@ impl Transaction {
         self.close();
     }
 
+    /// Fails if the key is there.
+    pub(super) fn check_absent(&mut self, key: &str) {
+        self.open("check-not-exists", key);
+        self.close();
+    }
+
     /// Reads the key; absent, it fails the transaction.
     pub(super) fn get(&mut self, key: &str) {
         self.open("get", key);
@@ -376,9 +382,10 @@ mod tests {
         let mut tail = Transaction::new();
         tail.delete_cas("c", 9);
         tail.check_session("l", "s");
+        tail.check_absent("n");
         txn.append(&tail);
         txn.append(&Transaction::new());
-        assert_eq!(txn.ops(), 3);
+        assert_eq!(txn.ops(), 4);
         let bytes = txn.bytes();
         txn.body.push(']');
         assert_eq!(txn.body.len(), bytes);
@@ -389,6 +396,7 @@ mod tests {
                 {"KV": {"Verb": "cas", "Key": "a \"b\\", "Value": "AP8=", "Flags": 7, "Index": 3}},
                 {"KV": {"Verb": "delete-cas", "Key": "c", "Index": 9}},
                 {"KV": {"Verb": "check-session", "Key": "l", "Session": "s"}},
+                {"KV": {"Verb": "check-not-exists", "Key": "n"}},
             ])
         );
     }

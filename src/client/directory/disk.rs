@@ -132,8 +132,7 @@ impl Disk {
         let state = State::make(&root).during(OPERATION, &self.path)?;
         let identity = self.new_identity()?;
         // The history of an environment that was removed from here stays: no number is given out twice under one name.
-        let newest = state.newest_line().during(OPERATION, &self.path)?;
-        let generation = newest.map(|line| line.generation).unwrap_or_default();
+        let generation = state.newest_number().during(OPERATION, &self.path)?.unwrap_or_default();
         match state.begin(&Save::of(Rollout { generation, ..Rollout::new(identity.clone()) })) {
             Ok(()) => Ok(identity),
             Err(StateError::Io(error)) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -32,7 +32,10 @@ impl Disk {
         let state = self.state(OPERATION)?;
         let lease = match DirectoryLease::take(&state.0).during(OPERATION, &self.path)? {
             Ok(lease) => lease,
-            Err(who) => return Err(refused(format!("{former} is led by {who}"))),
+            Err(who) => {
+                let because = format!("{former} is led by {who}");
+                return Err(fault(EdgeKind::Conflict, format!("{OPERATION} {}", self.path.display()), because));
+            }
         };
         let journal = state.journal().map_err(|error| self.fail(OPERATION, error))?;
         let done = match journal.filter(|journal| journal.record.identity.environment == *former) {

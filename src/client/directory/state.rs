@@ -150,10 +150,19 @@ impl State {
         Ok(self.copy_out(&save.history, &save.answers)?)
     }
 
+    /// The highest number that history has a line of, whether or not that can be read.
+    pub(super) fn newest_number(&self) -> io::Result<Option<Generation>> {
+        match self.0.sub(HISTORY) {
+            Ok(dir) => Ok(generations(&dir)?.pop()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The newest line of history, whether or not there is a record.
     pub(super) fn newest_line(&self) -> io::Result<Option<HistoryLine>> {
-        let dir = self.0.make_sub(HISTORY, PRIVATE_DIR)?;
-        let Some(newest) = generations(&dir)?.pop() else { return Ok(None) };
+        let Some(newest) = self.newest_number()? else { return Ok(None) };
+        let dir = self.0.sub(HISTORY)?;
         let bytes = dir.read(newest.to_string(), LONGEST_SMALL)?;
         Ok(bytes.and_then(|bytes| wire::history_from_json(&bytes).ok()))
     }

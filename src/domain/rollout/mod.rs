@@ -51,7 +51,7 @@ pub use removal::{Farewell, NotRemoved, Removal};
 pub use request::{Answer, LetPass, Request, RequestId, Verb};
 pub use retention::{Kept, Retention};
 pub use sampled::{LogSubject, SampleSubject};
-pub use succession::Former;
+pub use succession::{Former, Formerly};
 
 use std::borrow::Cow;
 

@@ -25,6 +25,10 @@ impl Rollout {
         record.former.push(Former { name: before.clone(), until: self.generation });
         let surplus = record.former.len().saturating_sub(Self::FORMER);
         record.former.drain(..surplus);
+        // Whoever sees a branch from before this head sees a rewind (rule S1): it would take the record back to the old name.
+        if let Some(goal) = &mut record.goal {
+            goal.tip = head;
+        }
         // What was said of the head was said of an environment that it does not have.
         record.note = None;
         let line = HistoryLine {

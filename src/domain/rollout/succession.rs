@@ -11,3 +11,14 @@ pub struct Former {
     /// The last number that was given out under it.
     pub until: Generation,
 }
+
+/// What is known of the name that an environment without a record had before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Formerly {
+    /// A valid branch head has the environment, and says of no other name.
+    Never,
+    /// A valid branch head says that this was its name.
+    As(EnvironmentName),
+    /// No branch head says anything of the environment, and why: it may be any other one's new name.
+    Unknown(String),
+}

@@ -1,7 +1,7 @@
 //! A directory whose environment goes on under another name.
 
-use super::stage::{ENVIRONMENT, KEYS, Stage};
-use crate::support::repo::Change;
+use super::stage::{ENVIRONMENT, KEYS, Stage, until};
+use crate::support::repo::{Change, TestRepo};
 
 /// What is asked of a key goes on before the rename, and says where the name changed.
 #[track_caller]
@@ -69,16 +69,21 @@ fn a_keys_log_is_one_across_two_renames_and_the_values_that_came_between() {
     assert_eq!(versions[2]["places"].as_array().unwrap().len(), 2, "the file moved with the environment: {log:#}");
 }
 
+/// Gives the environment `test` the name `preview`.
+fn rename(repo: &mut TestRepo) {
+    let file = format!("{}formerly: test\n", ENVIRONMENT.1);
+    repo.commit("Another one", &[("environments/other/environment.yaml", "layers: [base]\n")]);
+    repo.remove("Test is not called so any more", &[ENVIRONMENT.0]);
+    repo.commit("Preview was test", &[("environments/preview/environment.yaml", &file)]);
+}
+
 #[test]
 fn a_directory_goes_on_under_the_new_name_with_its_files_its_numbers_and_its_history() {
     let mut stage = Stage::new();
     let first = stage.repo.tip().to_string();
     stage.run(&["apply", "--once"]).exits(0);
     let before = stage.live();
-    let file = format!("{}formerly: test\n", ENVIRONMENT.1);
-    stage.repo.commit("Another one", &[("environments/other/environment.yaml", "layers: [base]\n")]);
-    stage.repo.remove("Test is not called so any more", &[ENVIRONMENT.0]);
-    stage.repo.commit("Preview was test", &[("environments/preview/environment.yaml", &file)]);
+    rename(&mut stage.repo);
     stage.configure("  preview: {directory: {path: ./test}}\n");
     assert!(stage.run(&["plan"]).out.contains("takes over the record and the keys of test"));
     assert!(stage.run(&["history", "preview"]).exits(1).err.contains("takes over that of test, at generation 1"));
@@ -102,4 +107,35 @@ fn a_directory_goes_on_under_the_new_name_with_its_files_its_numbers_and_its_his
     stage.configure("  other: {directory: {path: ./test}}\n");
     let said = stage.run(&["apply", "--once"]).exits(1);
     assert!(format!("{said:?}").contains("it holds environment preview"), "{said:?}");
+}
+
+#[test]
+fn a_branch_that_may_be_an_old_one_moves_no_record_until_a_second_fetch_agrees() {
+    const PREVIEW: &str = "  preview: {directory: {path: ./test}}\n";
+    let mut stage = Stage::new();
+    let first = stage.repo.tip();
+    rename(&mut stage.repo);
+    let renamed = stage.repo.tip();
+    stage.repo.move_to(first);
+    let followed = stage.repo.commit("Not renamed after all", &[(KEYS.0, "app: {port: 1}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    let before = stage.live();
+
+    // A git server that is behind shows the rename, once.
+    stage.repo.move_to(renamed);
+    stage.configure_polling("5s", PREVIEW);
+    let log = stage.home.path().join("behind.log");
+    let mut command = stage.command(&["apply", "--once"]);
+    let mut behind = command.stderr(std::fs::File::create(&log).unwrap()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    until("it looks again", || std::fs::read_to_string(&log).unwrap().contains("looking again in 5s"));
+    stage.repo.move_to(followed);
+    assert_eq!(behind.wait().unwrap().code(), Some(1), "{}", std::fs::read_to_string(&log).unwrap());
+    stage.configure("  test: {directory: {path: ./test}}\n");
+    assert_eq!((stage.phase(), stage.live()), ("steady".to_owned(), before));
+
+    // Two fetches agree: it is what the branch says.
+    stage.repo.move_to(renamed);
+    stage.configure(PREVIEW);
+    let said = stage.run(&["apply", "--once"]).exits(0).err;
+    assert!(said.contains("looking again in 1s") && said.contains("goes on with the record of its former name"), "{said}");
 }

@@ -3,7 +3,9 @@
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use lockstep::domain::revision::Revision;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -113,4 +115,39 @@ fn while_nothing_happens_a_controller_of_thousands_of_keys_renews_its_session_an
     };
     // What was written is looked at once more, in a moment; after that nothing but the session.
     eventually("nothing else is asked for between two renewals and the two after them", || beats(2).iter().all(is_beat));
+}
+
+#[test]
+fn before_its_init_an_environment_is_not_read_again_for_keys_that_others_write_and_the_init_is_noticed_at_once() {
+    let agent = Agent::start();
+    for number in 0..100 {
+        agent.put(&format!("config/theirs/{number}"), b"1");
+    }
+    let (reads, news) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (read, told, port) = (Arc::clone(&reads), Arc::clone(&news), agent.port());
+    let proxy = Fake::start(move |asked| {
+        read.fetch_add(usize::from(asked.path.starts_with("/v1/kv/config/?recurse")), Ordering::SeqCst);
+        let reply = asked.forward(port);
+        told.fetch_add(usize::from(asked.path.starts_with("/v1/kv/config/") && asked.is_of_a_watch()), Ordering::SeqCst);
+        reply
+    });
+    let mut site = Site::named("demo", &proxy.address());
+    let begin = Instant::now();
+    let controller = site.start("one");
+    eventually("it is refused", || controller.log().contains("was never initialised"));
+    for number in 0..20 {
+        let before = news.load(Ordering::SeqCst);
+        agent.put("config/theirs/1", number.to_string().as_bytes());
+        eventually("the watch has told of it", || news.load(Ordering::SeqCst) > before);
+    }
+    // At first, once the watch stands, and then after 5, 15, 35 s.
+    let due = (1..).take_while(|tries| 5 * ((1 << tries) - 1) <= begin.elapsed().as_secs()).count();
+    let reads = reads.load(Ordering::SeqCst);
+    assert!(reads <= 2 + due, "{reads} full reads in {:?}", begin.elapsed());
+
+    site.readdress(&agent.address());
+    site.init();
+    let begin = Instant::now();
+    eventually("the record is seen", || controller.log().contains("pins no target id"));
+    assert!(begin.elapsed().as_secs() < 5, "noticed after {:?}", begin.elapsed());
 }

@@ -1,15 +1,17 @@
 //! The rights that `acl-policy` prints, on a Consul that denies everything else: enough for all that there is to do, and none
 //! of them too many.
 
+use super::rename::rename;
+use super::retire::OTHER;
 use super::service::{BAD, Service};
-use super::site::{APP, MANY, Said, Site, app, many};
+use super::site::{APP, ENVIRONMENT, MANY, Said, Site, app, many};
 use super::tokens::issue_with;
 use crate::support::{Agent, Options, eventually};
 
 /// What a person pipes into `consul acl policy create`.
 #[track_caller]
 fn printed(site: &Site, arguments: &[&str]) -> String {
-    site.run(&[&["acl-policy", "test"], arguments].concat()).exits(0).out
+    site.run(&[&["acl-policy", site.environment], arguments].concat()).exits(0).out
 }
 
 /// A token of these rules only, given to the program.
@@ -138,4 +140,93 @@ fn init_needs_the_one_rule_more_that_is_printed_for_it() {
     assert!(said.contains("lockstep/owners/"), "{said}");
     allow(&site, &agent, "init", &begins);
     site.init();
+}
+
+/// The lines without those that have this.
+fn without(rules: &str, part: &str) -> String {
+    let left: Vec<&str> = rules.lines().filter(|rule| !rule.contains(part)).collect();
+    assert!(left.len() < rules.lines().count(), "{part} in {rules}");
+    left.join("\n")
+}
+
+#[test]
+fn a_rename_takes_the_rights_that_are_printed_for_the_new_name_and_its_older_history_those_that_are_printed_afterwards() {
+    for list_policy in [false, true] {
+        let agent = with_acls(list_policy);
+        let _service = Service::start(&agent);
+        let mut site = site(&agent);
+        site.run(&["apply", "--once"]).exits(0);
+        rename(&mut site.repo);
+        site.environment = "preview";
+        let rules = printed(&site, &[]);
+        assert_eq!(printed(&site, &["--init"]), rules, "to take a record over is to give its owner id another name");
+        let before = agent.values("config/");
+        for (policy, part) in [("no-former", "lockstep/demo/test/"), ("no-owners", "lockstep/owners/")] {
+            allow(&site, &agent, policy, &without(&rules, part));
+            let said = site.run(&["apply", "--once"]).exits(1);
+            let text = format!("{}{}", said.out, said.err);
+            let lacks = format!("the token lacks key_prefix \"{part}\" write");
+            assert!(text.contains(&lacks) && text.contains("`lockstep acl-policy`"), "{text}");
+        }
+        allow(&site, &agent, "renames", &rules);
+        let controller = site.start("one");
+        site.until_in_step();
+        assert_eq!(agent.values("config/"), before);
+        drop(controller);
+        super::faults::end_sessions(&agent);
+
+        let after = printed(&site, &[]);
+        assert!(!after.contains("lockstep/owners/") && !after.contains("\"lockstep/demo/test/\""), "{after}");
+        allow(&site, &agent, "after", &after);
+        site.repo.commit("Two", &[(APP, &app("two"))]);
+        ran(&site, &["apply", "--once"]);
+        let lines = |said: &Said| said.json()["lines"].as_array().unwrap().len();
+        let all = ran(&site, &["history", "preview", "--output", "json"]);
+        assert!(all.out.contains("\"formerly\"") && all.json().get("unread").is_none(), "{all:?}");
+        // What may not be read is told, and the rest is shown.
+        allow(&site, &agent, "no-history", &without(&after, "lockstep/demo/test/history/"));
+        let some = site.run(&["history", "preview", "--output", "json"]).exits(0);
+        assert_eq!((lines(&some), &some.json()["unread"]), (lines(&all) - 1, &serde_json::json!(["test"])), "{some:?}");
+        assert!(some.err.contains("more from when it was called test") && some.err.contains("acl-policy preview"), "{some:?}");
+        assert_eq!(agent.get("config/app/version").as_deref(), Some(b"two".as_slice()));
+    }
+}
+
+#[test]
+fn adopting_and_looking_around_take_the_printed_rights_and_recovering_and_removing_the_one_more_that_init_needs() {
+    for list_policy in [false, true] {
+        let agent = with_acls(list_policy);
+        let _service = Service::start(&agent);
+        let mut site = site(&agent);
+        site.run(&["apply", "--once"]).exits(0);
+        for number in 0..3 {
+            agent.put(&format!("config/many/k{number:05}"), b"x");
+        }
+        site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+        let unmanaged = ran(&site, &["unmanaged", "test", "--output", "json"]).json();
+        assert_eq!((&unmanaged["counts"]["adoptable"], &unmanaged["partial"]), (&3.into(), &false.into()), "{unmanaged:#}");
+        ran(&site, &["adopt", "test"]);
+        ran(&site, &["apply", "--once"]);
+        ran(&site, &["strays", "test"]);
+        site.run(&["diff", "HEAD~1", "HEAD"]).exits(3);
+
+        // The record is lost, and then the environment is not wanted any more.
+        agent.delete("lockstep/demo/test/record");
+        let verbs: [&[&str]; 2] =
+            [&["recover", "test", "--yes", "--reason", "lost"], &["env", "remove", "test", "--yes", "--reason", "moved"]];
+        for (number, verb) in verbs.into_iter().enumerate() {
+            let said = site.run(verb).exits(1).err;
+            assert!(said.contains("lockstep/owners/"), "{said}");
+            allow(&site, &agent, &format!("more-{number}"), &printed(&site, &["--init"]));
+            ran(&site, verb);
+            allow(&site, &agent, "controller", "");
+            if number == 0 {
+                ran(&site, &["apply", "--once"]);
+                site.repo.remove("Test is not needed any more", &[ENVIRONMENT.0]);
+            }
+        }
+        ran(&site, &["history", "test", "--removed"]);
+        // What was recovered is adopted: it is given back.
+        assert_eq!(agent.tree("config/").iter().filter(|(_, flags)| *flags != 0).count(), 0);
+    }
 }

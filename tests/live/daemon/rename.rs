@@ -13,7 +13,7 @@ use crate::support::{Agent, eventually};
 const RENAMED: &str = "environments/preview/environment.yaml";
 
 /// Gives the environment `test` the name `preview` while nobody looks.
-fn rename(repo: &mut TestRepo) {
+pub(super) fn rename(repo: &mut TestRepo) {
     let file = format!("{}formerly: test\n", ENVIRONMENT.1);
     repo.remove("Test is not called so any more", &[ENVIRONMENT.0]);
     repo.commit("Preview was test", &[(RENAMED, &file)]);
@@ -152,4 +152,38 @@ fn a_take_over_that_is_killed_or_raced_is_done_once_or_not_at_all() {
     assert!(both.iter_mut().all(super::site::Controller::runs));
     assert_eq!(agent.values("config/"), keys);
     assert_eq!(agent.tree("lockstep/owners/").len(), 1);
+}
+
+#[test]
+fn init_under_the_new_name_makes_nothing_and_says_what_to_pin_and_the_take_over_is_as_if_nobody_had_asked() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    let said = site.init();
+    let pin = said.lines().find(|line| line.starts_with("target_id: ")).unwrap();
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let mark = flags(&agent, "config/many/k00000");
+    rename(&mut site.repo);
+    site.environment = "preview";
+    site.forget_pin();
+    let before = agent.values("");
+    let said = site.run(&["init", "preview"]).exits(1).err;
+    assert!(said.contains("formerly: test") && said.contains(pin) && said.contains("takes it over"), "{said}");
+    // Nor while nobody can say whether it had another name.
+    let broken = site.repo.commit("Broken", &[(RENAMED, "layers: [base\n")]);
+    let said = site.run(&["init", "preview"]).exits(1).err;
+    assert!(said.contains("the mark of another environment of demo") && said.contains("can't be used here"), "{said}");
+    assert_eq!(agent.values(""), before);
+    site.repo.revert(broken);
+
+    site.pin(pin.strip_prefix("target_id: ").unwrap());
+    let said = site.run(&["init", "preview"]).exits(1).err;
+    assert!(said.contains("`lockstep run` takes it over") && !said.contains(pin), "{said}");
+    let _controller = site.start("one");
+    site.until_in_step();
+    assert_eq!(flags(&agent, "config/many/k00000"), mark);
+    assert!(site.run(&["init", "preview"]).exits(0).out.contains(pin), "what it goes on with is its own record");
+    site.repo.commit("Fewer", &[(MANY, &many(2, "x"))]);
+    eventually("its keys are its own", || agent.get("config/many/k00002").is_none());
 }

@@ -14,6 +14,7 @@ mod decisions;
 mod adoptions;
 mod deletes;
 mod removal;
+mod renaming;
 mod writes;
 mod drift;
 mod rules;
