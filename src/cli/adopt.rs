@@ -53,7 +53,7 @@ pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Resul
         output.note(&format!("the mirror may be behind: {trouble}"));
     }
     // The commit as this person sees it: whatever comes onto the branch before the request is carried out adopts nothing.
-    let head = edges.head().map_err(|_| {
+    let head = edges.head().ok_or_else(|| {
         Failure::new(format!("let the branch head adopt keys: {}", no_head(&edges.tip)))
             .hint("ask again once the branch has one; nothing was asked")
     })?;

@@ -8,6 +8,7 @@ use crate::domain::name::EnvironmentName;
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::Revision;
 use crate::port::Target as _;
+use crate::runtime::observe::no_head;
 use crate::runtime::preview::{Look, Previewed, preview};
 
 /// One look below the roots. No controller need run, and nothing is written.
@@ -45,8 +46,8 @@ async fn look(edges: &Edges, environment: EnvironmentName) -> Result<Below, Fail
             .map_err(Failure::from)
     };
     let why = match edges.head() {
-        Err(failure) => failure.message,
-        Ok(head) => match at(head).await? {
+        None => no_head(&edges.tip),
+        Some(head) => match at(head).await? {
             Previewed::Look(look) => return Ok(Below::of(environment, head, look, notes)),
             Previewed::Invalid(text) => format!("the branch head {} can't be used here: {text}", head.short()),
             Previewed::Retired => format!("the branch head {} has no environment {environment}", head.short()),

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::key::{newest, open};
+use super::hiding::hidden;
+use super::key::open;
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
@@ -21,7 +22,8 @@ use crate::domain::revision::Revision;
 ///
 /// Keys, checks and rules, not files. A change of a layer shows in every environment that it reaches, and one that a later layer overrides shows in none. No
 /// target is asked. Of the repository only what differs is read, and the files that can name the same keys: what is wrong
-/// elsewhere in both is not looked for. Values tagged `!sensitive`, in either or at the branch head, are never shown.
+/// elsewhere in both is not looked for. Values tagged `!sensitive`, in either, at the branch head, or when
+/// the key was last on the branch, are never shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep diff HEAD~1 HEAD                       what the newest commit means
@@ -84,33 +86,22 @@ async fn compare(
     let part = affected(from_heads, to_heads, to_heads, &changed);
     let before = edges.source.part(from, part.files.clone()).await?;
     let after = edges.source.part(to, part.files.clone()).await?;
-    let load = async |newer: Revision| {
-        let beside = edges.source.part(newer, heads()).await.ok()?;
-        let part = affected(from_heads, to_heads, &beside, &changed);
-        let tree = edges.source.part(newer, part.files.clone()).await.ok()?;
-        Some((newer, part, tree))
-    };
-    let head = match edges.head() {
-        Ok(head) if head != from && head != to => load(head).await,
-        Ok(_) | Err(_) => None,
-    };
     let mut environments = Vec::new();
     for name in names {
         if !part.environments().any(|reached| reached == name) {
             environments.push(Environment { name: name.to_string(), ..Environment::default() });
             continue;
         }
-        let (before, after) = (read_part(&before, name, &part), read_part(&after, name, &part));
-        // What the branch head tags `!sensitive` is hidden in earlier revisions too.
-        let says = async |newer: Revision| match &head {
-            // What the two themselves say counts anyway.
-            _ if newer == to => after.is_ok().then_some(None),
-            _ if newer == from => before.is_ok().then_some(None),
-            Some((head, part, tree)) if *head == newer => read_part(tree, name, part).ok(),
-            Some(_) | None => load(newer).await.and_then(|(_, part, tree)| read_part(&tree, name, &part).ok()),
+        let mut environment = Environment::between(name, read_part(&before, name, &part), read_part(&after, name, &part));
+        // Of a key that the branch head has, it has the last word.
+        let said = |key: &Key| match edges.head() {
+            Some(head) => head == to && key.after.is_some() || head == from && key.before.is_some(),
+            None => false,
         };
-        let newest = newest(edges, says).await.flatten();
-        environments.push(Environment::between(name, before, after, newest.as_deref()));
+        let shown = environment.keys.iter().filter(|key| key.is_shown() && !said(key)).map(|key| key.path.clone()).collect();
+        let hidden = hidden(edges, name, shown).await?;
+        environment.keys.iter_mut().filter(|key| hidden.contains(&key.path)).for_each(Key::hide);
+        environments.push(environment);
     }
     Ok(environments)
 }
@@ -165,6 +156,8 @@ enum Action {
 struct Key {
     #[serde(rename = "key")]
     name: String,
+    #[serde(skip)]
+    path: KeyPath,
     action: Action,
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<Value>,
@@ -172,6 +165,9 @@ struct Key {
     after: Option<Value>,
     /// Where the new value stands, or stood.
     place: String,
+    /// The bytes are others.
+    #[serde(skip)]
+    differs: bool,
 }
 
 #[derive(Serialize)]
@@ -180,8 +176,20 @@ struct CheckChange {
     action: Action,
 }
 
+impl Key {
+    fn is_shown(&self) -> bool {
+        [&self.before, &self.after].into_iter().flatten().any(|value| !matches!(value, Value::Sensitive { .. }))
+    }
+
+    fn hide(&mut self) {
+        let differs = self.before.is_some() && self.differs;
+        self.before = self.before.take().map(|_| Value::hidden(false));
+        self.after = self.after.take().map(|_| Value::hidden(differs));
+    }
+}
+
 impl Environment {
-    fn between(name: &EnvironmentName, before: Read, after: Read, newest: Option<&DesiredState>) -> Self {
+    fn between(name: &EnvironmentName, before: Read, after: Read) -> Self {
         let nothing = Self { name: name.to_string(), ..Self::default() };
         let (before, after) = match (before, after) {
             (Ok(before), Ok(after)) => (before, after),
@@ -197,7 +205,7 @@ impl Environment {
             (Some(_), Some(_)) | (None, None) => None,
         };
         let rules = before.zip(after).is_some_and(|(before, after)| before.environment() != after.environment());
-        Self { whole, keys: keys(before, after, newest), checks: checks(before, after), rules, ..nothing }
+        Self { whole, keys: keys(before, after), checks: checks(before, after), rules, ..nothing }
     }
 
     fn is_same(&self) -> bool {
@@ -223,7 +231,7 @@ fn action<T: PartialEq>(before: Option<&T>, after: Option<&T>) -> Option<Action>
     }
 }
 
-fn keys(before: Option<&DesiredState>, after: Option<&DesiredState>, newest: Option<&DesiredState>) -> Vec<Key> {
+fn keys(before: Option<&DesiredState>, after: Option<&DesiredState>) -> Vec<Key> {
     let of = |state: Option<&'_ DesiredState>| state.map(DesiredState::entries).cloned().unwrap_or_default();
     let (before, after) = (of(before), of(after));
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
@@ -232,13 +240,20 @@ fn keys(before: Option<&DesiredState>, after: Option<&DesiredState>, newest: Opt
         // Where a value stands is no part of what it is; what becomes of the key when it is dropped is.
         let said = |entry: &Entry| (entry.digest, entry.keep, entry.sensitive);
         let action = action(old.map(said).as_ref(), new.map(said).as_ref())?;
-        let newest = newest.and_then(|newest| newest.entries().get(key));
-        let sensitive = [old, new, newest].into_iter().flatten().any(|entry| entry.sensitive);
-        let differs = old.map(|entry| entry.digest) != new.map(|entry| entry.digest);
-        let shown = |entry: &Entry, changed| if sensitive { Value::hidden(changed) } else { Value::of(&entry.value) };
-        let place = new.or(old).map(|entry| clean(&entry.origin.to_string())).unwrap_or_default();
-        let (before, after) = (old.map(|entry| shown(entry, false)), new.map(|entry| shown(entry, differs && old.is_some())));
-        Some(Key { name: key.to_string(), action, before, after, place })
+        let shown = |entry: &Entry| Value::of(&entry.value);
+        let mut key = Key {
+            name: key.to_string(),
+            path: key.clone(),
+            action,
+            before: old.map(shown),
+            after: new.map(shown),
+            place: new.or(old).map(|entry| clean(&entry.origin.to_string())).unwrap_or_default(),
+            differs: old.map(|entry| entry.digest) != new.map(|entry| entry.digest),
+        };
+        if [old, new].into_iter().flatten().any(|entry| entry.sensitive) {
+            key.hide();
+        }
+        Some(key)
     };
     names.into_iter().filter_map(change).collect()
 }
@@ -276,7 +291,7 @@ impl Environment {
         for problem in &self.problems {
             page.line(format_args!("  {problem}"));
         }
-        for Key { name, action, before, after, place } in &self.keys {
+        for Key { name, action, before, after, place, path: _, differs: _ } in &self.keys {
             let (sign, style) = action.sign();
             let place = format!("({place})");
             page.line(format_args!("  {} {}", format!("{sign} {name}").style(style), place.style(Style::new().dimmed())));

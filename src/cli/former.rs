@@ -11,7 +11,7 @@ use crate::runtime::reading::{Reading, Readings};
 
 /// What the branch head says of the name that the environment had before.
 pub(super) async fn formerly(edges: &Edges, environment: &EnvironmentName) -> Result<Formerly, Failure> {
-    let head = match edges.head() {
+    let head = match edges.head_or("--at") {
         Ok(head) => head,
         Err(failure) => return Ok(Formerly::Unknown(failure.message)),
     };

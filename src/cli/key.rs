@@ -1,28 +1,23 @@
 //! One key of some environments at one revision: what `why`, `kv` and `render` have in common.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::Failure;
 use super::history::under_every_name;
 use super::options::Options;
 use super::output::Output;
-use super::trace::{Trace, wanted};
 use super::value::Value;
-use crate::domain::desired::{Entry, Problem, Provenance, provenance};
+use crate::domain::desired::{DesiredState, Entry, Problem, heads, read_environment, whole_environment};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::HistoryLine;
 use crate::domain::scope::KeyPrefix;
 use crate::domain::words::shell_word;
-use crate::port::Target as _;
+use crate::port::{EdgeError, Target as _};
 
 /// More history than an environment has: the newest lines, and one for each generation that a live key carries (rule A5).
 const HISTORY: usize = 100_000;
-/// So many commits are looked at for the newest one that can be read.
-const LOOK_BACK: usize = 20;
-/// So many commits at which something changed are looked at at a time for the newest one that can be read.
-const STEPS: usize = 8;
 
 /// A key, and where it is looked for.
 #[derive(Debug, clap::Args)]
@@ -91,49 +86,24 @@ pub(super) async fn open(options: &Options, output: &Output) -> Result<Edges, Fa
 pub(super) async fn revision(edges: &Edges, at: Option<&String>) -> Result<Revision, Failure> {
     match at {
         Some(text) => edges.resolve(text).await,
-        None => edges.head(),
+        None => edges.head_or("--at"),
     }
+}
+
+/// What a revision says of an environment; of the repository only its layers are read.
+pub(super) async fn read(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    at: Revision,
+) -> Result<Result<Option<Arc<DesiredState>>, Vec<Problem>>, EdgeError> {
+    let heads = edges.source.part(at, heads()).await?;
+    let tree = edges.source.part(at, whole_environment(&heads, environment)).await?;
+    Ok(read_environment(&tree, environment))
 }
 
 /// An entry's value, as far as it may be shown.
 pub(super) fn shown(entry: &Entry, sensitive: bool) -> Value {
     if sensitive || entry.sensitive { Value::hidden(false) } else { Value::of(&entry.value) }
-}
-
-/// Whether the branch head tags the key `!sensitive`: then no earlier commit shows it either, since a value is often tagged
-/// only after somebody noticed that it should be. Where the head can't be read or has the key no more, the newest commit
-/// decides that can be and has.
-pub(super) async fn hidden_by_newest(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<bool, Failure> {
-    let Ok(head) = edges.head() else { return Ok(false) };
-    let tagged = |says: Result<Option<Provenance>, Vec<Problem>>| {
-        let says = says.ok().flatten();
-        says.filter(|says| !says.said.is_empty()).map(|says| says.sensitive)
-    };
-    let tree = edges.source.pick(head, wanted(environment, key)).await?;
-    if let Some(tagged) = tagged(provenance(&tree, environment, key)) {
-        return Ok(tagged);
-    }
-    let mut trace = Trace::new(edges, environment.clone(), key, head, BTreeSet::new());
-    loop {
-        if let Some(tagged) = trace.next(STEPS).await?.into_iter().find_map(|step| tagged(step.says)) {
-            return Ok(tagged);
-        }
-        if trace.is_over() {
-            return Ok(false);
-        }
-    }
-}
-
-/// What the newest commit of the branch says that can be read: the head, or one of the last few before it.
-pub(super) async fn newest<T>(edges: &Edges, says: impl AsyncFn(Revision) -> Option<T>) -> Option<T> {
-    let mut at = edges.head().ok()?;
-    for _ in 0..LOOK_BACK {
-        if let Some(said) = says(at).await {
-            return Some(said);
-        }
-        at = edges.source.resolve(&format!("{at}~1")).await.ok()?;
-    }
-    None
 }
 
 /// The commit that a text names, directly or by a generation of the environment. A number of up to three digits is a

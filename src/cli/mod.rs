@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod value;
 mod edges;
+mod hiding;
 mod completions;
 mod validate;
 mod former;

@@ -99,7 +99,7 @@ async fn recovered(
     confirm(environment, "recover", "recovered", args.yes).await?;
     let by = args.by.name();
     let because = args.reason.as_deref().unwrap_or_default();
-    let told = Told { revision: edges.head()?, by: &by, because, at: edges.now() };
+    let told = Told { revision: edges.newest_known(environment).await?, by: &by, because, at: edges.now() };
     let identity = target.recover(&recovery, &told).await?;
     let to_pin = matches!(target, AnyTarget::Consul(_)) && pinned.as_ref() != Some(&identity.target);
     let anew = Anew {

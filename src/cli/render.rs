@@ -1,7 +1,6 @@
 //! `render`: what a revision says of one environment, merged, with nothing of the target in it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,21 +10,22 @@ use serde_json::ser::PrettyFormatter;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::key::{lost, named, newest, open, shown};
+use super::hiding::hidden;
+use super::key::{lost, named, open, read, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
 use super::value::{Value, line};
-use crate::domain::desired::{DesiredState, Problem, heads, read_environment, whole_environment};
+use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
-use crate::port::{EdgeError, EdgeKind};
+use crate::port::EdgeKind;
 
 /// Print what a revision says of an environment
 ///
 /// Every key with its merged value and where that stands. The target is asked only what commit a generation was of, and of the
-/// repository only the environment's layers are read. Values tagged `!sensitive`, there or at the branch head, are hidden, and
-/// left out of an export.
+/// repository only the environment's layers are read. Values tagged `!sensitive`, there, at the branch head, or
+/// when the key was last on the branch, are hidden, and left out of an export.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep render production
@@ -59,7 +59,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let environment = edges.environment(&args.environment)?;
     let (at, generation) = match &args.at {
         Some(text) => named(&edges, &environment, text).await?,
-        None => (edges.head()?, None),
+        None => (edges.head_or("--at")?, None),
     };
     let read = read(&edges, &environment, at)
         .await
@@ -71,7 +71,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let Some(desired) = read else {
         return Err(Failure::new(format!("{} has no environment {environment}", at.short())));
     };
-    let tagged = tagged(&edges, &environment, at, &desired).await;
+    let tagged = tagged(&edges, &environment, at, &desired).await?;
     if args.format == Some(Form::ConsulExport) {
         let left_out = desired.entries().keys().filter(|key| tagged.contains(*key)).count();
         if left_out > 0 {
@@ -89,33 +89,23 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     Ok(Exit::Ok)
 }
 
-/// What a revision says of an environment; of the repository only its layers are read.
-async fn read(
+/// The keys whose values stay hidden: those that the revision tags `!sensitive`, and those that newer ones do.
+async fn tagged(
     edges: &Edges,
     environment: &EnvironmentName,
     at: Revision,
-) -> Result<Result<Option<Arc<DesiredState>>, Vec<Problem>>, EdgeError> {
-    let heads = edges.source.part(at, heads()).await?;
-    let tree = edges.source.part(at, whole_environment(&heads, environment)).await?;
-    Ok(read_environment(&tree, environment))
-}
-
-/// The keys whose values stay hidden: those that the revision tags `!sensitive`, or the branch head, where a value is often
-/// tagged only after somebody noticed that it should be.
-async fn tagged(edges: &Edges, environment: &EnvironmentName, at: Revision, desired: &DesiredState) -> BTreeSet<KeyPath> {
-    let of = |state: &DesiredState| {
-        let tagged = state.entries().iter().filter(|(_, entry)| entry.sensitive);
-        tagged.map(|(key, _)| key.clone()).collect::<BTreeSet<KeyPath>>()
+    desired: &DesiredState,
+) -> Result<BTreeSet<KeyPath>, Failure> {
+    let keys = |sensitive: bool| {
+        let entries = desired.entries().iter().filter(move |(_, entry)| entry.sensitive == sensitive);
+        entries.map(|(key, _)| key.clone()).collect::<BTreeSet<KeyPath>>()
     };
-    let mut tagged = of(desired);
-    // The same commit says nothing more.
-    let says = async |newer: Revision| match read(edges, environment, newer).await {
-        Ok(Ok(state)) if newer != at => Some(state.map(|state| of(&state)).unwrap_or_default()),
-        Ok(Ok(_)) => Some(BTreeSet::new()),
-        Ok(Err(_)) | Err(_) => None,
-    };
-    tagged.extend(newest(edges, says).await.unwrap_or_default());
-    tagged
+    let mut tagged = keys(true);
+    // The branch head itself has the last word.
+    if edges.head() != Some(at) {
+        tagged.extend(hidden(edges, environment, keys(false)).await?);
+    }
+    Ok(tagged)
 }
 
 /// What `consul kv export` prints of the same keys, to the byte: an array of key, flags and the value in base64.

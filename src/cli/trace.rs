@@ -26,7 +26,7 @@ pub(super) async fn called(edges: &Edges, environment: &EnvironmentName, at: Rev
         return Ok(environment.clone());
     }
     let mut names = Vec::new();
-    if let Some(head) = edges.head().ok().filter(|head| *head != at) {
+    if let Some(head) = edges.head().filter(|head| *head != at) {
         let tree = edges.source.pick(head, file_alone(environment)).await?;
         names.extend(former_name(&tree, environment));
     }

@@ -17,6 +17,8 @@ const LINES: usize = 24;
 const WIDTH: usize = 160;
 /// Unchanged lines around a changed one.
 const CONTEXT: usize = 2;
+/// So many lines at most are compared one by one: the work grows with their square.
+const COMPARED: usize = 4000;
 
 /// A value.
 #[derive(Debug, Serialize)]
@@ -120,14 +122,16 @@ pub(super) fn difference(before: Option<&Value>, after: Option<&Value>, full: bo
     if before.is_some() && after.is_some() && old == new {
         return; // Only the mark is written.
     }
-    let diff = TextDiff::from_lines(&old, &new);
-    let mut lines = Vec::new();
-    for (at, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
-        if at > 0 {
-            lines.push((ChangeTag::Equal, "…".to_owned()));
-        }
-        lines.extend(group.iter().flat_map(|op| diff.iter_changes(op)).map(|change| (change.tag(), change.value().to_owned())));
+    let is_long = is_too_long_to_compare(&old, &new);
+    if is_long && !full {
+        let sized = |text: &str| format!("({}, {})", count(text.lines().count(), "line"), count(text.len(), "byte"));
+        page.line(format_args!("      {}", format!("- {}", sized(&old)).style(Style::new().red())));
+        page.line(format_args!("      {}", format!("+ {}", sized(&new)).style(Style::new().green())));
+        let note = "… too many lines to compare one by one; --full shows both values";
+        page.line(format_args!("        {}", note.style(Style::new().dimmed())));
+        return;
     }
+    let lines = if is_long { whole(&old, &new) } else { compared(&old, &new) };
     let shown = if full { lines.len() } else { LINES };
     for (tag, line) in lines.iter().take(shown) {
         let text = clean(line.trim_end_matches(['\n', '\r']));
@@ -147,9 +151,60 @@ pub(super) fn difference(before: Option<&Value>, after: Option<&Value>, full: bo
     }
 }
 
+/// Whether what lies between the lines that both begin and end with is too much to look for the least difference in it.
+fn is_too_long_to_compare(old: &str, new: &str) -> bool {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    let (old, new) = (&old[same..], &new[same..]);
+    let same = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
+    let (old, new) = (old.len() - same, new.len() - same);
+    old > 0 && new > 0 && old + new > COMPARED
+}
+
+fn compared(old: &str, new: &str) -> Vec<(ChangeTag, String)> {
+    let diff = TextDiff::from_lines(old, new);
+    let mut lines = Vec::new();
+    for (at, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
+        if at > 0 {
+            lines.push((ChangeTag::Equal, "…".to_owned()));
+        }
+        lines.extend(group.iter().flat_map(|op| diff.iter_changes(op)).map(|change| (change.tag(), change.value().to_owned())));
+    }
+    lines
+}
+
+/// All lines of both.
+fn whole(old: &str, new: &str) -> Vec<(ChangeTag, String)> {
+    let tagged = |tag| move |line: &str| (tag, line.to_owned());
+    old.lines().map(tagged(ChangeTag::Delete)).chain(new.lines().map(tagged(ChangeTag::Insert))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The lines of a page, without its colours.
+    fn told(before: &str, after: &str, full: bool) -> Vec<String> {
+        let mut page = Page::default();
+        difference(Some(&Value::of(before.as_bytes())), Some(&Value::of(after.as_bytes())), full, &mut page);
+        page.plain().lines().map(|line| line.trim_start().to_owned()).collect()
+    }
+
+    #[test]
+    fn long_values_that_differ_in_many_lines_are_told_by_their_sizes_and_whole_only_when_asked() {
+        let lines = |range: std::ops::Range<u32>| range.map(|number| format!("{number:x}\n")).collect::<String>();
+        let (old, new) = (lines(0..65_000), lines(100_000..165_000));
+        assert!(old.len() > 300_000 && new.len() <= crate::domain::desired::LARGEST_VALUE);
+        let [first, second, note] = told(&old, &new, false).try_into().unwrap();
+        assert!(first.starts_with("- (65000 lines, 3") && second.starts_with("+ (65000 lines, 3"), "{first} {second}");
+        assert!(note.ends_with("--full shows both values"), "{note}");
+        let whole = told(&old, &new, true);
+        assert_eq!((whole.len(), whole[0].as_str(), whole[65_000].as_str()), (130_000, "- 0", "+ 186a0"));
+        // What differs counts, wherever it stands.
+        let with = |more: &str| format!("{old}{more}{new}");
+        assert_eq!(told(&with("x\n"), &with("y\n"), false), ["fde6", "fde7", "- x", "+ y", "186a0", "186a1"]);
+        assert_eq!(told(&old, &with(""), false).last().unwrap(), "… 64978 more lines; --full shows them");
+    }
 
     #[test]
     fn a_value_on_a_terminal_ends_its_line_and_moves_no_cursor() {

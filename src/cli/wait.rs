@@ -1,23 +1,26 @@
 //! `wait`: until a revision is proven in an environment, for pipelines that go on from there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ask::duration;
 use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::key::read;
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::progress::Steps;
 use super::text::{clean, rough};
-use crate::domain::desired::read_environment;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
 use crate::domain::rollout::Awaited;
-use crate::port::{Source as _, Target as _};
+use crate::port::{Commit, EdgeError, EdgeKind, Source as _, Target as _};
+use crate::runtime::reading::Fit;
+use crate::runtime::succession::Heir;
 
 /// From one look at the record to the next.
 const LOOK: Duration = Duration::from_secs(1);
@@ -31,8 +34,8 @@ const LOOK: Duration = Duration::from_secs(1);
   lockstep wait production                                after a merge: until the branch head is proven
   lockstep wait production --revision 1a2b3c4 --timeout 10m
 
-Exits with 0 when it is proven, 1 when it is not to be or the time is over, 2 when the revision or the environment is unknown,
-4 when the target is not reachable.")]
+A target that is away for a while, and a rename that is not carried out yet, are waited out. Exits with 0 when it is proven, 1 when
+it is not to be or the time is over, 2 when the revision or the environment is unknown, 4 when the target is not reachable at the end.")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
@@ -59,37 +62,60 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 async fn wait(edges: &Edges, environment: &EnvironmentName, args: &Args, output: &Output) -> Result<Waited, Failure> {
     let revision = match &args.revision {
         Some(text) => edges.resolve(text).await?,
-        None => edges.head()?,
+        None => edges.head_or("--revision")?,
     };
     let digest = digest(edges, environment, revision).await?;
-    let target = edges.target(environment)?;
     let steps = Steps::new(output, environment.to_string());
     let deadline = Instant::now() + args.timeout;
-    let waited = loop {
-        let why = match look(edges, &target, revision, digest).await? {
-            Look::Proven { generation, live } => {
-                let text = if live == revision {
-                    format!("{} is proven", revision.short())
-                } else {
-                    format!("{} is proven, which has {}", live.short(), revision.short())
-                };
-                break Waited::of(environment, revision, Some((live, generation)), &text);
-            }
-            Look::Lost(text) => break Waited::of(environment, revision, None, &text),
-            Look::Waits(why) => why,
-        };
-        if Instant::now() + LOOK >= deadline {
-            let text = format!("not proven within {}: {why}", rough(args.timeout));
-            break Waited::of(environment, revision, None, &text);
-        }
-        steps.say(&clean(&why));
-        sleep(LOOK).await;
+    let mut waiting = Waiting {
+        edges,
+        environment,
+        target: edges.target(environment)?,
+        fit: edges.fit(environment)?,
+        revision,
+        digest,
+        later: BTreeMap::new(),
+        next_fetch: Instant::now(),
     };
-    Ok(waited)
+    let unseen = format!("look at {environment} in {}", waiting.target.character().name);
+    let mut last = Err(EdgeError::new("lockstep", EdgeKind::Transient, unseen).because("there was no answer yet"));
+    loop {
+        // A look that takes too long says nothing, and what was seen before still stands.
+        if let Ok(look) = timeout_at(deadline, waiting.look()).await {
+            last = match look? {
+                Look::Proven { generation, live } => {
+                    let text = if live == revision {
+                        format!("{} is proven", revision.short())
+                    } else {
+                        format!("{} is proven, which has {}", live.short(), revision.short())
+                    };
+                    return Ok(Waited::of(environment, revision, Some((live, generation)), &text));
+                }
+                Look::Lost(text) => return Ok(Waited::of(environment, revision, None, &text)),
+                Look::Waits(why) => Ok(why),
+                Look::Away(error) => Err(error),
+            };
+        }
+        if Instant::now() + LOOK >= deadline {
+            break;
+        }
+        steps.say(&clean(&last.as_ref().map_or_else(EdgeError::chain, Clone::clone)));
+        sleep(LOOK).await;
+    }
+    let over = format!("not proven within {}", rough(args.timeout));
+    match last {
+        Ok(why) => Ok(Waited::of(environment, revision, None, &format!("{over}: {why}"))),
+        Err(error) => {
+            let Failure { message, causes, hint, .. } = Failure::from(error);
+            let causes = std::iter::once(message).chain(causes).collect();
+            let message = format!("{} was {over} in {environment}, as far as could be seen", revision.short());
+            Err(Failure { causes, hint, exit: Exit::Unreachable, ..Failure::new(message) })
+        }
+    }
 }
 
 async fn digest(edges: &Edges, environment: &EnvironmentName, revision: Revision) -> Result<RevisionDigest, Failure> {
-    match read_environment(&edges.source.tree(revision).await?, environment) {
+    match read(edges, environment, revision).await? {
         Ok(Some(desired)) => Ok(desired.revision_digest()),
         Ok(None) => Err(Failure::usage(format!("{} has no environment {environment}", revision.short()))),
         Err(problems) => {
@@ -99,26 +125,94 @@ async fn digest(edges: &Edges, environment: &EnvironmentName, revision: Revision
 }
 
 enum Look {
-    Proven { live: Revision, generation: Generation },
+    Proven {
+        live: Revision,
+        generation: Generation,
+    },
     Lost(String),
     Waits(String),
+    /// The target or the repository did not answer: it may at the next look.
+    Away(EdgeError),
 }
 
-async fn look(edges: &Edges, target: &AnyTarget, revision: Revision, digest: RevisionDigest) -> Result<Look, Failure> {
-    let Some(record) = target.load().await?.map(|stored| stored.record.as_of(edges.now()).into_owned()) else {
-        return Ok(Look::Waits("nothing was applied here yet".to_owned()));
-    };
-    Ok(match record.awaited(revision, digest) {
-        Awaited::Proven(generation) => Look::Proven { live: record.goal.map_or(revision, |goal| goal.revision), generation },
-        Awaited::Lost(why) => Look::Lost(why),
-        Awaited::Waits(why) => match record.goal.as_ref().filter(|_| record.is_on_proven()) {
-            // A newer commit took its place and was proven with it.
-            Some(goal) if edges.source.descends(goal.revision, revision).await? => {
-                Look::Proven { live: goal.revision, generation: goal.generation }
+/// Looks again and again.
+struct Waiting<'e> {
+    edges: &'e Edges,
+    environment: &'e EnvironmentName,
+    target: AnyTarget,
+    fit: Fit,
+    revision: Revision,
+    digest: RevisionDigest,
+    /// What came after the verdicts that were met, up to the revision.
+    later: BTreeMap<Revision, Vec<Commit>>,
+    next_fetch: Instant,
+}
+
+impl Waiting<'_> {
+    async fn look(&mut self) -> Result<Look, Failure> {
+        match self.seen().await {
+            // A target elects its leader, somebody writes: neither ends a wait.
+            Err(error) if matches!(error.kind, EdgeKind::Transient | EdgeKind::Conflict) => Ok(Look::Away(error)),
+            seen => Ok(seen?),
+        }
+    }
+
+    async fn seen(&mut self) -> Result<Look, EdgeError> {
+        let record = match self.target.load().await {
+            Ok(Some(stored)) => stored.record,
+            Err(error) if error.kind != EdgeKind::Refused => return Err(error),
+            none => {
+                let heir = self.edges.heir(self.environment, &self.fit, &self.target).await?;
+                let pending =
+                    |Heir { former, .. }| format!("{} has still to take over the record of {former}", self.environment);
+                return match heir.map(pending) {
+                    Some(text) => Ok(Look::Waits(text)),
+                    None => none.map(|_| Look::Waits("nothing was applied here yet".to_owned())),
+                };
             }
-            Some(_) | None => Look::Waits(why),
-        },
-    })
+        };
+        let record = record.as_of(self.edges.now()).into_owned();
+        for tip in record.verdict_tips(self.digest) {
+            if !self.later.contains_key(&tip) {
+                let commits = self.edges.source.commits(Some(tip), self.revision).await?;
+                self.later.insert(tip, commits);
+            }
+        }
+        Ok(match record.awaited(self.revision, self.digest, &self.later) {
+            Awaited::Proven(generation) => {
+                Look::Proven { live: record.goal.map_or(self.revision, |goal| goal.revision), generation }
+            }
+            Awaited::Lost(why) => Look::Lost(why),
+            Awaited::Waits(why) => match record.goal.as_ref().filter(|_| record.is_on_proven()) {
+                // A newer commit took its place and was proven with it.
+                Some(goal) => match self.is_in(goal.revision).await? {
+                    Some(true) => Look::Proven { live: goal.revision, generation: goal.generation },
+                    Some(false) => Look::Waits(why),
+                    None => {
+                        Look::Waits(format!("{why}; {} is live, which is not in the repository here", goal.revision.short()))
+                    }
+                },
+                None => Look::Waits(why),
+            },
+        })
+    }
+
+    /// Whether a commit has the one that is waited for; none where this machine lacks it although it asked the repository. One
+    /// that came after the wait began is fetched, and again after each poll interval at most.
+    async fn is_in(&mut self, newer: Revision) -> Result<Option<bool>, EdgeError> {
+        let source = &self.edges.source;
+        let known = |answer: Result<bool, EdgeError>| match answer {
+            Err(error) if error.kind == EdgeKind::NotFound => Ok(None),
+            answer => answer.map(Some),
+        };
+        let answer = known(source.descends(newer, self.revision).await)?;
+        if answer.is_some() || Instant::now() < self.next_fetch {
+            return Ok(answer);
+        }
+        self.next_fetch = Instant::now() + self.edges.config.repository.poll;
+        source.fetch().await?;
+        known(source.descends(newer, self.revision).await)
+    }
 }
 
 /// How it ended.

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::key::{KeyArgs, hidden_by_newest, open, revision, shown};
+use super::hiding::is_hidden;
+use super::key::{KeyArgs, open, revision, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::clean;
@@ -18,8 +19,8 @@ use crate::domain::revision::Revision;
 /// Show which line of which layer gives a key its value, and what it overrides
 ///
 /// Reads of the revision only the files that can name the key, so it is as fast in a large repository as in a small one. No
-/// target is asked: this is what the repository says, `plan` tells whether it is live. What is tagged `!sensitive`, there or at
-/// the branch head, is never shown.
+/// target is asked: this is what the repository says, `plan` tells whether it is live. What is tagged `!sensitive`, there, at
+/// the branch head, or when the key was last on the branch, is never shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep why config/app/port                        in every environment
@@ -60,7 +61,8 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Re
         Ok(None) => Environment { retired: true, ..nothing },
         Ok(Some(Provenance { said, entry, sensitive })) => {
             let last = said.len().saturating_sub(1);
-            let sensitive = sensitive || hidden_by_newest(edges, environment, key).await?;
+            let shows = !sensitive && said.iter().any(|said| said.value.is_some());
+            let sensitive = sensitive || shows && is_hidden(edges, environment, key).await?;
             let said = said.into_iter().enumerate().map(|(at, said)| Said {
                 layer: said.layer,
                 file: said.origin.file.to_string(),

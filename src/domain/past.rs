@@ -61,6 +61,8 @@ pub struct Past {
     broken: Vec<(Revision, Problem)>,
     /// A newer commit tags the key `!sensitive`: what it was before may well be the secret itself.
     hides: bool,
+    /// Whether the newest commit tags it that says anything of it.
+    newest: Option<bool>,
     /// Values that were tagged somewhere.
     tagged: BTreeSet<ValueDigest>,
 }
@@ -75,12 +77,6 @@ pub struct Told {
 }
 
 impl Past {
-    /// The past of a key of which a commit newer than all says whether its value may be shown.
-    #[must_use]
-    pub fn before(hides: bool) -> Self {
-        Self { hides, ..Self::default() }
-    }
-
     /// Goes one step further back.
     pub fn add(&mut self, step: Step) {
         let Step { commit, says, reached } = step;
@@ -91,6 +87,9 @@ impl Past {
                 return;
             }
         };
+        if let Some(provenance) = provenance.as_ref().filter(|says| !says.said.is_empty() || says.entry.is_some()) {
+            self.newest.get_or_insert(provenance.sensitive);
+        }
         let (entry, sensitive) = provenance.map_or((None, false), |provenance| (provenance.entry, provenance.sensitive));
         self.hides |= sensitive;
         if sensitive {
@@ -127,6 +126,12 @@ impl Past {
         self.versions.len().saturating_sub(1)
     }
 
+    /// Whether the newest commit tags the key `!sensitive` that can be read and says anything of it; none: no commit did yet.
+    #[must_use]
+    pub fn newest_tag(&self) -> Option<bool> {
+        self.newest
+    }
+
     /// The versions, each with the generations that brought it, given the environment's attempts, oldest first.
     /// `from_the_start`: there is no earlier commit, so that a key which the oldest ones do not have was not there yet.
     #[must_use]
@@ -151,6 +156,19 @@ impl Past {
             self.versions.pop();
         }
         Told { versions: self.versions, astray }
+    }
+}
+
+impl Told {
+    /// Whether the value of any version may be shown.
+    #[must_use]
+    pub fn shows_any(&self) -> bool {
+        self.versions.iter().any(|version| version.held.is_some() && !version.hidden)
+    }
+
+    /// Hides every value: a commit that is newer than all of these tags the key `!sensitive`.
+    pub fn hide(&mut self) {
+        self.versions.iter_mut().for_each(|version| version.hidden = true);
     }
 }
 
@@ -304,9 +322,25 @@ mod tests {
             &["*a since 3, x:1 since 3", "b since 2, x:1 since 2", "*a since 1, x:1 since 1"],
         );
         check(&["2 a@x:1", "1 *a@x:1"], &[], &["*a since 1, x:1 since 1"]);
-        let mut past = Past::before(true);
+        let mut past = Past::default();
         past.add(step("1 a@x:1"));
-        assert!(past.told(&[], true).versions[0].hidden, "the head tags it");
+        let mut told = past.told(&[], true);
+        assert!(told.shows_any());
+        told.hide();
+        assert!(told.versions[0].hidden && !told.shows_any(), "the head tags it");
+    }
+
+    #[test]
+    fn the_newest_commit_that_says_anything_of_the_key_tells_whether_it_is_tagged() {
+        for (steps, expected) in [
+            (&["3 -", "2 ?", "1 !"][..], None),
+            (&["2 a@x:1", "1 *a@x:1"], Some(false)),
+            (&["4 !", "3 -", "2 *a@x:1", "1 a@x:1"], Some(true)),
+        ] {
+            let mut past = Past::default();
+            steps.iter().for_each(|words| past.add(step(words)));
+            assert_eq!(past.newest_tag(), expected, "{steps:?}");
+        }
     }
 
     #[test]

@@ -32,5 +32,6 @@ mod least;
 mod listing;
 mod readers;
 mod versions;
+mod waits;
 mod adopt;
 mod foreign;

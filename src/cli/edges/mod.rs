@@ -201,18 +201,27 @@ impl Edges {
     /// The record of an environment, for verbs that only look. One that is there under a former name is told.
     pub(super) async fn record(&self, environment: &EnvironmentName, target: &AnyTarget) -> Result<Option<Stored>, Failure> {
         let found = target.load().await;
-        if let (true, Tip::At(tip)) = (is_missing(&found), &self.tip) {
-            let fit = self.fit(environment)?;
-            let place = Place { environment, repository: &self.repository, fit: &fit };
-            let mut readings = Readings::new(environment.clone(), self.repository.clone(), fit.clone());
-            if let Some(Heir { former, stored }) = heir(&mut readings, place, &self.source, target, *tip).await? {
-                let generation = stored.record.generation;
-                let text =
-                    format!("{environment} has no record yet: it takes over that of {former}, at generation {generation}");
-                return Err(Failure::new(text).hint(format!("`lockstep run` does, or `lockstep apply --once {environment}`")));
-            }
+        if is_missing(&found)
+            && let Some(Heir { former, stored }) = self.heir(environment, &self.fit(environment)?, target).await?
+        {
+            let generation = stored.record.generation;
+            let text = format!("{environment} has no record yet: it takes over that of {former}, at generation {generation}");
+            return Err(Failure::new(text).hint(format!("`lockstep run` does, or `lockstep apply --once {environment}`")));
         }
         Ok(found?)
+    }
+
+    /// The record that an environment without one takes over, as the branch head has it now.
+    pub(super) async fn heir(
+        &self,
+        environment: &EnvironmentName,
+        fit: &Fit,
+        target: &AnyTarget,
+    ) -> Result<Option<Heir>, EdgeError> {
+        let Tip::At(tip) = self.source.head().await?.tip else { return Ok(None) };
+        let place = Place { environment, repository: &self.repository, fit };
+        let mut readings = Readings::new(environment.clone(), self.repository.clone(), fit.clone());
+        heir(&mut readings, place, &self.source, target, tip).await
     }
 
     /// What an environment's target takes.
@@ -250,11 +259,31 @@ impl Edges {
     }
 
     /// The branch head, where there is one.
-    pub(super) fn head(&self) -> Result<Revision, Failure> {
-        let Tip::At(tip) = self.tip else {
-            return Err(Failure::new(no_head(&self.tip)).hint("a commit that the mirror has can be named with --rev"));
-        };
-        Ok(tip)
+    pub(super) const fn head(&self) -> Option<Revision> {
+        match self.tip {
+            Tip::At(tip) => Some(tip),
+            Tip::NoBranch(_) | Tip::Gone(_) | Tip::Empty | Tip::Unfetched => None,
+        }
+    }
+
+    /// The branch head, for a verb with an option that names another commit.
+    pub(super) fn head_or(&self, option: &str) -> Result<Revision, Failure> {
+        let missing =
+            || Failure::new(no_head(&self.tip)).hint(format!("a commit that the mirror has can be named with {option}"));
+        self.head().ok_or_else(missing)
+    }
+
+    /// The newest commit that is known, whether there is a branch or not.
+    pub(super) async fn newest_known(&self, environment: &EnvironmentName) -> Result<Revision, Failure> {
+        if let Some(known) = self.head().or(self.source.last_stood().await?) {
+            return Ok(known);
+        }
+        let mut kept = Vec::new();
+        for revision in self.source.kept(environment).await? {
+            kept.extend(self.commit(revision).await);
+        }
+        let newest = kept.into_iter().max_by_key(|commit| commit.at).map(|commit| commit.revision);
+        newest.ok_or_else(|| Failure::new(no_head(&self.tip)).hint("push the branch again: the mirror has no commit of it"))
     }
 
     /// The commit that a person named.
@@ -322,8 +351,8 @@ pub(super) fn fit(target: &TargetConfig) -> Fit {
     }
 }
 
-/// The name that the branch head gives the repository. While the head can't be read, a commit that the mirror keeps for an
-/// environment says it, or an earlier one of the branch: a broken commit must not take `status` and `rollback` away.
+/// The name that the branch head gives the repository. While the head can't be read, the commit where the branch stood
+/// before it was gone says it, one that the mirror keeps for an environment, or an earlier one of the branch: a broken commit must not take `status` and `rollback` away.
 async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Result<RepositoryName, Failure> {
     let Some(any) = config.environments.keys().next() else {
         return Err(Failure::new("the configuration has no environment"));
@@ -343,11 +372,13 @@ async fn repository_name(config: &Config, source: &GitSource, tip: &Tip) -> Resu
         );
         failure = Failure { problems: problems.cloned().collect(), ..Failure::new(message) };
     }
+    let mut known: Vec<Revision> = source.last_stood().await.ok().flatten().into_iter().collect();
     for environment in config.environments.keys() {
-        for revision in source.kept(environment).await.unwrap_or_default() {
-            if let Some(name) = read_for(&manifest_at(revision).await?, any).name() {
-                return Ok(name.clone());
-            }
+        known.extend(source.kept(environment).await.unwrap_or_default());
+    }
+    for revision in known {
+        if let Some(name) = read_for(&manifest_at(revision).await?, any).name() {
+            return Ok(name.clone());
         }
     }
     // A mirror that no controller works with keeps no commit.

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{KeyArgs, hidden_by_newest, lost, named, open};
+use crate::cli::hiding::is_hidden;
+use crate::cli::key::{KeyArgs, lost, named, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
@@ -19,8 +20,8 @@ use crate::port::{EdgeKind, Target as _};
 /// Print a key's value: as it is live, or as a revision or a generation has it
 ///
 /// The value is printed byte for byte, with nothing added; on a terminal with a line end, and without what a terminal would obey:
-/// a value that is no text is shown by size and digest there. What is tagged `!sensitive`, at that commit or at the branch head,
-/// is never printed.
+/// a value that is no text is shown by size and digest there. What is tagged `!sensitive`, at that commit, at the branch head, or
+/// when the key was last on the branch, is never printed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep kv get config/app/port --env production
@@ -91,7 +92,7 @@ async fn then(
     if said.sensitive {
         return Err(hidden(key, &clean(&entry.origin.to_string())));
     }
-    if hidden_by_newest(edges, environment, key).await? {
+    if is_hidden(edges, environment, key).await? {
         return Err(hidden(key, "at a newer commit"));
     }
     let (file, line) = (entry.origin.file.to_string(), entry.origin.line);
@@ -127,9 +128,6 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
             return Err(hidden(key, &revision.short()));
         }
     }
-    if hidden_by_newest(edges, environment, key).await? {
-        return Err(hidden(key, "at the branch head"));
-    }
     // A directory target refuses to read a folder as a value.
     let found = target.values(std::slice::from_ref(key)).await.map(|mut values| values.remove(key));
     if !matches!(found, Ok(Some(_))) {
@@ -144,6 +142,9 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
         return Err(Failure::new(format!("{environment} has no {key} live")).hint(hint));
     };
+    if is_hidden(edges, environment, key).await? {
+        return Err(hidden(key, "at the branch head, or when it was last there"));
+    }
     Ok(Found::of(environment, key, value))
 }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{KeyArgs, hidden_by_newest, history, open, revision};
+use crate::cli::hiding::is_hidden;
+use crate::cli::key::{KeyArgs, history, open, revision};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::{clean, moment, when};
@@ -77,8 +78,7 @@ async fn one(
 ) -> Result<Environment, Failure> {
     let attempts = attempts(edges, environment, output).await;
     let marks: BTreeSet<Revision> = attempts.iter().map(|(_, revision)| *revision).collect();
-    let hides = hidden_by_newest(edges, environment, key).await?;
-    let mut past = Past::before(hides);
+    let mut past = Past::default();
     let mut names = Vec::new();
     let mut trace = Trace::new(edges, called(edges, environment, upto).await?, key, upto, marks);
     while !trace.is_over() && past.complete() < limit {
@@ -88,8 +88,20 @@ async fn one(
         }
     }
     let is_whole = trace.is_over();
-    let Told { mut versions, astray } = past.told(&attempts, is_whole);
-    let off_branch = off_branch(edges, environment, key, &astray, attempts.last(), hides).await?;
+    let newest_tag = past.newest_tag().filter(|_| edges.head() == Some(upto));
+    let mut told = past.told(&attempts, is_whole);
+    let mut off_branch = off_branch(edges, environment, key, &told.astray, attempts.last()).await?;
+    let shows_any = told.shows_any() || off_branch.iter().any(OffBranch::shows);
+    // Where the walk began at the branch head, that has said it.
+    let hides = match newest_tag {
+        Some(tagged) => tagged,
+        None => shows_any && is_hidden(edges, environment, key).await?,
+    };
+    if hides {
+        told.hide();
+        off_branch.iter_mut().for_each(OffBranch::hide);
+    }
+    let Told { mut versions, astray: _ } = told;
     let more = versions.len() > limit || !is_whole;
     versions.truncate(limit);
     let mut views: Vec<VersionView> = versions.iter().map(VersionView::of).collect();
@@ -108,10 +120,9 @@ async fn off_branch(
     key: &KeyPath,
     astray: &[(Generation, Revision)],
     newest: Option<&(Generation, Revision)>,
-    hides: bool,
 ) -> Result<Vec<OffBranch>, Failure> {
     let revisions: BTreeSet<Revision> = astray.iter().map(|(_, revision)| *revision).collect();
-    let Some(head) = edges.head().ok().filter(|_| !revisions.is_empty()) else { return Ok(Vec::new()) };
+    let Some(head) = edges.head().filter(|_| !revisions.is_empty()) else { return Ok(Vec::new()) };
     let mut gone = edges.source.astray(head, revisions).await?;
     let mut found = Vec::new();
     for (newest_of_it, revision) in astray.iter().rev() {
@@ -130,7 +141,7 @@ async fn off_branch(
             revision: revision.to_string(),
             in_mirror,
             place: entry.as_ref().map(|(entry, _)| clean(&entry.origin.to_string())),
-            value: entry.map(|(entry, sensitive)| value(&Held::from(entry), sensitive || hides)),
+            value: entry.map(|(entry, sensitive)| value(&Held::from(entry), sensitive)),
             live: newest.is_some_and(|(newest, _)| newest == newest_of_it),
             short: revision.short(),
         });
@@ -326,6 +337,14 @@ impl VersionView {
 }
 
 impl OffBranch {
+    fn shows(&self) -> bool {
+        self.value.as_ref().is_some_and(|value| !matches!(value, Value::Sensitive { .. }))
+    }
+
+    fn hide(&mut self) {
+        self.value = self.value.take().map(|_| Value::hidden(false));
+    }
+
     fn human(&self, page: &mut Page) {
         let generations: Vec<String> = self.generations.iter().map(ToString::to_string).collect();
         let plural = if generations.len() == 1 { "" } else { "s" };

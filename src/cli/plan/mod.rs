@@ -2,10 +2,11 @@
 
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::hiding::hidden;
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
@@ -24,7 +25,8 @@ use view::{ChangeView, Environment, Obstacle, Plans, State};
 /// Show what a revision would change in each environment; exit 3 if anything
 ///
 /// Fetches the branch, reads record and live state, and makes the same plan under the same guard as an apply would now.
-/// Needs read rights only and writes nothing. Values tagged `!sensitive` are never shown.
+/// Needs read rights only and writes nothing. Values tagged `!sensitive`, there, at the branch head, or when the
+/// key was last on the branch, are never shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep plan                           every environment, for the branch head
@@ -50,7 +52,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let environments = edges.environments(&args.environments)?;
     let revision = match &args.rev {
         Some(text) => edges.resolve(text).await?,
-        None => edges.head()?,
+        None => edges.head_or("--rev")?,
     };
     if let Some(trouble) = &edges.behind {
         output.note(&format!("the mirror may be behind: {trouble}"));
@@ -121,29 +123,56 @@ async fn one(edges: &Edges, environment: &EnvironmentName, revision: Revision) -
         .filter(|change| !matches!(change.action, Action::Create | Action::Adopt))
         .map(|change| change.key.clone())
         .collect();
+    let hidden = sensitive(edges, environment, revision, &look).await?;
     // Values that nobody may see are not even asked for.
-    let visible: Vec<KeyPath> = keys.into_iter().filter(|key| !is_sensitive(&look, key)).collect();
-    let found = if visible.is_empty() { BTreeMap::new() } else { target.values(&visible).await? };
-    Ok(described(named, &look, &found))
+    let visible: Vec<KeyPath> = keys.into_iter().filter(|key| !hidden.contains(key)).collect();
+    let values = if visible.is_empty() { BTreeMap::new() } else { target.values(&visible).await? };
+    Ok(described(named, &look, &Found { values, hidden }))
 }
 
-/// Whether some revision that this environment reached, or is to reach, hides the key's value.
-fn is_sensitive(look: &Look, key: &KeyPath) -> bool {
-    let hides = |state: &DesiredState| state.entries().get(key).is_some_and(|entry| entry.sensitive);
-    hides(&look.desired) || look.before.iter().any(|state| hides(state))
+/// What a plan shows beside itself.
+struct Found {
+    /// Live values.
+    values: BTreeMap<KeyPath, Vec<u8>>,
+    /// Keys whose values nobody may see.
+    hidden: BTreeSet<KeyPath>,
+}
+
+/// The keys of the plan that some revision hides: one that this environment reached or is to reach, or a newer one.
+async fn sensitive(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    revision: Revision,
+    look: &Look,
+) -> Result<BTreeSet<KeyPath>, Failure> {
+    let says = |state: &DesiredState, key: &KeyPath| state.entries().get(key).is_some_and(|entry| entry.sensitive);
+    let tags = |key: &KeyPath| says(&look.desired, key) || look.before.iter().any(|state| says(state, key));
+    let first = look.preview.first.iter().flat_map(|first| &first.plan.changes);
+    let keys: BTreeSet<&KeyPath> = look.preview.plan.changes.iter().chain(first).map(|change| &change.key).collect();
+    let (mut tagged, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for key in keys {
+        if tags(key) {
+            tagged.insert(key.clone());
+        } else if edges.head() != Some(revision) || !look.desired.entries().contains_key(key) {
+            // Of a key that it has, the branch head has the last word.
+            others.insert(key.clone());
+        }
+    }
+    tagged.extend(hidden(edges, environment, others).await?);
+    Ok(tagged)
 }
 
 /// The changes of a plan with both values of each, as far as they may be seen.
-fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Vec<ChangeView> {
+fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &Found) -> Vec<ChangeView> {
     let live = &look.live;
     let changes = plan.changes.iter().map(|change| {
         let key = &change.key;
-        let sensitive = is_sensitive(look, key);
+        let sensitive = found.hidden.contains(key);
         let before = live.entries.get(key).map(|entry| {
             if sensitive {
                 Value::hidden(false)
             } else {
-                found.get(key).map_or_else(|| Value::digest_only(&entry.digest), |bytes| Value::of(bytes))
+                found.values.get(key).map_or_else(|| Value::digest_only(&entry.digest), |bytes| Value::of(bytes))
             }
         });
         let wanted = desired.entries().get(key).filter(|_| matches!(change.action, Action::Create | Action::Update));
@@ -154,7 +183,7 @@ fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &BTreeMap<Ke
     changes.collect()
 }
 
-fn described(named: Environment, look: &Look, found: &BTreeMap<KeyPath, Vec<u8>>) -> Environment {
+fn described(named: Environment, look: &Look, found: &Found) -> Environment {
     let Look { record, former, live, desired, before: _, preview, first: goes_first } = look;
     let Preview { plan, hindrance, in_step, loosened, misread, first } = preview;
     let obstacles = plan

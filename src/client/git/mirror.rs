@@ -14,7 +14,7 @@ use super::id::{oid, revision};
 use super::libgit2;
 use super::transport::Session;
 use super::{local, packs};
-use crate::domain::revision::ValueDigest;
+use crate::domain::revision::{Revision, ValueDigest};
 use crate::port::{EdgeError, EdgeKind, Tip};
 use git2::{Direction, ErrorClass, ErrorCode, Oid, Repository, RepositoryInitOptions, RepositoryOpenFlags};
 
@@ -314,6 +314,11 @@ impl Mirror {
             None if self.is_gone(repository) => Tip::Gone(self.branch.clone()),
             None => Tip::Unfetched,
         })
+    }
+
+    /// Where the branch stood last, once it is gone.
+    pub(super) fn last_stood(&self, repository: &Repository) -> Option<Revision> {
+        repository.refname_to_id(&self.gone()).ok().map(revision)
     }
 
     /// Writes down where the branch stands, or stood last, and forgets branches that are no longer followed.

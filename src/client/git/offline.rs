@@ -41,6 +41,14 @@ impl GitSource {
         .await
     }
 
+    /// Where the branch stood last, while it is gone from the origin.
+    ///
+    /// # Errors
+    /// When the mirror can't be read.
+    pub async fn last_stood(&self) -> Result<Option<Revision>, EdgeError> {
+        self.read("see where the branch stood last".to_owned(), |inner, mirror| Ok(inner.mirror.last_stood(mirror))).await
+    }
+
     /// The commits that the mirror keeps for an environment (rule S2), newest last is not promised.
     ///
     /// # Errors

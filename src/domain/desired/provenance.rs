@@ -3,6 +3,7 @@
 //! A key's path says which files can hold it, so its whole past is read from a handful of files of each commit, however
 //! large the repository is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -28,15 +29,28 @@ pub fn environment_file(environment: &EnvironmentName) -> String {
 /// each layer, and the key itself in `files/`. Where the environment's file can't be read there are none.
 #[must_use]
 pub fn files_of(environment: &EnvironmentName, file: Option<&Node>, key: &KeyPath) -> Vec<String> {
+    files_of_all(environment, file, [key])
+}
+
+/// The same of several keys, each file once.
+#[must_use]
+pub fn files_of_all<'k>(
+    environment: &EnvironmentName,
+    file: Option<&Node>,
+    keys: impl IntoIterator<Item = &'k KeyPath>,
+) -> Vec<String> {
     let Some(Node::File(bytes)) = file else { return Vec::new() };
     let mut problems = FileProblems::of("");
     let Some(file) = environment_file::read(environment, bytes, &mut problems) else { return Vec::new() };
     let own = own_directory(environment);
-    let key = key.as_str();
-    let prefixes = || key.match_indices('/').map(|(at, _)| &key[..at]);
+    let keys: Vec<&str> = keys.into_iter().map(KeyPath::as_str).collect();
+    let mut prefixes = BTreeSet::new();
+    for key in &keys {
+        prefixes.extend(key.match_indices('/').map(|(at, _)| &key[..at]));
+    }
     let of_layer = |layer: &String| {
-        let mut files: Vec<String> = prefixes().map(|prefix| format!("{layer}/kv/{prefix}.yaml")).collect();
-        files.push(format!("{layer}/files/{key}"));
+        let mut files: Vec<String> = prefixes.iter().map(|prefix| format!("{layer}/kv/{prefix}.yaml")).collect();
+        files.extend(keys.iter().map(|key| format!("{layer}/files/{key}")));
         files
     };
     file.environment.layers.iter().chain([&own]).flat_map(of_layer).collect()
@@ -122,7 +136,7 @@ pub fn provenance(tree: &FileTree, environment: &EnvironmentName, key: &KeyPath)
     Ok(Some(Provenance { said, entry, sensitive }))
 }
 
-fn own_directory(environment: &EnvironmentName) -> String {
+pub(super) fn own_directory(environment: &EnvironmentName) -> String {
     format!("{ENVIRONMENTS}/{environment}")
 }
 

@@ -1,8 +1,11 @@
 //! Whether a revision that somebody waits for is proven, never will be, or may be yet.
 
+use std::collections::BTreeMap;
+
 use super::note::HeadVerdict;
 use super::phase::Phase;
 use super::record::Rollout;
+use crate::domain::commit::Commit;
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
 
 /// What became of a revision that somebody waits for.
@@ -26,19 +29,31 @@ impl Rollout {
             && !matches!(self.phase, Phase::Applying | Phase::Verifying | Phase::Frozen)
     }
 
-    /// What became of this revision, which says this of the environment.
+    /// The branch tips at which something was decided that keeps a revision with this digest away: only a commit that is
+    /// newer can end it, by its trailer (rules R2, R6).
+    pub fn verdict_tips(&self, digest: RevisionDigest) -> impl Iterator<Item = Revision> {
+        let frozen = self.frozen_tip.filter(|_| self.phase == Phase::Frozen);
+        self.rejection(digest).map(|rejection| rejection.tip).into_iter().chain(frozen)
+    }
+
+    /// What became of this revision, which says this of the environment. `later`: for each of [`Self::verdict_tips`] the
+    /// commits from there on up to the revision. One that asks to try again has not been looked at yet.
     #[must_use]
-    pub fn awaited(&self, revision: Revision, digest: RevisionDigest) -> Awaited {
+    pub fn awaited(&self, revision: Revision, digest: RevisionDigest, later: &BTreeMap<Revision, Vec<Commit>>) -> Awaited {
         let short = revision.short();
+        let name = &self.identity.environment;
+        let since = |tip: Revision| later.get(&tip).into_iter().flatten();
+        let is_released = self.frozen_tip.is_some_and(|tip| since(tip).any(|commit| commit.releases(name)));
         let is_goal = self.is_in_step_with(digest);
         if let Some(goal) = self.goal.as_ref().filter(|_| is_goal && self.is_on_proven()) {
             return Awaited::Proven(goal.generation);
         }
-        if let Some(rejection) = self.rejection(digest) {
+        let is_retried = |tip| since(tip).any(|commit| commit.retries(name));
+        if let Some(rejection) = self.rejection(digest).filter(|rejection| !is_retried(rejection.tip)) {
             return Awaited::Lost(format!("{short} is rejected: {}", rejection.reason));
         }
         match (self.phase, &self.note) {
-            (Phase::Frozen, _) => Awaited::Lost(format!("the environment is frozen: {}", self.reason)),
+            (Phase::Frozen, _) if !is_released => Awaited::Lost(format!("the environment is frozen: {}", self.reason)),
             (Phase::HeldUnproven, _) if is_goal => {
                 Awaited::Lost(format!("{short} is live and stays unproven: {}", self.reason))
             }

@@ -1,10 +1,13 @@
 //! Values tagged `!sensitive`, asked for as they were at other commits.
 
 use base64::Engine as _;
+use lockstep::domain::revision::Revision;
 
 use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage};
 
 const OWN: (&str, &str) = ("environments/test/kv/config/app.yaml", "port: 9090\n");
+const KEY: &str = "config/app/password";
+const NOTHING: (&str, &str) = (KEYS.0, "app: {other: 1}\n");
 
 /// No output has the value in any form, the one of an export included.
 #[track_caller]
@@ -21,7 +24,6 @@ fn check_hidden(stage: &Stage, verbs: &[&[&str]]) {
 
 #[test]
 fn a_value_that_is_tagged_at_one_commit_is_shown_at_no_commit_that_has_it() {
-    const KEY: &str = "config/app/password";
     let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, (KEYS.0, &KEYS.1.replace("!sensitive ", ""))]);
     stage.run(&["apply", "--once"]).exits(0);
     stage.repo.commit("tagged", &[(KEYS.0, &KEYS.1.replace("hunter2canary", "second"))]);
@@ -61,7 +63,6 @@ fn a_value_that_is_tagged_at_one_commit_is_shown_at_no_commit_that_has_it() {
 
 #[test]
 fn a_branch_head_that_cannot_be_read_shows_nothing_that_the_commit_before_it_hides_and_hides_nothing_else() {
-    const KEY: &str = "config/app/password";
     let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, (KEYS.0, &KEYS.1.replace("!sensitive ", ""))]);
     stage.run(&["apply", "--once"]).exits(0);
     stage.repo.commit("tagged", &[(KEYS.0, &KEYS.1.replace("hunter2canary", "second"))]);
@@ -96,14 +97,114 @@ fn a_branch_head_that_cannot_be_read_shows_nothing_that_the_commit_before_it_hid
     }
 }
 
+/// Every verb that could show a key's value, asked for two commits: one that has the value as it was before it was tagged, and
+/// one before or after it.
+#[track_caller]
+fn check_hidden_at(stage: &Stage, plain: Revision, other: Revision) {
+    let (key, plain, other) = (KEY, plain.short(), other.short());
+    let (plain, other) = (plain.as_str(), other.as_str());
+    let verbs: &[&[&str]] = &[
+        &["kv", "log", key, "--at", plain],
+        &["kv", "get", key, "--at", plain],
+        &["why", key, "--at", plain],
+        &["render", "test", "--at", plain],
+        &["render", "test", "--at", plain, "--format", "json"],
+        &["render", "test", "--at", plain, "--format", "consul-export"],
+        &["diff", plain, other, "--full"],
+        &["diff", other, plain, "--full"],
+        &["plan", "--rev", plain, "--full"],
+    ];
+    check_hidden(stage, verbs);
+}
+
+/// Untagged values stay visible.
+#[track_caller]
+fn check_port_shown(stage: &Stage, plain: Revision) {
+    let plain = &plain.short();
+    let rendered = stage.run(&["render", "test", "--at", plain]).exits(0).out;
+    assert!(rendered.contains("config/app/port = 8080"), "{rendered}");
+    assert!(stage.run(&["diff", plain, &format!("{plain}~1")]).exits(3).out.contains("8080"));
+    assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", plain]).exits(0).out, "8080");
+}
+
+/// Commits before anything leaked, with the plain value, with the tag, and without the key, in this order.
+fn leaked() -> (Stage, [Revision; 4]) {
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, NOTHING]);
+    let before = stage.repo.tip();
+    let plain = stage.repo.commit("plain", &[(KEYS.0, &KEYS.1.replace("!sensitive ", ""))]);
+    let tagged = stage.repo.commit("tagged", &[(KEYS.0, &KEYS.1.replace("hunter2canary", "second"))]);
+    let gone = stage.repo.commit("gone", &[NOTHING]);
+    (stage, [before, plain, tagged, gone])
+}
+
 #[test]
 fn a_key_that_was_tagged_and_is_gone_since_is_shown_at_no_commit() {
-    const KEY: &str = "config/app/password";
-    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, (KEYS.0, &KEYS.1.replace("!sensitive ", ""))]);
+    let (mut stage, [before, plain, tagged, gone]) = leaked();
+    for other in [before, tagged, gone] {
+        check_hidden_at(&stage, plain, other);
+    }
+    check_hidden(&stage, &[&["kv", "log", KEY], &["plan"]]);
+    check_port_shown(&stage, plain);
+    // Untagged on purpose, it is shown: what was tagged in between is another value.
+    stage.repo.commit("public", &[(KEYS.0, "app: {password: public}\n")]);
+    assert!(stage.run(&["render", "test"]).exits(0).out.contains("config/app/password = public"));
+    stage.repo.commit("gone again", &[NOTHING]);
+    assert_eq!(stage.run(&["kv", "get", KEY, "--at", "HEAD~1"]).exits(0).out, "public");
+    assert!(stage.run(&["render", "test", "--at", "HEAD~1"]).exits(0).out.contains("config/app/password = public"));
+    assert!(stage.run(&["diff", "HEAD~1", "HEAD"]).exits(3).out.contains("- public"));
+}
+
+#[test]
+fn a_live_value_that_was_tagged_and_taken_away_between_two_deploys_is_not_shown() {
+    let (mut stage, [_, plain, tagged, _]) = leaked();
+    stage.repo.move_to(plain);
     stage.run(&["apply", "--once"]).exits(0);
-    stage.repo.commit("tagged", &[(KEYS.0, &KEYS.1.replace("hunter2canary", "second"))]);
-    stage.repo.commit("gone", &[(KEYS.0, "app: {port: 1}\n")]);
-    let verbs: &[&[&str]] =
-        &[&["kv", "log", KEY], &["kv", "get", KEY], &["kv", "get", KEY, "--at", "HEAD~2"], &["why", KEY, "--at", "HEAD~2"]];
-    check_hidden(&stage, verbs);
+    stage.repo.move_to(tagged);
+    stage.repo.commit("gone", &[NOTHING]);
+    check_hidden(&stage, &[&["plan", "--full"], &["kv", "get", KEY]]);
+}
+
+#[test]
+fn however_many_commits_cannot_be_read_they_show_nothing_that_an_older_one_hides() {
+    let (mut stage, [before, plain, ..]) = leaked();
+    for number in 0..25 {
+        stage.repo.commit("broken", &[(ENVIRONMENT.0, &format!("layers: {number}\n"))]);
+    }
+    check_hidden_at(&stage, plain, before);
+    check_port_shown(&stage, plain);
+}
+
+#[test]
+fn without_a_branch_nothing_is_shown_that_it_hid_when_it_was_there() {
+    let (mut stage, [before, plain, tagged, _]) = leaked();
+    stage.run(&["plan"]).exits(3);
+    stage.repo.delete_branch("main");
+    for other in [before, tagged] {
+        check_hidden_at(&stage, plain, other);
+    }
+    check_port_shown(&stage, plain);
+}
+
+#[test]
+fn a_rewritten_branch_shows_nothing_that_a_commit_hides_which_the_environment_reached() {
+    let (mut stage, [before, plain, tagged, _]) = leaked();
+    stage.repo.move_to(tagged);
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.move_to(before);
+    stage.repo.commit("as if it had never been", &[OWN]);
+    check_hidden_at(&stage, plain, before);
+    check_port_shown(&stage, plain);
+}
+
+#[test]
+fn a_value_that_is_tagged_under_the_new_name_of_an_environment_is_not_shown_under_the_old_one() {
+    let (mut stage, [before, plain, ..]) = leaked();
+    stage.repo.move_to(plain);
+    let file = format!("{}formerly: test\n", ENVIRONMENT.1);
+    stage.repo.remove("no test", &[ENVIRONMENT.0]);
+    stage.repo.commit("test is preview now", &[("environments/preview/environment.yaml", &file)]);
+    stage.repo.commit("tagged", &[KEYS]);
+    stage.repo.commit("gone", &[NOTHING]);
+    check_hidden_at(&stage, plain, before);
+    check_port_shown(&stage, plain);
 }

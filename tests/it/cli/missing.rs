@@ -109,3 +109,21 @@ fn a_shallow_repository_is_refused_with_the_command_that_mends_it() {
     let said = stage.run(&["kv", "log", KEY]).exits(1).err;
     assert!(said.contains("is a shallow clone") && said.contains("git fetch --unshallow"), "{said}");
 }
+
+#[test]
+fn without_a_branch_each_verb_names_the_option_that_it_has_for_a_commit() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.delete_branch("main");
+    for (verb, option) in [
+        (&["why", KEY][..], "--at"),
+        (&["kv", "log", KEY], "--at"),
+        (&["render", "test"], "--at"),
+        (&["wait", "test"], "--revision"),
+        (&["plan"], "--rev"),
+    ] {
+        let said = stage.run(verb).exits(1).err;
+        let hint = format!("hint: a commit that the mirror has can be named with {option}\n");
+        assert!(said.contains("branch main is gone") && said.ends_with(&hint), "{verb:?}: {said}");
+    }
+}

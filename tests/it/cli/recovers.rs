@@ -50,6 +50,17 @@ fn a_damaged_newest_line_of_history_keeps_its_number() {
 }
 
 #[test]
+fn a_record_is_made_anew_while_the_branch_is_gone_too() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.delete_branch("main");
+    std::fs::remove_file(stage.home.path().join("test/.lockstep/record")).unwrap();
+    let said = stage.run(&["recover", "test", "--yes", "--reason", "a slip", "--output", "json"]).exits(0).json();
+    assert_eq!((&said["changed"], &said["keys"]), (&true.into(), &3.into()), "{said}");
+    assert!(stage.run(&["history", "test"]).exits(0).out.contains("a slip"));
+}
+
+#[test]
 fn what_was_never_there_or_cannot_be_read_is_not_recovered() {
     let stage = Stage::new();
     let said = stage.run(&["recover", "test", "--yes"]).exits(1).err;

@@ -1,8 +1,11 @@
 //! What `status`, `plan` and `rollback` say while something waits: for a person, for a check, or for a controller.
 
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
-use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, until};
+use lockstep::domain::revision::Revision;
+
+use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, finish, until};
 
 /// The only environment, as `status` tells it to programs.
 fn status(stage: &Stage) -> serde_json::Value {
@@ -149,4 +152,87 @@ fn wait_ends_when_a_commit_is_proven_or_when_it_will_not_be() {
     says(&said, &[&format!("{second} is rejected: rolled back by ann@")]);
     stage.run(&["wait", "test", "--revision", "0000000"]).exits(2);
     daemon.stop();
+}
+
+/// `wait` of another machine, which has a mirror of its own.
+fn elsewhere(stage: &Stage, arguments: &[&str]) -> Command {
+    let text = std::fs::read_to_string(stage.config()).unwrap();
+    let config = stage.home.path().join("elsewhere.yaml");
+    std::fs::write(&config, text.replace("data_dir: ./data", "data_dir: ./elsewhere")).unwrap();
+    let mut command = stage.command(&[&["wait"], arguments].concat());
+    command.env("LOCKSTEP_CONFIG", config).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Whether the mirror of that machine has a commit.
+fn has_elsewhere(stage: &Stage, revision: Revision) -> bool {
+    let mirrors = std::fs::read_dir(stage.home.path().join("elsewhere")).into_iter().flatten();
+    let mut paths = mirrors.map(|mirror| mirror.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "git"));
+    let id = git2::Oid::from_bytes(revision.as_bytes()).unwrap();
+    paths.any(|path| {
+        let branch = git2::Repository::open_bare(path).and_then(|mirror| mirror.refname_to_id("refs/remotes/origin/main"));
+        branch.is_ok_and(|at| at == id)
+    })
+}
+
+#[test]
+fn on_another_machine_wait_ends_too_when_a_commit_is_proven_that_came_after_it_began() {
+    let mut stage = Stage::new();
+    let daemon = Daemon::start(&stage);
+    stage.run(&["wait", "test", "--timeout", "60s"]).exits(0);
+    stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    let second = stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]);
+    let waiting = elsewhere(&stage, &["test", "--revision", &second.to_string(), "--timeout", "60s"]).spawn().unwrap();
+    until("the other machine has the second commit", || has_elsewhere(&stage, second));
+    let third = stage.repo.commit("Third", &[(KEYS.0, "app: {port: 3}\n")]);
+    stage.run(&["resume", "test"]).exits(0);
+    let output = waiting.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    says(&out, &[&format!("{} is proven, which has {}", third.short(), second.short())]);
+    // One that the repository never had is not waited for by mistake.
+    stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    let fourth = stage.repo.commit("Fourth", &[(KEYS.0, "app: {port: 4}\n")]).to_string();
+    let said = finish(elsewhere(&stage, &["test", "--revision", &fourth, "--timeout", "2s"]));
+    says(&said.exits(1).out, &["not proven within 2s: suspended by ann@"]);
+    daemon.stop();
+}
+
+#[test]
+fn a_commit_that_asks_to_try_a_rejected_change_again_is_waited_for() {
+    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut stage = Stage::new();
+    stage.configure(&format!("  test: {{directory: {{path: ./test, services: {{web: {place}}}}}}}\n"));
+    stage.run(&["apply", "--once"]).exits(0);
+    let check = "kind: tcp\nservice: web\ninterval: 200ms\ntimeout: 200ms\n";
+    let rejected = stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n"), ("base/checks/web.yaml", check)]);
+    stage.run(&["apply", "--once"]).exits(1);
+    let wait = |stage: &Stage, revision: Revision| {
+        stage.run(&["wait", "test", "--revision", &revision.to_string(), "--timeout", "2s"])
+    };
+    says(&wait(&stage, rejected).exits(1).out, &[&format!("{} is rejected: ", rejected.short())]);
+    let again = stage.repo.commit_nothing("Again\n\nLockstep-Retry: test\n");
+    says(&wait(&stage, again).exits(1).out, &[&format!("not proven within 2s: nothing of {} is written yet", again.short())]);
+    let _service = TcpListener::bind(place).unwrap();
+    stage.run(&["apply", "--once"]).exits(0);
+    wait(&stage, again).exits(0);
+}
+
+#[test]
+fn a_rename_that_is_not_carried_out_yet_is_waited_for() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let file = format!("{}formerly: test\n", ENVIRONMENT.1);
+    stage.repo.remove("Test is not called so any more", &[ENVIRONMENT.0]);
+    stage.repo.commit("Preview was test", &[("environments/preview/environment.yaml", &file)]);
+    stage.configure("  preview: {directory: {path: ./test}}\n");
+    let said = stage.run(&["wait", "preview", "--timeout", "2s"]).exits(1).out;
+    says(&said, &["preview  not proven: not proven within 2s: preview has still to take over the record of test"]);
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.run(&["wait", "preview", "--timeout", "60s"]).exits(0);
+    // Under the old name nobody comes any more.
+    stage.configure("  test: {directory: {path: ./test}}\n");
+    let first = stage.repo.git().revparse_single("main~2").unwrap().id().to_string();
+    let said = stage.run(&["wait", "test", "--revision", &first, "--timeout", "60s"]).exits(1).err;
+    says(&said, &["it holds environment preview"]);
 }
