@@ -133,7 +133,8 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
         if is_missing(&found) {
             let place = Place { environment: &self.environment, repository: &self.repository, fit: &self.fit };
             let now = self.scheduler.clock().now();
-            match take_over(&mut memory.readings, place, &self.source, &*self.target, now).await? {
+            let remembered = memory.remembered;
+            match take_over(&mut memory.readings, place, &self.source, &*self.target, remembered, now).await? {
                 Taken::Over => found = self.target.load().await,
                 Taken::Nothing => {}
                 Taken::NotYet(error) => return Err(error),

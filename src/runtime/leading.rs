@@ -19,7 +19,7 @@ use super::sampling::Sampling;
 use super::sweeps::Sweeps;
 use crate::domain::rollout::{HeadVerdict, HistoryLine, Phase, Rollout, Stored};
 use crate::domain::time::Timestamp;
-use crate::port::{Clock, EdgeError, Probe, Scheduler, Source, Target};
+use crate::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
 
 /// A pass is made this often at least, out of what is known already: that a watchdog sees the loop alive.
@@ -36,6 +36,8 @@ pub(super) enum End {
     Retired,
     /// The mirror lacks the commit that the environment is on: another controller may have it (rule S2).
     Lacking,
+    /// There is no record here that it could lead by: it went just before the lease was taken, or since (rule O6).
+    Gone,
 }
 
 impl End {
@@ -45,12 +47,13 @@ impl End {
             Self::Stopped => "this controller stops",
             Self::Lost => "somebody else may hold it now",
             Self::Retired => "the environment is retired",
+            Self::Gone => "there is no record of the environment here any more",
             Self::Lacking => "this controller's mirror lacks the commit that the environment is on; another may have it",
         }
         .to_owned();
         match self {
-            Self::Stopped | Self::Retired | Self::Lacking if released => Event::LeaseReleased { because },
-            Self::Stopped | Self::Retired | Self::Lacking | Self::Lost => Event::LeaseLost { because },
+            Self::Stopped | Self::Retired | Self::Lacking | Self::Gone if released => Event::LeaseReleased { because },
+            Self::Stopped | Self::Retired | Self::Lacking | Self::Gone | Self::Lost => Event::LeaseLost { because },
         }
     }
 }
@@ -107,6 +110,9 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 never = self.listen(&asked) => match never {},
             };
             self.tell(&outcome, memory, clock.now(), &mut failing);
+            if is_gone(&outcome, memory) {
+                return End::Gone;
+            }
             let next = after(&outcome, memory);
             if let Some(stored) = memory.stored() {
                 self.telemetry.metrics().in_phase(&self.environment, stored.record.phase);
@@ -209,6 +215,11 @@ fn is_retired(memory: &Memory) -> bool {
     !under_way && record.note.as_ref().is_some_and(|note| note.verdict == HeadVerdict::Retired)
 }
 
+/// Whether the record was not there to be read, or is not ours.
+fn is_gone(outcome: &Result<Passed, EdgeError>, memory: &Memory) -> bool {
+    memory.stored().is_none() && outcome.as_ref().is_err_and(|error| error.kind == EdgeKind::Refused)
+}
+
 /// Whether what the environment is on is in no commit that the mirror has.
 fn lacks_its_goal(memory: &Memory) -> bool {
     let goal = memory.stored().and_then(|stored| stored.record.goal.as_ref());
@@ -225,6 +236,7 @@ mod tests {
             (End::Stopped, true, "lease-released"),
             (End::Retired, true, "lease-released"),
             (End::Lacking, true, "lease-released"),
+            (End::Gone, true, "lease-released"),
             (End::Stopped, false, "lease-lost"),
             (End::Retired, false, "lease-lost"),
             (End::Lost, true, "lease-lost"),

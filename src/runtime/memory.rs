@@ -52,6 +52,8 @@ pub struct Memory {
     pub(super) restored: bool,
     /// The goal and generation of the record that was seen last, whatever was forgotten since: what failures are about.
     pub(super) about: Option<(Option<Revision>, Generation)>,
+    /// The head that was found not to be in the way of another record.
+    pub(super) unrivalled: Option<Revision>,
     /// Which of what ails the environment people were told.
     pub(super) told: Told,
     /// The head whose trailers were looked at last.
@@ -84,6 +86,7 @@ impl Memory {
             highest: Fence::default(),
             restored: false,
             about: None,
+            unrivalled: None,
             told: Told::default(),
             trailers_of: None,
             announced: None,

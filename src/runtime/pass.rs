@@ -6,13 +6,14 @@ use super::denial::{DENIAL_HOLDS, Denial};
 use super::interruption::Interruption;
 use super::memory::Memory;
 use super::observe;
+use super::succession::rival;
 use crate::domain::live::LiveState;
 use crate::domain::name::KeyPath;
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{
-    Answer, Apply, Books, HistoryLine, Kept, Observation, RefusedAttempt, Request, Retention, Rollout, Save, Step, Stored,
-    Trouble, TroubleKind, Waiting,
+    Answer, Apply, Books, HeadView, HistoryLine, Kept, Observation, RefusedAttempt, Request, Retention, Rollout, Save, Step,
+    Stored, Trouble, TroubleKind, Waiting,
 };
 use crate::domain::time::Timestamp;
 use crate::domain::words::listed;
@@ -112,6 +113,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
     let requests = memory.ahead.ready(asked, &mut memory.readings, world.source, now).await?;
     let awaits_a_commit = requests.len() < asked.len();
     let (head, books, missing) = observe::repository(&stored.record, memory, world.source, &requests).await?;
+    let head = unless_rivalled(world.target, memory, &stored.record, head, &books).await?;
     if memory.look_again.is_some_and(|due| due <= now) {
         memory.live_forgotten();
     }
@@ -161,6 +163,22 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),
         Step::Apply(apply) => Ok(write(world, memory, lease, stored, &apply, &books).await),
     }
+}
+
+/// The head, unless it names the environment's former name and there is a record under both (rule O9). That there is none is asked
+/// once for each head; that there is one until it is gone.
+async fn unless_rivalled<T: Target>(
+    target: &T,
+    memory: &mut Memory,
+    record: &Rollout,
+    head: HeadView,
+    books: &Books,
+) -> Result<HeadView, EdgeError> {
+    let Some(tip) = head.tip().filter(|tip| memory.unrivalled != Some(*tip)) else { return Ok(head) };
+    let Some(desired) = books.desired.get(&tip) else { return Ok(head) };
+    let rival = rival(record, desired, target).await?;
+    memory.unrivalled = rival.is_none().then_some(tip);
+    Ok(rival.map_or(head, |text| HeadView::Unfit(tip, text)))
 }
 
 /// Whether the credential may write by now what it was denied: asked with every look at the keys, and every minute.

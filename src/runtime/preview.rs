@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::memory::Memory;
 use super::observe;
 use super::reading::{Fit, Reading};
-use super::succession::{Place, heir, is_missing};
+use super::succession::{Place, heir, is_missing, rival};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthLog;
 use crate::domain::live::LiveState;
@@ -81,6 +81,14 @@ pub async fn preview<S: Source, T: Target>(
         }
     }
     let stored = found?.map(|stored| stored.record);
+    // What the environment is on already is shown as it is.
+    let is_new = |record: &&Rollout| record.goal.as_ref().is_none_or(|goal| at != goal.revision && at != goal.rules);
+    if let Some(record) = stored.as_ref().filter(is_new)
+        && let Some(text) = rival(record, &desired, target).await?
+    {
+        let operation = format!("take {environment} to {}", at.short());
+        return Err(EdgeError::new("lockstep", EdgeKind::Refused, operation).because(text));
+    }
     let mut live = match target.live().await {
         // Before its first use a directory need not even exist.
         Err(error) if error.kind == EdgeKind::NotFound && stored.is_none() => LiveState::default(),

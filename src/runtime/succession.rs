@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::observe::is_rewound;
 use super::reading::{Fit, Reading, Readings};
+use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, RepositoryName};
-use crate::domain::revision::Revision;
-use crate::domain::rollout::Stored;
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::rollout::{Rollout, Stored};
 use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, EdgeKind, Source, Target, Tip};
 
@@ -88,7 +89,8 @@ pub enum Taken {
     NotYet(EdgeError),
 }
 
-/// Takes a record over if the branch head says that the environment was called otherwise before.
+/// Takes a record over if the branch head says that the environment was called otherwise before. The numbers go on above
+/// `remembered`, which this process has seen: a restored target may have forgotten it (rule A5).
 ///
 /// # Errors
 /// As [`heir`]; `Refused` when the owner entry is another's; `Conflict` when somebody leads it under its former name, or when it
@@ -98,6 +100,7 @@ pub async fn take_over<S: Source, T: Target>(
     place: Place<'_>,
     source: &S,
     target: &T,
+    remembered: Generation,
     now: Timestamp,
 ) -> Result<Taken, EdgeError> {
     let head = source.head().await?;
@@ -128,10 +131,40 @@ pub async fn take_over<S: Source, T: Target>(
         Err(error) => return Err(error),
     };
     let marked = target.live().await?.highest_generation(stored.record.identity.owner);
-    let save = stored.record.renamed(place.environment, own.max(marked).unwrap_or_default(), tip, now);
+    let above = own.max(marked).unwrap_or_default().max(remembered);
+    let save = stored.record.renamed(place.environment, above, tip, now);
     target.take_over(former, stored.fence, &save).await?;
     tracing::info!(environment = %place.environment, %former, "goes on with the record of its former name");
     Ok(Taken::Over)
+}
+
+/// Why a head can't be followed that says the environment was called otherwise before: there is a record under each of the two
+/// names, and which of them the keys are to go on with is for people to say. Nothing where it is not so, where that name was
+/// taken over already, or where the other record may not be read: then nothing of it can be touched either.
+///
+/// # Errors
+/// When the target can't be read.
+pub async fn rival<T: Target>(record: &Rollout, desired: &DesiredState, target: &T) -> Result<Option<String>, EdgeError> {
+    let taken_over = |name: &EnvironmentName| record.former.iter().any(|former| former.name == *name);
+    let Some(former) = desired.environment().formerly.as_ref().filter(|name| !taken_over(name)) else { return Ok(None) };
+    match target.former(former).await {
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind == EdgeKind::Denied => {
+            tracing::debug!(error = error.chain(), "nobody knows whether there is a record of the former name");
+            return Ok(None);
+        }
+        // One that can't be taken over, whatever is wrong with it, is one as well.
+        Ok(Some(_)) => {}
+        Err(error) if error.kind == EdgeKind::Refused => {}
+        Err(error) => return Err(error),
+    }
+    let name = &record.identity.environment;
+    Ok(Some(format!(
+        "it says `formerly: {former}`, and {former} and {name} each have a record here: nothing is taken over, and no key of either \
+         is written for this commit; if they are two environments, take `formerly` out of environments/{name}/environment.yaml \
+         (`lockstep env remove {former}` takes the retired one away); if the record of {name} was made by mistake, take {name} out \
+         of the branch, run `lockstep env remove {name}`, and rename {former} then"
+    )))
 }
 
 /// Whether a target that answered so may hold the record under another name.

@@ -133,6 +133,24 @@ pub(crate) enum Bug {
     RemembersARefusal,
     /// O9: an environment that the head does not have is kept as before.
     WritesWhatIsRetired,
+    /// O9: a record is taken over under another name while somebody leads it.
+    TakesOverWithoutTheLease,
+    /// O9: it is taken over, and stays where it was, too.
+    LeavesTheFormerRecord,
+    /// O9: under its new name it has a new owner id, and its keys have the old one.
+    RenamesUnderANewOwner,
+    /// O9: a key that is to go goes, whoever has written it meanwhile.
+    RemovesWhatAnotherTook,
+    /// O9: the record goes before the last key.
+    EndsARemovalEarly,
+    /// O9: the record goes, whoever leads by now.
+    RemovesTheRecordUnfenced,
+    /// O9: a removal goes by the branch as it was when it began.
+    RemovesByAnOldHead,
+    /// O9: it deletes what was there before lockstep.
+    DeletesAdoptedKeysInARemoval,
+    /// O8: what a removal gave back that was broken off is taken for what lockstep made.
+    ForgetsWhatARemovalGaveBack,
     /// R3: a commit that changes nothing here is an attempt.
     CountsAReadme,
     /// R12: a wake brings the commit that it was about, and one after the other is worked off.
@@ -160,7 +178,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 77] = [
+    pub(crate) const ALL: [Self; 86] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -226,6 +244,15 @@ impl Bug {
         Self::InterruptsForAnInvalidHead,
         Self::RemembersARefusal,
         Self::WritesWhatIsRetired,
+        Self::TakesOverWithoutTheLease,
+        Self::LeavesTheFormerRecord,
+        Self::RenamesUnderANewOwner,
+        Self::RemovesWhatAnotherTook,
+        Self::EndsARemovalEarly,
+        Self::RemovesTheRecordUnfenced,
+        Self::RemovesByAnOldHead,
+        Self::DeletesAdoptedKeysInARemoval,
+        Self::ForgetsWhatARemovalGaveBack,
         Self::CountsAReadme,
         Self::CarriesTheHeadInAWake,
         Self::SleepsThroughANewHead,

@@ -1,14 +1,13 @@
 //! One controller of the simulation: the real keeper and the real polls of the repository, on a world of virtual time.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use lockstep::domain::name::{KeyRoots, RepositoryName};
 use lockstep::domain::rollout::{Observation, Rollout, Step};
 use lockstep::runtime::keeper::Keeper;
 use lockstep::runtime::polling::Polling;
-use lockstep::runtime::reading::Fit;
 use lockstep::runtime::wakes::{Fetches, Wakes};
 use lockstep::telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use crate::bugs::Bug;
 use crate::ears::Ears;
 use crate::edges::Edge;
 use crate::executor::{Process, Task};
-use crate::invariants::environment;
+use crate::person;
 use crate::planted::Planted;
 use crate::world::{KEPT, POLL};
 
@@ -35,9 +34,24 @@ impl Replica {
         let process = Arc::new(Process::default());
         let stop = CancellationToken::new();
         let edge = edge(Arc::clone(&process));
+        Self::running(process, stop.clone(), &edge.clone(), run(edge, stop))
+    }
+
+    /// A person's removal, which ends by itself.
+    pub(crate) fn removing(edge: impl FnOnce(Arc<Process>) -> Edge) -> Self {
+        let process = Arc::new(Process::default());
+        let edge = edge(Arc::clone(&process));
+        Self::running(process, CancellationToken::new(), &edge.clone(), person::removes(edge))
+    }
+
+    fn running(
+        process: Arc<Process>,
+        stop: CancellationToken,
+        edge: &Edge,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         let ears = Ears { world: Arc::clone(&edge.world), bug: edge.bug, spans: AtomicU64::new(0) };
-        let task = Box::pin(run(edge, stop.clone()));
-        Self { process, task, stop, ears: Dispatch::new(ears) }
+        Self { process, task: Box::pin(task), stop, ears: Dispatch::new(ears) }
     }
 
     /// Asks it to end in good order, as SIGTERM does.
@@ -56,10 +70,11 @@ async fn run(edge: Edge, stop: CancellationToken) {
     let telemetry = Arc::new(Telemetry::new());
     let wakes = Arc::new(Wakes::default());
     let fetches = Fetches::default();
+    let (repository, fit) = person::fit();
     let keeper = Keeper {
-        environment: environment(),
-        repository: RepositoryName::parse("sim").unwrap(),
-        fit: Fit { roots: KeyRoots::parse(&["config/"]).unwrap(), files: true, settle: Duration::ZERO },
+        environment: edge.name.clone(),
+        repository,
+        fit,
         initialises_itself: false,
         source: edge.clone(),
         target: Arc::new(edge.clone()),

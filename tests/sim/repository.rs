@@ -5,10 +5,18 @@ use std::fmt::Write as _;
 
 use lockstep::domain::commit::Commit;
 use lockstep::domain::desired::FileTree;
+use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::time::Timestamp;
 
 use crate::random::Random;
+
+/// The names that the environment goes by in turn.
+pub(crate) const NAMES: [&str; 2] = ["test", "live"];
+
+pub(crate) fn named(name: &str) -> EnvironmentName {
+    EnvironmentName::parse(name).unwrap()
+}
 
 /// What a revision makes of the service, as soon as its keys are live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +44,10 @@ impl Health {
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that a commit may say, and they combine freely")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
+    /// What the environment is called.
+    pub(crate) name: &'static str,
+    /// And what it was called before.
+    pub(crate) formerly: Option<&'static str>,
     pub(crate) keys: BTreeMap<String, String>,
     pub(crate) health: Health,
     pub(crate) checked: bool,
@@ -56,6 +68,8 @@ pub(crate) struct Content {
 impl Content {
     pub(crate) fn first(random: &mut Random) -> Self {
         let mut content = Self {
+            name: NAMES[0],
+            formerly: None,
             keys: BTreeMap::new(),
             health: Health::Good,
             checked: true,
@@ -73,7 +87,23 @@ impl Content {
         content
     }
 
+    /// What a commit of before said, under today's name: who goes back takes no rename back.
+    pub(crate) fn as_before(&self, before: &Self) -> Self {
+        Self { name: self.name, formerly: self.formerly, ..before.clone() }
+    }
+
+    /// Whether it says, without an error, that this environment is nobody's any more.
+    pub(crate) fn lets_go(&self, name: &EnvironmentName) -> bool {
+        self.retired || self.name != name.as_str() && !self.broken && self.formerly != Some(name.as_str())
+    }
+
+    /// Whether whoever reads it finds this environment in it, whatever is wrong with that.
+    pub(crate) fn has(&self, name: &EnvironmentName) -> bool {
+        !self.retired && self.name == name.as_str()
+    }
+
     pub(crate) fn tree(&self) -> FileTree {
+        let at = format!("environments/{}", self.name);
         let mut files: Vec<(String, String)> = vec![
             ("lockstep.yaml".into(), "name: sim\nlockstep: \"^1\"\n".into()),
             ("README.md".into(), format!("{}\n", self.readme)),
@@ -89,22 +119,25 @@ impl Content {
             if self.broken {
                 environment.push_str("interval: 1d\n");
             }
-            files.push(("environments/test/environment.yaml".into(), environment));
+            if let Some(former) = self.formerly {
+                writeln!(environment, "formerly: {former}").unwrap();
+            }
+            files.push((format!("{at}/environment.yaml"), environment));
             for (key, value) in &self.keys {
-                files.push((format!("environments/test/files/{key}"), value.clone()));
+                files.push((format!("{at}/files/{key}"), value.clone()));
             }
             let mut health = String::new();
             write!(health, "{}", self.health.word()).unwrap();
             if !self.keys.is_empty() {
-                files.push(("environments/test/files/config/health".into(), health));
+                files.push((format!("{at}/files/config/health"), health));
             }
             if self.checked {
                 let check = "kind: tcp\nservice: build\ninterval: 1s\ntimeout: 500ms\n";
-                files.push(("environments/test/checks/build.yaml".into(), check.into()));
+                files.push((format!("{at}/checks/build.yaml"), check.into()));
                 if self.follows {
                     let check = "kind: http\nservice: build\npath: /generation\nexpect: {body: \"${lockstep.generation}\"}\ninterval: 1s\n\
                                  timeout: 500ms\n";
-                    files.push(("environments/test/checks/generation.yaml".into(), check.into()));
+                    files.push((format!("{at}/checks/generation.yaml"), check.into()));
                 }
             }
         }

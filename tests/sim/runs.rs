@@ -5,24 +5,22 @@ use std::sync::{Arc, Mutex};
 
 use lockstep::domain::name::RepositoryName;
 use lockstep::domain::resource::OwnerId;
-use lockstep::domain::revision::Revision;
-use lockstep::domain::rollout::{HeadVerdict, Identity, Phase, Rollout, TargetId, Unproven};
+use lockstep::domain::rollout::{Identity, Rollout, TargetId};
 
 use crate::bugs::Bug;
 use crate::edges::{Edge, Shared};
-use crate::invariants::{self, environment};
 use crate::random::Random;
 use crate::replica::Replica;
-use crate::repository::{Content, Health};
+use crate::repository::{Content, NAMES, named};
+use crate::rest::came_to_rest;
 use crate::scenario::{self, Event};
-use crate::world::{REPLICAS, World};
+use crate::world::{PERSON, REPLICAS, World};
 
 /// Seeds of the ordinary run; `LOCKSTEP_SIM_SEEDS` asks for more.
 const SEEDS: u64 = 400;
 /// How long faults go on, and how long the world is watched afterwards.
 const STORM: i64 = 240_000;
 const CALM: i64 = 400_000;
-const QUIET: i64 = 60_000;
 
 /// Every situation that some seed must reach, or the run proves less than it says.
 const SITUATIONS: &[&str] = &[
@@ -101,6 +99,23 @@ const SITUATIONS: &[&str] = &[
     "suspended by a person",
     "the guard refused a number",
     "the guard refused a share",
+    "a commit brought back what was half removed",
+    "a key was taken while it was removed",
+    "a record was taken over",
+    "a removal",
+    "a removal gave back what was adopted",
+    "a removal left strays",
+    "a removal was broken off",
+    "a removal was stopped for what the branch says",
+    "a removal was taken up again",
+    "a removed environment",
+    "a removed environment came back",
+    "a rename",
+    "a retired environment",
+    "a take-over was refused while another led",
+    "an attempt went on under another name",
+    "an environment got its old name back",
+    "what a removal gave back was taken back",
     "verifying",
 ];
 
@@ -121,7 +136,7 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
         world.origin.commit(None, content, Vec::new());
         let identity = Identity {
             repository: RepositoryName::parse("sim").unwrap(),
-            environment: environment(),
+            environment: named(NAMES[0]),
             target: TargetId::parse("0123456789abcdef").unwrap(),
             owner: OwnerId::new(7).unwrap(),
         };
@@ -132,12 +147,13 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
             world.edit(key, Some((b"1".to_vec(), 0)));
         }
     }
-    let start = |replica| Replica::start(|process| Edge::new(Arc::clone(&world), replica, bug, process));
-    let mut replicas: Vec<Replica> = (0..REPLICAS).map(start).collect();
+    let mut crowd = Crowd { world: Arc::clone(&world), bug, replicas: Vec::new(), person: None };
+    (0..REPLICAS).for_each(|replica| crowd.replicas.push(crowd.start(replica)));
     let started = world.lock().unwrap().now;
     let mut next_event = started + 3_000;
     let mut calmed = false;
     loop {
+        let mut events = Vec::new();
         {
             let mut world = world.lock().unwrap();
             let now = world.now;
@@ -148,29 +164,23 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
                     world.origin.tip = world.truth.deleted.take();
                     world.truth.rewound_at = now;
                 }
-                scenario::calm(&mut world);
+                events = scenario::calm(&mut world);
             }
             if now >= storm_ends + CALM || world.violations.len() > 3 {
                 break;
             }
             scenario::fight_on(&mut world);
-            if now >= next_event && !calmed {
+            if now >= next_event {
                 next_event = now + 500 + i64::try_from(world.random.below(15_000)).unwrap();
-                match scenario::happen(&mut world) {
-                    Event::Nothing => {}
-                    Event::Stop(replica) => {
-                        world.note(format!("replica {replica} is told to stop"));
-                        replicas[replica].stop();
-                    }
-                    Event::Crash(replica) => {
-                        world.dies(replica);
-                        drop(world);
-                        replicas[replica] = start(replica);
-                    }
+                if !calmed {
+                    events.push(scenario::happen(&mut world));
+                } else if world.removes_to_the_end && !world.removing {
+                    events.push(scenario::remove(&mut world));
                 }
             }
         }
-        step(&world, &mut replicas, &start);
+        events.into_iter().for_each(|event| crowd.meets(event));
+        crowd.step();
     }
     let mut world = world.lock().unwrap();
     if world.violations.is_empty() {
@@ -183,165 +193,100 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
     }
 }
 
-/// Lets one replica that can go on cross one border, or time pass when none can. One that ended in good order starts again.
-fn step(world: &Shared, replicas: &mut [Replica], start: &impl Fn(usize) -> Replica) {
-    let chosen = {
-        let mut world = world.lock().unwrap();
-        let now = world.now;
-        world.renew_the_session();
-        world.watchdog();
-        let free = |replica: usize, due: i64| due.max(world.paused_until[replica]).max(world.dead_until[replica]);
-        let due: Vec<i64> = replicas.iter().enumerate().map(|(number, replica)| free(number, replica.process.due())).collect();
-        let ready: Vec<usize> = (0..replicas.len()).filter(|replica| due[*replica] <= now).collect();
-        if ready.is_empty() {
-            world.now = due.into_iter().min().unwrap_or(now + 100).clamp(now + 1, now + 500);
+/// Everybody who acts: the controllers, and a person while a removal lasts.
+struct Crowd {
+    world: Shared,
+    bug: Option<Bug>,
+    replicas: Vec<Replica>,
+    person: Option<Replica>,
+}
+
+impl Crowd {
+    fn start(&self, replica: usize) -> Replica {
+        Replica::start(|process| Edge::new(Arc::clone(&self.world), replica, self.bug, process))
+    }
+
+    fn meets(&mut self, event: Event) {
+        match event {
+            Event::Nothing => {}
+            Event::Stop(replica) => {
+                self.world.lock().unwrap().note(format!("replica {replica} is told to stop"));
+                self.replicas[replica].stop();
+            }
+            Event::Crash(PERSON) => self.breaks_off(),
+            Event::Crash(replica) => {
+                self.world.lock().unwrap().dies(replica);
+                self.replicas[replica] = self.start(replica);
+            }
+            Event::Remove if self.person.is_some() => {}
+            Event::Remove => {
+                self.world.lock().unwrap().removing = true;
+                let edge = |process| Edge::new(Arc::clone(&self.world), PERSON, self.bug, process);
+                self.person = Some(Replica::removing(edge));
+            }
+        }
+    }
+
+    /// The person's process dies, wherever it was.
+    fn breaks_off(&mut self) {
+        if self.person.take().is_none() {
             return;
         }
-        // Awaits take time: a little mostly, much at times.
-        world.now += i64::from(world.random.percent(30)) * i64::try_from(1 + world.random.below(40)).unwrap();
-        *world.random.pick(&ready)
-    };
-    if replicas[chosen].go_on() {
-        {
-            let mut world = world.lock().unwrap();
-            world.reached("a graceful stop");
-            world.dies(chosen);
+        let mut world = self.world.lock().unwrap();
+        world.note("the removal breaks off");
+        if world.is_half_removed() {
+            world.reached("a removal was broken off");
         }
-        replicas[chosen] = start(chosen);
+        world.removing = false;
+        world.dies(PERSON);
     }
-}
 
-/// Whether a head waits for something that is over once nobody does anything any more.
-const fn waits(verdict: HeadVerdict) -> bool {
-    matches!(verdict, HeadVerdict::NotBelieved | HeadVerdict::Pinned | HeadVerdict::Suspended | HeadVerdict::Frozen)
-}
+    /// Lets one process that can go on cross one border, or time pass when none can. A controller that ended in good order starts
+    /// again.
+    fn step(&mut self) {
+        let chosen = {
+            let mut world = self.world.lock().unwrap();
+            let now = world.now;
+            world.renew_the_session();
+            world.watchdog();
+            let free = |replica: usize, due: i64| due.max(world.paused_until[replica]).max(world.dead_until[replica]);
+            let crowd = self.replicas.iter().chain(&self.person).enumerate();
+            let due: Vec<i64> = crowd.map(|(number, replica)| free(number, replica.process.due())).collect();
+            let ready: Vec<usize> = (0..due.len()).filter(|replica| due[*replica] <= now).collect();
+            if ready.is_empty() {
+                world.now = due.into_iter().min().unwrap_or(now + 100).clamp(now + 1, now + 500);
+                return;
+            }
+            // Awaits take time: a little mostly, much at times.
+            world.now += i64::from(world.random.percent(30)) * i64::try_from(1 + world.random.below(40)).unwrap();
+            *world.random.pick(&ready)
+        };
+        match &mut self.person {
+            Some(person) if chosen == PERSON => {
+                if person.go_on() {
+                    self.person = None;
+                    self.world.lock().unwrap().removing = false;
+                } else if self.dies_here() {
+                    self.breaks_off();
+                }
+            }
+            _ => {
+                if self.replicas[chosen].go_on() {
+                    {
+                        let mut world = self.world.lock().unwrap();
+                        world.reached("a graceful stop");
+                        world.dies(chosen);
+                    }
+                    self.replicas[chosen] = self.start(chosen);
+                }
+            }
+        }
+    }
 
-/// Whether whoever leads lacks this commit; between two terms nobody leads.
-fn is_out_of_reach(world: &World, goal: Revision) -> bool {
-    let leader = world.lease.as_ref().map(|session| session.replica);
-    let has = |replica: usize| world.mirrors[replica].known.contains(&goal);
-    leader.map_or_else(|| !(0..world.mirrors.len()).any(has), |leader| !has(leader))
-}
-
-/// Whether nobody else holds a key of the goal: that keeps it from being proven, whatever its checks say (rule A9).
-fn is_whole(record: &Rollout) -> bool {
-    record.attempt.as_ref().is_none_or(|attempt| attempt.except.is_empty())
-}
-
-/// Nothing goes on at the end that will never be over.
-fn nothing_is_left_open(world: &mut World, record: &Rollout) {
-    if matches!(record.phase, Phase::Applying | Phase::Verifying) {
-        world.violated(format!("liveness: still {}: {} {:?}", record.phase.word(), record.reason, record.note));
-    }
-    if record.repair.is_some() {
-        world.violated("liveness: a repair was never finished");
-    }
-    let open: Vec<u32> =
-        world.store.history.values().filter(|line| line.closed.is_none()).map(|line| line.generation.number()).collect();
-    if !open.is_empty() && record.phase != Phase::HeldRefused && world.restored_at == 0 {
-        world.violated(format!("liveness: history lines {open:?} were never closed"));
-    }
-    if world.store.requests.values().any(|(_, answer)| answer.is_none()) {
-        world.violated("liveness: a request was never answered");
-    }
-}
-
-/// Liveness: once the faults stop, the environment is where it should be, and nothing is written any more.
-fn came_to_rest(world: &mut World) {
-    let Some(record) = world.record().cloned() else { return };
-    // A service that passes and fails in turn is told of each time.
-    let unsteady = record.goal.as_ref().is_some_and(|goal| world.origin.content(goal.revision).health == Health::Flapping);
-    if !unsteady && world.now - world.last_write < QUIET {
-        let since = world.now - world.last_write;
-        world.violated(format!("liveness: written {since} ms ago, and no end in sight"));
-    }
-    let goal = record.goal.as_ref().map(|goal| goal.revision);
-    let leader = world.lease.as_ref().map(|session| session.replica);
-    if goal.is_some_and(|goal| is_out_of_reach(world, goal)) {
-        // Forced out, restored from a snapshot, or lost with the last mirror of those who would lead: only people can bring
-        // the commit back.
-        world.reached("a goal that the leader's mirror lost");
-        if goal.is_some_and(|goal| world.mirrors.iter().any(|mirror| mirror.known.contains(&goal))) {
-            world.violated("S2: a leader without the goal's commit clings to the lease, and a standby has it");
-        }
-        return;
-    }
-    nothing_is_left_open(world, &record);
-    let Some(tip) = world.origin.tip else { return };
-    let content = world.origin.content(tip).clone();
-    let state = invariants::desired(world, tip);
-    match (&record.note, record.phase) {
-        (Some(note), _) if note.verdict == HeadVerdict::Invalid && !content.broken => {
-            let text = note.text.clone();
-            world.violated(format!("liveness: a valid head is called invalid: {text}"));
-        }
-        (Some(note), _) if note.verdict == HeadVerdict::Retired && !content.retired => {
-            world.violated("liveness: a head with the environment is called retired");
-        }
-        (Some(note), _) if waits(note.verdict) => {
-            let verdict = note.verdict;
-            if record.phase != Phase::Frozen {
-                world.violated(format!("liveness: the head is {} although nothing is wrong with it", verdict.word()));
-            }
-        }
-        (Some(note), _) if note.text.starts_with("it would delete") && !invariants::is_refused_rightly(world, &record, tip) => {
-            world.violated("liveness: refused for deletes that are allowed");
-        }
-        (None, Phase::Steady) => {
-            let Some(state) = state else { return };
-            let goal = record.goal.as_ref().map(|goal| goal.digest);
-            if goal != Some(state.revision_digest()) {
-                world.violated("liveness: steady on something else than the head");
-            }
-            let rules = record.goal.as_ref().and_then(|goal| invariants::desired(world, goal.rules));
-            if rules.is_none_or(|rules| rules.environment().policy != state.environment().policy) {
-                world.violated("liveness: steady under other rules than the head's");
-            }
-            if record.reason.contains("failing now: generation") {
-                world.violated("liveness: a check asks for a generation that nothing shows");
-            }
-            let wrong: Vec<String> = state
-                .entries()
-                .iter()
-                .filter(|(key, entry)| {
-                    world.store.keys.get(key.as_str()).map(|stored| stored.value.as_slice()) != Some(&*entry.value)
-                })
-                .map(|(key, _)| key.to_string())
-                .filter(|key| !record.repairs.contested.keys().any(|contested| contested.as_str() == key))
-                // What somebody changed stays so under `drift: report`; everything else is as the head says there too.
-                .filter(|key| !(content.report_drift && world.edited.contains_key(key)))
-                .collect();
-            let held: Vec<&String> = wrong
-                .iter()
-                .filter(|key| {
-                    let flags = world.store.keys.get(key.as_str()).map_or(0, |stored| stored.flags);
-                    lockstep::domain::resource::Flags(flags).ownership() != lockstep::domain::resource::Ownership::Foreign
-                        && flags != 0
-                })
-                .collect();
-            if wrong.len() > held.len() {
-                world.violated(format!("liveness: steady, and {wrong:?} are not as the head says"));
-            }
-        }
-        (None, Phase::HeldUnproven) if content.health == Health::Good && content.checked => {
-            // Under `drift: report` the service may follow a value that somebody wrote.
-            let lives = world.store.keys.get("config/health").is_some_and(|stored| stored.value == b"good");
-            if lives
-                && is_whole(&record)
-                && matches!(record.unproven, Some(Unproven::Unknown | Unproven::NothingToGoBackTo | Unproven::Released))
-            {
-                world.violated(format!("liveness: healthy and never proven: {}", record.reason));
-            }
-        }
-        (_, Phase::HeldUnproven) if content.health == Health::Bad && record.unproven == Some(Unproven::Unknown) => {
-            let lives = world.store.keys.get("config/health").is_some_and(|stored| stored.value == b"bad");
-            let back = record.last_good.as_ref().map(|good| good.revision);
-            let back = back.zip(leader).is_some_and(|(good, leader)| world.mirrors[leader].known.contains(&good));
-            if lives && back && content.checked && record.baseline.is_empty() && record.suspension.is_none() {
-                world.violated("liveness: held for what could not be told, failing, and never taken back");
-            }
-        }
-        _ => {}
+    /// A removal can break off at each of its borders.
+    fn dies_here(&self) -> bool {
+        let mut world = self.world.lock().unwrap();
+        world.stormy && world.random.below(150) == 0
     }
 }
 

@@ -17,7 +17,7 @@ use super::progress::Steps;
 use super::text::{clean, rough};
 use crate::domain::desired::{DesiredState, read_environment};
 use crate::domain::name::EnvironmentName;
-use crate::domain::revision::Revision;
+use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{Phase, RequestId, Rollout, Verb};
 use crate::port::{Leading, Source as _, Target as _, Tip};
 use crate::runtime::observe::no_record;
@@ -159,8 +159,9 @@ async fn taken_over(
     let place = Place { environment, repository: &edges.repository, fit: &fit };
     let mut readings = Readings::new(environment.clone(), edges.repository.clone(), fit.clone());
     let mut is_fetched_again = false;
+    let nothing = Generation::default();
     loop {
-        match take_over(&mut readings, place, &edges.source, target, edges.now()).await? {
+        match take_over(&mut readings, place, &edges.source, target, nothing, edges.now()).await? {
             Taken::Over => return Ok(true),
             Taken::Nothing => return Ok(false),
             Taken::NotYet(error) if is_fetched_again => return Err(error.into()),

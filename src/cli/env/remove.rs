@@ -16,6 +16,7 @@ use crate::client::git::GitSource;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::{Action, Plan};
 use crate::port::{EdgeKind, Leading, Target as _};
+use crate::runtime::clock::RealTime;
 use crate::runtime::memory::Memory;
 use crate::runtime::removal::{Prospect, Removing};
 
@@ -33,10 +34,10 @@ const LOOKS: usize = 5;
 ///
 /// Shows first what goes, and asks for the environment's name; --yes answers instead, and where nobody is there to answer that
 /// is all. The limits in environment.yaml say
-/// nothing here: more than 100 deletes need --at-most. Interrupted anywhere, the same command finishes it; a commit that
-/// brings the environment back first makes the next controller put every key back. History stays under the name
-/// (`lockstep history ENV --removed`), and a later `lockstep init ENV` goes on with its numbers. Its token needs the rules of
-/// `lockstep acl-policy ENV --init`.
+/// nothing here: more than 100 deletes need --at-most. Interrupted anywhere, the same command finishes it. A commit that brings
+/// the environment back before it is over stops it, and makes the next controller put every key back. History stays under the name
+/// (`lockstep history ENV --removed`), and a later `lockstep init ENV` goes on with its numbers. Its token
+/// needs the rules of `lockstep acl-policy ENV --init`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep env remove staging                           show what goes, ask, and remove it
@@ -86,6 +87,7 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
     let removing = Removing {
         source: &edges.source,
         target: &target,
+        scheduler: &RealTime,
         poll: edges.config.repository.poll,
         by: &by,
         because: args.reason.as_deref().unwrap_or_default(),
@@ -112,7 +114,7 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
 
 /// Looks again with the lease and carries it out; only what was shown goes.
 async fn carried_out(
-    removing: &Removing<'_, GitSource, AnyTarget>,
+    removing: &Removing<'_, GitSource, AnyTarget, RealTime>,
     memory: &mut Memory,
     lease: &AnyLease,
     shown: &Plan,
@@ -130,6 +132,8 @@ async fn carried_out(
         match removing.carry_out(memory, lease, &prospect).await {
             Ok(()) => return Ok(shown.clone()),
             Err(error) if error.kind == EdgeKind::Conflict => last = Some(error),
+            // The branch has it again: then nobody is to go on.
+            Err(error) if error.kind == EdgeKind::Refused => return Err(error.into()),
             Err(error) => return Err(again(error.into(), args)),
         }
     }

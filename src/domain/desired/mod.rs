@@ -31,7 +31,7 @@ pub(in crate::domain) mod sketch;
 pub use duration::{DurationError, parse_duration};
 pub use fit::{deadline_too_short, long_segments, nested_keys, outside_roots};
 pub use manifest::FORMAT;
-pub use part::{Part, affected, head_of, heads, manifest_alone, own_files, read_part, whole_environment};
+pub use part::{Part, affected, goes_on_as, head_of, heads, manifest_alone, own_files, read_part, whole_environment};
 pub use problem::{Affected, Problem};
 pub(in crate::domain) use problem::{FileProblems, Place};
 pub use provenance::{Provenance, Said, environment_file, files_of, files_of_all, former_name, provenance};

@@ -130,6 +130,23 @@ pub fn read_part(tree: &FileTree, name: &EnvironmentName, part: &Part) -> Result
     part.scopes.get(name).map_or(Ok(None), |scope| read_scope(tree, name, scope))
 }
 
+/// Under which name an environment that this revision does not have goes on, given the [`heads`] of the revision; none: nobody
+/// says that it does.
+///
+/// # Errors
+/// The environment whose own file can't be read: nobody knows whether that says so.
+pub fn goes_on_as(tree: &FileTree, former: &EnvironmentName) -> Result<Option<EnvironmentName>, EnvironmentName> {
+    let mut broken = None;
+    for name in environment_names(tree) {
+        match file(tree, &name) {
+            File::Read(read) if read.environment.formerly.as_ref() == Some(former) => return Ok(Some(name)),
+            File::Broken => broken = broken.or(Some(name)),
+            File::Read(_) | File::Absent => {}
+        }
+    }
+    broken.map_or(Ok(None), Err)
+}
+
 /// An environment's own file.
 enum File {
     Absent,

@@ -59,6 +59,7 @@ impl Rollout {
                 return note(Some(*tip), HeadVerdict::NotBelieved, text);
             }
             HeadView::Invalid(tip, text) => return note(Some(*tip), HeadVerdict::Invalid, text.clone()),
+            HeadView::Unfit(tip, text) => return note(Some(*tip), HeadVerdict::Refused, text.clone()),
             HeadView::Retired(tip) => {
                 let text =
                     format!("{} has no environment {}; nothing is written or deleted", tip.short(), self.identity.environment);
@@ -231,7 +232,7 @@ impl Rollout {
     #[expect(clippy::unused_self, reason = "it reads as a question about the rollout, like its neighbours")]
     pub(super) fn believed_tip(&self, seen: &Observation<'_>, fallback: &Reached) -> Revision {
         match seen.head {
-            HeadView::At(tip) | HeadView::Invalid(tip, _) | HeadView::Retired(tip) => tip,
+            HeadView::At(tip) | HeadView::Invalid(tip, _) | HeadView::Retired(tip) | HeadView::Unfit(tip, _) => tip,
             HeadView::None(_) | HeadView::Rewound(_) => fallback.tip,
         }
     }

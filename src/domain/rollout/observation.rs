@@ -27,6 +27,8 @@ pub enum HeadView {
     Invalid(Revision, String),
     /// It is valid and doesn't have this environment (rule O9).
     Retired(Revision),
+    /// It can be read, and does not go with what the target holds; the text says why and what to do.
+    Unfit(Revision, String),
     /// It can be followed; its desired state is in the books.
     At(Revision),
 }
@@ -36,7 +38,7 @@ impl HeadView {
     pub(super) const fn followable(&self) -> Option<Revision> {
         match self {
             Self::At(tip) => Some(*tip),
-            Self::None(_) | Self::Rewound(_) | Self::Invalid(..) | Self::Retired(_) => None,
+            Self::None(_) | Self::Rewound(_) | Self::Invalid(..) | Self::Retired(_) | Self::Unfit(..) => None,
         }
     }
 
@@ -49,7 +51,7 @@ impl HeadView {
     /// The head, whatever is wrong with it.
     const fn revision(&self) -> Option<Revision> {
         match self {
-            Self::At(tip) | Self::Rewound(tip) | Self::Invalid(tip, _) | Self::Retired(tip) => Some(*tip),
+            Self::At(tip) | Self::Rewound(tip) | Self::Invalid(tip, _) | Self::Retired(tip) | Self::Unfit(tip, _) => Some(*tip),
             Self::None(_) => None,
         }
     }

@@ -3,7 +3,8 @@
 //! A removal is a plan to nothing at all. Both locks of a delete hold for each key (rule O3), what was there before lockstep
 //! and what is to be kept is released, and marked keys that no reached revision has are left. Until the record itself goes,
 //! which is the last thing, the environment only looks like one whose keys somebody deleted: a commit that brings it back
-//! meanwhile finds drift and puts it right, under the removal's number.
+//! meanwhile finds drift and puts it right, under the removal's number. What was given back is taken back as what it was, since
+//! the record knows what was ever adopted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use crate::domain::desired::DesiredState;
 use crate::domain::environment::{DriftPolicy, Environment, Policy};
 use crate::domain::keymap::KeyMap;
 use crate::domain::plan::{Intent, Plan, Terms, plan};
+use crate::domain::revision::Revision;
 use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
 use crate::domain::words::count;
@@ -101,21 +103,33 @@ impl Rollout {
         DesiredState::new(environment, KeyMap::default(), BTreeMap::new())
     }
 
-    /// The head that no longer has the environment, if nothing stands against removing it.
-    fn may_go(&self, seen: &Observation<'_>) -> Result<crate::domain::revision::Revision, NotRemoved> {
+    /// The head, if it says that the environment is not wanted any more.
+    ///
+    /// # Errors
+    /// When it says something else, or nothing that may be believed.
+    pub fn retired_by(&self, head: &HeadView) -> Result<Revision, NotRemoved> {
         let name = &self.identity.environment;
         let refuse = |because: String, hint: &str| Err(NotRemoved { because, hint: hint.to_owned() });
         let hint = "only a valid branch head without the environment retires it: commit its removal from the repository first";
-        let tip = match &seen.head {
-            HeadView::Retired(tip) => *tip,
-            HeadView::At(tip) => return refuse(format!("the branch head {} has the environment {name}", tip.short()), hint),
-            HeadView::Invalid(tip, text) => return refuse(format!("the branch head {} is {text}", tip.short()), hint),
+        match head {
+            HeadView::Retired(tip) => Ok(*tip),
+            HeadView::At(tip) | HeadView::Unfit(tip, _) => {
+                refuse(format!("the branch head {} has the environment {name}", tip.short()), hint)
+            }
+            HeadView::Invalid(tip, text) => refuse(format!("the branch head {} is {text}", tip.short()), hint),
             HeadView::Rewound(tip) => {
                 let text = format!("the branch went to {}, which does not contain the commit followed so far", tip.short());
-                return refuse(text, "run it again: a second fetch, one poll interval later, has to agree");
+                refuse(text, "run it again: a second fetch, one poll interval later, has to agree")
             }
-            HeadView::None(text) => return refuse(text.clone(), hint),
-        };
+            HeadView::None(text) => refuse(text.clone(), hint),
+        }
+    }
+
+    /// The head that no longer has the environment, if nothing stands against removing it.
+    fn may_go(&self, seen: &Observation<'_>) -> Result<Revision, NotRemoved> {
+        let name = &self.identity.environment;
+        let refuse = |because: String, hint: &str| Err(NotRemoved { because, hint: hint.to_owned() });
+        let tip = self.retired_by(&seen.head)?;
         if let Some(suspension) = self.suspension.as_ref().filter(|_| self.is_suspended(seen.now)) {
             return refuse(
                 Suspension::said(suspension),

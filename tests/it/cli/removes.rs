@@ -1,6 +1,11 @@
 //! `env remove` on a directory, and on a command line that is wrong.
 
-use super::stage::{Daemon, ENVIRONMENT, KEYS, Stage, until};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, until};
 
 const OTHER: (&str, &str) = ("environments/other/environment.yaml", "layers: [base]\n");
 
@@ -127,4 +132,111 @@ fn the_command_line_is_read_with_care_and_explained_with_examples() {
     }
     // Nothing was ever there.
     stage.run(&["env", "remove", "test", "--yes"]).exits(1);
+}
+
+/// Where in a removal its process is killed.
+#[derive(Debug, Clone, Copy)]
+enum Point {
+    /// The record says that a removal is under way.
+    Opened,
+    /// The version without a file is built.
+    Built,
+    /// `current` shows it.
+    Switched,
+    /// `current` is gone.
+    Unlinked,
+    /// Of the version that was live nothing is left.
+    Cleared,
+    /// Its line of history is closed.
+    Closed,
+    /// After so many microseconds from the moment that the record says so.
+    After(u64),
+}
+
+/// The number of the live version.
+fn version(place: &Path) -> Option<u32> {
+    std::fs::read_link(place.join("current")).ok()?.file_name()?.to_str()?.parse().ok()
+}
+
+impl Point {
+    fn is_reached(self, place: &Path, before: u32, opened: &mut Option<Instant>) -> bool {
+        let says = |file: &Path, word: &str| std::fs::read_to_string(file).is_ok_and(|text| text.contains(word));
+        let record = place.join(".lockstep/record");
+        if opened.is_none() && says(&record, "\"intent\":\"remove\"") {
+            *opened = Some(Instant::now());
+        }
+        let live = version(place);
+        match self {
+            Self::Opened => opened.is_some(),
+            Self::Built => place.join(format!("versions/{}.manifest", before + 1)).exists(),
+            Self::Switched => live != Some(before),
+            Self::Unlinked => live.is_none(),
+            Self::Cleared => !place.join(format!("versions/{before}")).exists(),
+            Self::Closed => !record.exists() || says(&place.join(format!(".lockstep/history/{}", before + 1)), "\"removed\""),
+            Self::After(micros) => opened.is_some_and(|at| at.elapsed() >= Duration::from_micros(micros)),
+        }
+    }
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Removes, and kills the process that does it at this point, or sees it end first.
+fn killed_at(stage: &Stage, place: &Path, point: Point) {
+    let (before, mut opened) = (version(place).unwrap(), None);
+    let mut command = stage.command(&REMOVE);
+    let mut removal = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !point.is_reached(place, before, &mut opened) && removal.0.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < limit, "{point:?} was not reached");
+        std::thread::yield_now();
+    }
+}
+
+const REMOVE: [&str; 6] = ["env", "remove", "test", "--yes", "--at-most", "2000"];
+
+#[test]
+fn a_removal_that_is_killed_anywhere_is_finished_by_the_next_one_or_undone_by_a_commit_and_never_shows_half_a_version() {
+    let many: String = (0..400).map(|key| format!("k{key:03}: {key}\n")).collect();
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, ("base/kv/config.yaml", &many)]);
+    let place = stage.home.path().join("test");
+    stage.run(&["apply", "--once"]).exits(0);
+    let wanted = stage.live();
+    let theirs = [place.join("beside"), place.join("versions/note")];
+    theirs.iter().for_each(|path| std::fs::write(path, "theirs").unwrap());
+    stage.repo.commit("Another one", &[OTHER]);
+    let mut points = vec![Point::Opened, Point::Opened, Point::Built, Point::Built, Point::Switched, Point::Switched];
+    points.extend([Point::Unlinked, Point::Cleared, Point::Closed]);
+    points.extend((0..6).map(|step| Point::After(1_300 * step * step)));
+    let mut seen = BTreeSet::new();
+    for (turn, point) in points.into_iter().enumerate() {
+        let retired = stage.repo.remove("Not needed any more", &[ENVIRONMENT.0]);
+        killed_at(&stage, &place, point);
+        let live = stage.live();
+        assert!(live == wanted || live.is_empty(), "{point:?}: {} of {} files are live", live.len(), wanted.len());
+        let has_record = place.join(".lockstep/record").exists();
+        seen.insert((live.is_empty(), has_record));
+        if turn % 2 == 0 {
+            stage.run(&REMOVE).exits(0);
+            assert_eq!(names(&stage, "test"), [".lockstep", "beside", "versions"], "{point:?}");
+            assert_eq!(names(&stage, "test/versions"), ["note"], "{point:?}");
+            assert_eq!(names(&stage, "test/.lockstep"), ["answers", "history", "requests"], "{point:?}");
+        }
+        // Whatever was gone by then: a commit that brings the environment back brings every file back.
+        stage.repo.revert(retired);
+        stage.run(&["apply", "--once"]).exits(0);
+        assert_eq!(stage.live(), wanted, "{point:?}");
+        for path in &theirs {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "theirs", "{point:?}: {}", path.display());
+        }
+        let history = stage.run(&["history", "test", "--limit", "1000", "--output", "json"]).exits(0).json();
+        assert!(history["lines"].as_array().unwrap().iter().all(|line| line["outcome"].is_string()), "{point:?}: {history:#}");
+    }
+    assert!(seen.contains(&(false, true)) || seen.contains(&(true, true)), "never killed half-way: {seen:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::faults::end_sessions;
 use super::retire::{AtWrite, OTHER, flags};
 use super::service::Service;
-use super::site::{APP, ENVIRONMENT, MANY, Running, Site, app, many};
+use super::site::{APP, ENVIRONMENT, MANY, Running, Site, app, dump, many};
 use crate::repo::TestRepo;
 use crate::support::{Agent, eventually};
 
@@ -186,4 +186,53 @@ fn init_under_the_new_name_makes_nothing_and_says_what_to_pin_and_the_take_over_
     assert!(site.run(&["init", "preview"]).exits(0).out.contains(pin), "what it goes on with is its own record");
     site.repo.commit("Fewer", &[(MANY, &many(2, "x"))]);
     eventually("its keys are its own", || agent.get("config/many/k00002").is_none());
+}
+
+#[test]
+fn two_records_under_the_old_and_the_new_name_are_told_with_what_to_do_and_neither_is_touched() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    let id = |said: &str| said.lines().find_map(|line| line.strip_prefix("target_id: ")).unwrap().to_owned();
+    let of_test = id(&site.init());
+    // Somebody means well and makes the new name a record of its own, before there is a key that could be of another.
+    site.environment = "preview";
+    site.forget_pin();
+    let of_preview = id(&site.run(&["init", "preview"]).exits(0).out);
+    site.environment = "test";
+    site.pin(&of_test);
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    site.environment = "preview";
+    rename(&mut site.repo);
+    let keys = dump(&agent, "config/");
+    let of_former = dump(&agent, "lockstep/demo/test/");
+
+    site.pin(&of_preview);
+    let told = "each have a record here";
+    let controller = site.start("one");
+    let status = site.until("it is told", |status| status["head"]["verdict"] == "refused");
+    let text = status["head"]["text"].as_str().unwrap_or_default().to_owned();
+    assert!(text.contains(told) && text.contains("`lockstep env remove preview`"), "{status:#}");
+    assert!(controller.log().contains(told), "{}", controller.log());
+    let plan = site.run(&["plan"]).exits(1);
+    assert!(format!("{}{}", plan.out, plan.err).contains(told), "{plan:?}");
+    assert!(site.run(&["status"]).out.contains(told));
+    drop(controller);
+    end_sessions(&agent);
+    let once = site.run(&["apply", "--once"]);
+    assert!(once.code != 0 && format!("{}{}", once.out, once.err).contains(told), "{once:?}");
+    assert_eq!(dump(&agent, "config/"), keys);
+    assert_eq!(dump(&agent, "lockstep/demo/test/"), of_former);
+
+    // As it is told to be done: the record that was made by mistake goes, and then the rename is one.
+    let renamed = site.repo.remove("Not yet", &[RENAMED]);
+    site.run(&["env", "remove", "preview", "--yes"]).exits(0);
+    assert_eq!(dump(&agent, "config/"), keys);
+    site.repo.revert(renamed);
+    site.pin(&of_test);
+    let said = site.run(&["apply", "--once"]).exits(0);
+    assert!(said.err.contains("goes on with the record of its former name"), "{said:?}");
+    assert_eq!(dump(&agent, "config/"), keys);
+    assert_eq!(agent.tree("lockstep/owners/").len(), 1);
 }

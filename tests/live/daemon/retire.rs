@@ -1,14 +1,14 @@
 //! An environment that the branch no longer has: left as it is, removed by a person, and back again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::faults::end_sessions;
 use super::service::Service;
 use super::site::{ENVIRONMENT, MANY, Running, Site, dump, many};
-use crate::fake::{Fake, Reply};
+use crate::fake::{Asked, Fake, Reply};
 use crate::repo::TestRepo;
 use crate::support::{Agent, eventually};
 use lockstep::domain::revision::Revision;
@@ -258,4 +258,64 @@ fn a_commit_that_brings_the_environment_back_before_its_removal_is_over_puts_eve
     let outcomes = site.outcomes();
     assert!(!outcomes.contains(&"open".to_owned()) && outcomes.contains(&"superseded".to_owned()), "{outcomes:?}");
     assert!(site.run(&["history", "test"]).exits(0).out.contains("the environment is wanted again"));
+}
+
+/// Holds a request until it is let go, so that something happens just before it.
+#[derive(Default)]
+struct Gate {
+    held: AtomicBool,
+    open: AtomicBool,
+}
+
+impl Gate {
+    /// Holds the first one that is so.
+    fn start(self: &Arc<Self>, port: u16, is_it: fn(&Asked) -> bool) -> Fake {
+        let this = Arc::clone(self);
+        Fake::start(move |asked| {
+            if is_it(asked) && !this.held.swap(true, Ordering::SeqCst) {
+                eventually("it is let go", || this.open.load(Ordering::SeqCst));
+            }
+            asked.forward(port)
+        })
+    }
+}
+
+/// A removal during which the environment comes back into the branch, just before the first request that is so; what it said.
+fn removed_meanwhile(agent: &Agent, site: &mut Site, is_it: fn(&Asked) -> bool) -> String {
+    let retired = site.repo.tip();
+    let gate = Arc::new(Gate::default());
+    let proxy = gate.start(agent.port(), is_it);
+    site.readdress(&proxy.address());
+    let mut removal = site.begin("removal", &REMOVE);
+    eventually("it is held", || gate.held.load(Ordering::SeqCst));
+    site.repo.revert(retired);
+    gate.open.store(true, Ordering::SeqCst);
+    eventually("it ends", || !removal.runs());
+    site.readdress(&agent.address());
+    removal.log()
+}
+
+#[test]
+fn a_commit_that_brings_the_environment_back_stops_a_removal_that_is_under_way() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = large(&agent);
+    let before = agent.values("config/");
+    let has_a_record = || agent.get("lockstep/demo/test/record").is_some();
+
+    // Between the look and the first write: nothing goes at all.
+    let said = removed_meanwhile(&agent, &mut site, |asked| asked.path.starts_with("/v1/session/create"));
+    assert!(said.contains("has the environment test") && !said.contains("env remove test"), "{said}");
+    assert!(has_a_record() && agent.values("config/") == before, "{said}");
+
+    // While keys go: the record stays, and with it what it takes to put every key back.
+    site.repo.remove("Gone again", &[ENVIRONMENT.0]);
+    let deletes = |asked: &Asked| asked.is_transaction() && asked.count("delete-cas") > 0;
+    let said = removed_meanwhile(&agent, &mut site, deletes);
+    assert!(said.contains("has the environment test") && said.contains("the removal was stopped"), "{said}");
+    assert!(has_a_record(), "{said}");
+    let controller = site.start("one");
+    site.until_in_step();
+    eventually("every key is back", || agent.values("config/") == before);
+    drop(controller);
 }

@@ -2,6 +2,7 @@
 //!
 //! Here is what all of them share, the time and the checks; the mirror and the target have files of their own.
 
+mod comings;
 mod look;
 mod source;
 mod target;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use lockstep::domain::check::{Check, CheckKind};
 use lockstep::domain::health::Finding;
 use lockstep::domain::live::LiveState;
+use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{HistoryLine, Permit, Request};
 use lockstep::domain::time::Timestamp;
@@ -34,6 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 pub(crate) struct Edge {
     pub(crate) world: Shared,
     pub(crate) replica: usize,
+    /// What its configuration calls the environment.
+    pub(crate) name: EnvironmentName,
     /// How often the replica was started: a session belongs to one process.
     pub(crate) start: u64,
     pub(crate) bug: Option<Bug>,
@@ -55,14 +59,15 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new(world: Shared, replica: usize, bug: Option<Bug>, process: Arc<Process>) -> Self {
-        let start = {
+        let (start, name) = {
             let mut world = world.lock().unwrap();
             world.starts[replica] += 1;
-            world.starts[replica]
+            (world.starts[replica], world.configured[replica].clone())
         };
         Self {
             world,
             replica,
+            name,
             start,
             bug,
             process,
@@ -110,7 +115,7 @@ impl Edge {
     }
 
     /// Takes up to this long at times.
-    async fn dawdle(&self, percent: u32, upto: i64) {
+    pub(crate) async fn dawdle(&self, percent: u32, upto: i64) {
         let lasts = {
             let mut world = self.world();
             if !world.stormy || !world.random.percent(percent) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lockstep::domain::desired::DesiredState;
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
-use lockstep::domain::plan::{Action, Change};
+use lockstep::domain::plan::{Action, Change, Intent};
 use lockstep::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
@@ -14,7 +14,7 @@ use lockstep::port::{Character, EdgeError, EdgeKind, Leading, Scheduler, Target,
 
 use super::Edge;
 use crate::bugs::Bug;
-use crate::world::{POLL, Refused, SESSION, Session, Unfenced, World};
+use crate::world::{Asked, POLL, Refused, SESSION, Session, Unfenced, World};
 
 /// How many changes one transaction of the simulated target takes.
 const BATCH: usize = 2;
@@ -29,7 +29,7 @@ fn deletes(batch: &[Change]) -> bool {
 pub(crate) struct Lease(pub(crate) u64);
 
 impl Edge {
-    fn refused(&self, refused: Refused) -> EdgeError {
+    pub(super) fn refused(&self, refused: Refused) -> EdgeError {
         let (kind, about) = match refused {
             Refused::Session | Refused::Record | Refused::History(_) => (EdgeKind::Conflict, Vec::new()),
             Refused::Keys(keys) => (EdgeKind::Conflict, keys),
@@ -53,8 +53,9 @@ impl Edge {
     /// Requests without an answer, oldest first.
     fn open(&self, world: &World) -> Vec<Request> {
         let again = self.has(Bug::AnswersTwice);
-        let open = world.store.requests.values().filter(|(_, answer)| answer.is_none() || again);
-        let mut open: Vec<Request> = open.map(|(request, _)| request.clone()).collect();
+        let ours = world.store.requests.values().filter(|asked| asked.of == self.name);
+        let open = ours.filter(|asked| asked.answer.is_none() || again);
+        let mut open: Vec<Request> = open.map(|asked| asked.request.clone()).collect();
         open.sort_by_key(|request| request.at);
         open
     }
@@ -65,18 +66,28 @@ impl Edge {
     }
 
     /// The process learns that its write was carried out.
-    fn gave_out(&self, save: &Save) {
+    pub(super) fn gave_out(&self, save: &Save) {
         let given_out = &mut self.world().truth.given_out[self.replica];
         *given_out = save.record.generation.max(*given_out);
+    }
+
+    /// Whether this process takes an environment away.
+    fn removes(&self, world: &World) -> bool {
+        world.truth.eyes[self.replica].writes(Intent::Remove)
     }
 
     /// Somebody writes a key just before we do.
     fn race(&self, changes: &[Change], percent: u32) {
         let mut world = self.world();
+        let removes = self.removes(&world);
+        let percent = if removes { percent.max(12) } else { percent };
         if world.stormy && !changes.is_empty() && world.random.percent(percent) {
             let raced = world.random.pick(changes).clone();
             if raced.action == Action::Adopt {
                 world.reached("an adoption was raced");
+            }
+            if removes {
+                world.reached("a key was taken while it was removed");
             }
             let key = raced.key.to_string();
             world.edit(&key, Some((b"raced".to_vec(), 0)));
@@ -106,7 +117,7 @@ impl Edge {
         let unfenced = Unfenced {
             session: self.has(Bug::WritesWithoutTheLease),
             record: self.has(Bug::WritesWithoutTheLease),
-            keys: self.has(Bug::OverwritesHandEdits),
+            keys: self.has(Bug::OverwritesHandEdits) || self.has(Bug::RemovesWhatAnotherTook) && self.removes(&self.world()),
         };
         self.race(changes, 4);
         let done = self.world().transact(lease.0, self.replica, expected.0, save, &values, unfenced);
@@ -134,10 +145,7 @@ impl Target for Edge {
     }
 
     async fn load(&self) -> Result<Option<Stored>, EdgeError> {
-        self.call("read the record").await?;
-        let stored = self.world().store.record.clone();
-        self.border().await;
-        Ok(stored.map(|(record, index)| Stored { record, fence: Fence(index) }))
+        self.stored(&self.name, "read the record").await
     }
 
     async fn initialise(&self) -> Result<Identity, EdgeError> {
@@ -152,12 +160,12 @@ impl Target for Edge {
         Err(EdgeError::new("sim", EdgeKind::Refused, "recover"))
     }
 
-    async fn former(&self, _name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
-        Ok(None)
+    async fn former(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
+        self.stored(name, "read the record of a former name").await
     }
 
-    async fn take_over(&self, _former: &EnvironmentName, _expected: Fence, _save: &Save) -> Result<(), EdgeError> {
-        Err(EdgeError::new("sim", EdgeKind::Refused, "take a record over"))
+    async fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {
+        self.takes_over(former, expected, save).await
     }
 
     async fn live(&self) -> Result<LiveState, EdgeError> {
@@ -193,7 +201,7 @@ impl Target for Edge {
         let mut world = self.world();
         let now = world.now;
         let mine = |session: &Session| (session.replica, session.start) == (self.replica, self.start);
-        if let Some(session) = world.lease.as_ref().filter(|session| session.expires > now && !mine(session)) {
+        if let Some(session) = world.leader().filter(|session| !mine(session)) {
             return Ok(Leading::Theirs(format!("replica {}", session.replica)));
         }
         world.note(format!("replica {} leads", self.replica));
@@ -213,8 +221,7 @@ impl Target for Edge {
 
     async fn leader(&self) -> Result<Option<String>, EdgeError> {
         let world = self.world();
-        let held = world.lease.as_ref().filter(|session| session.expires > world.now);
-        Ok(held.map(|session| format!("replica {}", session.replica)))
+        Ok(world.leader().map(|session| format!("replica {}", session.replica)))
     }
 
     fn holds(&self, lease: &Lease) -> bool {
@@ -247,6 +254,8 @@ impl Target for Edge {
         desired: &DesiredState,
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Written, EdgeError> {
+        let spoilt = self.spoils_a_removal(apply).filter(|apply| apply.plan.intent == Intent::Remove);
+        let apply = spoilt.as_ref().unwrap_or(apply);
         let changes = &apply.plan.changes;
         self.world().begins_to_write(self.replica, (apply.plan.intent, apply.plan.revision));
         if changes.len() <= BATCH {
@@ -258,7 +267,10 @@ impl Target for Edge {
             self.world().reached("an adoption of several transactions");
         }
         let mut written = Written { record: expected, complete: false, keys: Vec::new() };
-        let batches = self.in_some_order(changes.chunks(BATCH).collect());
+        let mut batches = self.in_some_order(changes.chunks(BATCH).collect());
+        if self.has(Bug::EndsARemovalEarly) && apply.plan.intent == Intent::Remove {
+            batches.pop();
+        }
         for (number, batch) in batches.iter().enumerate() {
             let last = number + 1 == batches.len();
             if number > 0 {
@@ -318,12 +330,13 @@ impl Target for Edge {
     }
 
     async fn submit(&self, request: &Request) -> Result<(), EdgeError> {
-        self.world().store.requests.insert(request.id.clone(), (request.clone(), None));
+        let asked = Asked { request: request.clone(), answer: None, of: self.name.clone() };
+        self.world().store.requests.insert(request.id.clone(), asked);
         Ok(())
     }
 
     async fn answer(&self, id: &RequestId) -> Result<Option<Answer>, EdgeError> {
-        Ok(self.world().store.requests.get(id).and_then(|(_, answer)| answer.clone()))
+        Ok(self.world().store.requests.get(id).and_then(|asked| asked.answer.clone()))
     }
 
     async fn forget(&self, lease: &Lease, expected: Fence, retention: &Retention) -> Result<(), EdgeError> {
@@ -340,8 +353,8 @@ impl Target for Edge {
         done.map_err(|refused| self.refused(refused))
     }
 
-    async fn dissolve(&self, _lease: &Lease, _expected: Fence, _farewell: &Farewell) -> Result<(), EdgeError> {
-        Err(EdgeError::new("sim", EdgeKind::Refused, "remove an environment"))
+    async fn dissolve(&self, lease: &Lease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
+        self.dissolves(lease, expected, farewell).await
     }
 
     async fn watch(&self, wake: &dyn Wake) {

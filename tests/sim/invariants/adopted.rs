@@ -44,7 +44,9 @@ impl Adoption {
         let permitted = world.truth.permitted.as_ref().filter(|permitted| Some(permitted.digest) == digest);
         let by_person = permitted.map_or_else(KeyScope::default, |permitted| permitted.adopts.clone());
         let good = before.last_good.as_ref().filter(|good| before.goal.as_ref().is_some_and(|goal| goal.digest == good.digest));
-        let live = good.and_then(|good| desired(world, good.revision));
+        // Under the rules that hold for it now, where a later commit changed nothing else.
+        let ruled = good.and_then(|good| desired(world, good.rules).filter(|state| state.revision_digest() == good.digest));
+        let live = ruled.or_else(|| good.and_then(|good| desired(world, good.revision)));
         let alike = live.zip(new).is_some_and(|(live, new)| {
             live.checks() == new.checks() && live.environment().policy.rollout == new.environment().policy.rollout
         });
@@ -116,13 +118,21 @@ pub(super) fn keeps_what_was_there(
                 world.reached("a commit removed what was adopted");
                 world.truth.foundlings.remove(key);
             }
+            // Until the record goes as well, it may be taken back as what it was.
+            Action::Release if intent == Intent::Remove => {
+                if foundling {
+                    world.reached("a removal gave back what was adopted");
+                    world.truth.given_back.insert(key.to_owned());
+                }
+            }
             Action::Release => {
                 if world.truth.foundlings.remove(key) {
                     world.reached(match intent {
                         Intent::RollBack => "a rollback gave back what was adopted",
                         Intent::Advance => "a revert gave back what was adopted",
-                        Intent::Remove => "a removal gave back what was adopted",
-                        Intent::Repair | Intent::Restored | Intent::Act(_) => "a repair gave back what was adopted",
+                        Intent::Repair | Intent::Remove | Intent::Restored | Intent::Act(_) => {
+                            "a repair gave back what was adopted"
+                        }
                     });
                 }
             }
@@ -133,6 +143,9 @@ pub(super) fn keeps_what_was_there(
                 }
                 if found.is_some_and(|found| Flags(found.flags).mark_of(record.identity.owner).is_none()) {
                     world.reached("an adopted key got its lost mark back");
+                    if world.truth.given_back.remove(key) {
+                        world.reached("what a removal gave back was taken back");
+                    }
                 }
             }
             Action::Create | Action::Update | Action::Delete => {}
@@ -162,6 +175,7 @@ impl Truth {
     /// A person took a key away: whatever comes in its place was not there before.
     pub(crate) fn is_gone(&mut self, key: &str) {
         self.foundlings.remove(key);
+        self.given_back.remove(key);
     }
 
     /// After a restore the keys that were adopted are those whose marks say so.

@@ -1,6 +1,6 @@
 //! What a watchdog sees (rule E2): whoever leads ends a pass well every 30 s at least, whether there is anything to do or not.
 
-use crate::world::{POLL, World};
+use crate::world::{PERSON, POLL, World};
 
 /// What the rule says, and a poll for a pass that takes its time.
 const ALIVE: i64 = 30_000 + POLL;
@@ -15,6 +15,9 @@ impl World {
     pub(crate) fn watchdog(&mut self) {
         let Some(calm_at) = self.truth.calm_at else { return };
         let Some(session) = self.lease.as_ref().filter(|session| session.start == self.starts[session.replica]) else { return };
+        if session.replica == PERSON {
+            return;
+        }
         let (replica, eyes) = (session.replica, &mut self.truth.eyes[session.replica]);
         let silent = self.now - eyes.passed_at.max(eyes.term_at).max(calm_at);
         if silent > ALIVE {

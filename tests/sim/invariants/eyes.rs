@@ -19,6 +19,8 @@ pub(crate) struct Eyes {
     pub(super) looked_at: i64,
     /// The branch in its mirror, and since when.
     tip: Option<(Revision, i64)>,
+    /// It wrote a key since it fetched last.
+    wrote: bool,
     /// When its term began.
     pub(super) term_at: i64,
     /// The last write of keys was denied.
@@ -40,6 +42,16 @@ impl Eyes {
     /// The branch that it has known for so long.
     pub(super) fn knows_tip_since(&self, then: i64) -> Option<Revision> {
         self.tip.filter(|(_, since)| *since <= then).map(|(tip, _)| tip)
+    }
+
+    /// Whether it is writing a plan of this kind, as far as it began one.
+    pub(crate) fn writes(&self, intent: Intent) -> bool {
+        self.writing.is_some_and(|(writing, _)| writing == intent)
+    }
+
+    /// Whether it goes by a branch that it fetched before its last write of a key.
+    pub(super) fn has_written_since_its_fetch(&self) -> bool {
+        self.wrote
     }
 
     /// Whether this check passed so many times after that moment, without a break.
@@ -69,6 +81,7 @@ impl World {
 
     pub(crate) fn fetched(&mut self, replica: usize, tip: Option<Revision>) {
         let eyes = &mut self.truth.eyes[replica];
+        eyes.wrote = false;
         if eyes.tip.map(|(known, _)| known) != tip {
             eyes.tip = tip.map(|tip| (tip, self.now));
             eyes.denials.clear();
@@ -88,6 +101,11 @@ impl World {
         } else {
             passes.clear();
         }
+    }
+
+    /// A replica writes keys.
+    pub(super) fn writes_keys(&mut self, replica: usize) {
+        self.truth.eyes[replica].wrote = true;
     }
 
     /// A replica begins to write a plan.

@@ -148,7 +148,7 @@ pub(crate) fn is_refused_rightly(world: &mut World, record: &Rollout, tip: Revis
         allowance.by_person = 0;
     }
     let good = record.last_good.as_ref().or(record.complete.as_ref()).map(|base| base.revision);
-    if good.is_some_and(|good| world.mirrors.iter().any(|mirror| !mirror.known.contains(&good))) {
+    if good.is_some_and(|good| world.controllers().iter().any(|mirror| !mirror.known.contains(&good))) {
         // Who does not know what last good has counts every delete.
         world.reached("deletes while last good is in no mirror");
         return true;

@@ -12,18 +12,20 @@ mod judged;
 mod told;
 mod alive;
 mod reached;
+mod gone;
+mod renamed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lockstep::domain::desired::{DesiredState, read_environment};
-use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::plan::{Change, Intent};
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{Answer, HistoryLine, Phase, Request, Rollout, Save, Verb};
 use lockstep::domain::scope::KeyScope;
 
-use crate::world::{POLL, REPLICAS, Store, World};
+use crate::repository::named;
+use crate::world::{POLL, PROCESSES, Store, World};
 
 /// How far a mirror may lag behind.
 const LAG: i64 = 8 * POLL;
@@ -48,13 +50,13 @@ pub(crate) struct Truth {
     taken_back: BTreeSet<RevisionDigest>,
     /// The highest generation that each replica knows to have given out since it started: one whose write failed
     /// half-way, and that a restore then took away, it can't know.
-    pub(crate) given_out: [Generation; REPLICAS],
+    pub(crate) given_out: [Generation; PROCESSES],
     /// When repairs of each key began.
     repaired: BTreeMap<String, Vec<i64>>,
     /// What the last attempt that writes is for.
     writing: Option<Intent>,
     /// What each replica has seen.
-    pub(crate) eyes: [eyes::Eyes; REPLICAS],
+    pub(crate) eyes: [eyes::Eyes; PROCESSES],
     /// When the last request was answered.
     answered_at: i64,
     /// The last two transactions' times: the one before the write that is looked at.
@@ -70,6 +72,8 @@ pub(crate) struct Truth {
     adoption: adopted::Adoption,
     /// Keys that were there before lockstep and that it took over.
     foundlings: BTreeSet<String>,
+    /// Those of them that a removal gave back which is not over.
+    given_back: BTreeSet<String>,
     pub(crate) applied_at: i64,
     pub(crate) rewound_at: i64,
     /// Marked keys whose commit is in no mirror any more.
@@ -120,6 +124,15 @@ impl Truth {
         self.strays.extend(keys);
     }
 
+    /// What was known of an environment says nothing of the one that comes after it.
+    pub(crate) fn nothing_is_kept(&mut self, store: &Store) {
+        self.forget_the_future(store);
+        self.foundlings.clear();
+        self.given_back.clear();
+        self.strays.clear();
+        self.repaired.clear();
+    }
+
     /// After a restore the world holds what it held then.
     pub(crate) fn forget_the_future(&mut self, store: &Store) {
         self.closed = store
@@ -150,15 +163,13 @@ impl Truth {
 }
 
 pub(crate) use eyes::Eyes;
+pub(crate) use gone::dissolved;
 pub(crate) use guard::is_refused_rightly;
-
-pub(crate) fn environment() -> EnvironmentName {
-    EnvironmentName::parse("test").unwrap()
-}
+pub(crate) use renamed::renamed;
 
 /// A request is being answered, with this record.
 pub(crate) fn answered(world: &mut World, answer: &Answer, after: &Rollout) {
-    let request = world.store.requests.get(&answer.id).map(|(request, _)| request.clone());
+    let request = world.store.requests.get(&answer.id).map(|asked| asked.request.clone());
     // A resume that ended a suspension leaves the pin.
     let request = request.filter(|request| request.verb != Verb::Resume || after.pin.is_none());
     let meant = request.as_ref().and_then(|request| request.verb.lets_pass());
@@ -167,13 +178,13 @@ pub(crate) fn answered(world: &mut World, answer: &Answer, after: &Rollout) {
     world.truth.answered(now, request.as_ref(), answer.accepted, meant);
 }
 
-/// What a revision says, if it is valid.
+/// What a revision says of the environment under the name that it has there, if it is valid.
 pub(crate) fn desired(world: &mut World, revision: Revision) -> Option<Arc<DesiredState>> {
     if let Some(reading) = world.truth.readings.get(&revision) {
         return reading.clone();
     }
-    let tree = world.origin.content(revision).tree();
-    let reading = read_environment(&tree, &environment()).ok().flatten();
+    let content = world.origin.content(revision);
+    let reading = read_environment(&content.tree(), &named(content.name)).ok().flatten();
     world.truth.readings.insert(revision, reading.clone());
     reading
 }
@@ -206,7 +217,13 @@ pub(crate) fn before_write(
     keys::advances_wholly_or_not(world, replica, &record, after);
     newest::stops_at_the_next_border(world, replica, &record, after, !planned.is_empty());
     news::what_is_retired_is_left(world, replica, &record, after, !planned.is_empty());
-    guard::deletes_keep_to_the_limits(world, &record, after, &planned);
+    gone::takes_what_is_ours(world, replica, &record, after, &planned);
+    if !planned.is_empty() {
+        world.writes_keys(replica);
+    }
+    if !world.truth.eyes[replica].writes(Intent::Remove) {
+        guard::deletes_keep_to_the_limits(world, &record, after, &planned);
+    }
     keys::are_ours_and_as_read(world, &record, after, changes);
     adopted::keeps_what_was_there(world, replica, &record, after, changes);
 }

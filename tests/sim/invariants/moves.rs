@@ -121,7 +121,7 @@ pub(super) fn deadlines_are_kept(world: &mut World, replica: usize, before: &Rol
 /// H5: a check that failed before, and that the commit leaves as it was, is no evidence against it.
 fn blames_no_baseline(world: &mut World, before: &Rollout, rejection: &Rejection) {
     // Without the commit of last good nobody can tell whether a check is as it was there.
-    let known = |world: &World, good: Revision| world.mirrors.iter().all(|mirror| mirror.known.contains(&good));
+    let known = |world: &World, good: Revision| world.controllers().iter().all(|mirror| mirror.known.contains(&good));
     let good = before.last_good.as_ref().map(|good| good.revision).filter(|good| known(world, *good));
     let good = good.and_then(|good| desired(world, good));
     let Some((good, bad)) = good.zip(desired(world, rejection.revision)) else { return };

@@ -18,6 +18,9 @@ const SETTLED: i64 = 2_200;
 /// change of any of that lately. A commit that is not sure may be a candidate all the same.
 fn is_surely_a_candidate(world: &mut World, replica: usize, record: &Rollout, tip: Revision) -> bool {
     let Some(new) = desired(world, tip) else { return false };
+    if !world.origin.content(tip).has(&record.identity.environment) {
+        return false;
+    }
     let named: Vec<Revision> = [&record.goal, &record.complete, &record.last_good]
         .into_iter()
         .flatten()

@@ -47,9 +47,10 @@ pub(super) fn what_is_retired_is_left(world: &mut World, replica: usize, before:
             .goal
             .as_ref()
             .is_none_or(|goal| world.mirrors[replica].known.contains(&goal.tip) && world.origin.descends(tip, goal.tip));
-        content.retired && !content.broken && believed
+        !content.has(&before.identity.environment) && !content.broken && believed
     });
-    let begins = after.generation > before.generation && after.repair.is_some() && before.repair.is_none();
+    let repairs = after.repair.as_ref().is_some_and(|line| line.intent != Intent::Remove);
+    let begins = after.generation > before.generation && repairs && before.repair.is_none();
     if writes && retired && begins {
         world.violated("O9: a key of a retired environment was put right");
     }

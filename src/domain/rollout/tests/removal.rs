@@ -1,6 +1,6 @@
 //! A retired environment taken away: what goes, what stays, and what becomes of it when it is wanted again (rule O9).
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 
 use super::check;
 
@@ -130,4 +130,19 @@ fn keys_that_are_gone_already_come_back_with_the_environment_and_not_before() {
         1. advance r1 by Ada: proven: healthy
         2. remove r1 by Grace: superseded: broken off; the environment is wanted again: put right"#]],
     );
+}
+
+/// An adopted key is given back by a removal that breaks off, the environment comes back by this step, and is removed wholly.
+#[track_caller]
+fn check_given_back(back: &str, expected: Expect) {
+    let before =
+        "commit good, settle, by hand c=1, commit c=1 +Lockstep-Adopt=c, settle, commit retired, settle, remove 2, settle";
+    check(&format!("{before}, show, {back}, settle, show, commit retired, settle, remove"), expected);
+}
+
+#[test]
+fn an_adopted_key_that_a_broken_off_removal_gave_back_is_given_back_again_by_the_next_one() {
+    check_given_back("revert", expect![[""]]);
+    check_given_back("commit b=2", expect![[""]]);
+    check_given_back("commit c=2", expect![[""]]);
 }
