@@ -49,7 +49,9 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         acl::rules_to_read(repository, &environment, keys)
     } else {
         let (former, note) = names(&edges, &environment, &edges.target(&environment)?).await?;
-        note.iter().for_each(|note| output.note(note));
+        if let Some(note) = note {
+            output.note(&note);
+        }
         if args.init {
             acl::rules_to_initialise(repository, &environment, keys, &former)
         } else {

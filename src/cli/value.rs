@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn long_values_that_differ_in_many_lines_are_told_by_their_sizes_and_whole_only_when_asked() {
-        let lines = |range: std::ops::Range<u32>| range.map(|number| format!("{number:x}\n")).collect::<String>();
+        let lines = |range: std::ops::Range<u32>| range.map(|number| format!("{number:x}\n")).collect::<Vec<_>>().concat();
         let (old, new) = (lines(0..65_000), lines(100_000..165_000));
         assert!(old.len() > 300_000 && new.len() <= crate::domain::desired::LARGEST_VALUE);
         let [first, second, note] = told(&old, &new, false).try_into().unwrap();

@@ -338,7 +338,9 @@ mod tests {
             (&["4 !", "3 -", "2 *a@x:1", "1 a@x:1"], Some(true)),
         ] {
             let mut past = Past::default();
-            steps.iter().for_each(|words| past.add(step(words)));
+            for words in steps {
+                past.add(step(words));
+            }
             assert_eq!(past.newest_tag(), expected, "{steps:?}");
         }
     }

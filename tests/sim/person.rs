@@ -25,7 +25,7 @@ pub(crate) fn fit() -> (RepositoryName, Fit) {
 
 /// One run.
 pub(crate) async fn removes(edge: Edge) {
-    if let Err(error) = tries(&edge).await {
+    if let Err(error) = Box::pin(tries(&edge)).await {
         let mut world = edge.world();
         if error.kind == EdgeKind::Refused && world.is_half_removed() {
             world.reached("a removal was stopped for what the branch says");
@@ -48,7 +48,7 @@ async fn tries(edge: &Edge) -> Result<(), EdgeError> {
             return Err(EdgeError::new("sim", EdgeKind::Refused, "remove the environment").because(format!("led by {who}")));
         }
     };
-    let outcome = carries_out(&removing, &mut memory, &lease).await;
+    let outcome = Box::pin(carries_out(&removing, &mut memory, &lease)).await;
     let _ = edge.release(lease).await;
     outcome
 }

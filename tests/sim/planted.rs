@@ -116,17 +116,12 @@ impl Planted<'_> {
             Bug::TakesAPermissionForEveryKey if seen.permitted => {
                 seen.trouble = seen.trouble.filter(|trouble| trouble.kind != TroubleKind::Denied);
             }
-            Bug::SkipsTheGuard => {
+            Bug::SkipsTheGuard | Bug::AdoptsUnasked => {
                 let nobody = Grant { by: NOBODY.to_owned(), reason: String::new(), at: seen.now };
                 if let Some((revision, digest)) = new_head(record, seen) {
-                    record.permit = Some(Permit { revision, digest, deletes: None, every_gate: Some(nobody), adopts: None });
-                }
-            }
-            Bug::AdoptsUnasked => {
-                let grant = Grant { by: NOBODY.to_owned(), reason: String::new(), at: seen.now };
-                let adopts = Some(Adoption { scope: KeyScope::every(), grant });
-                if let Some((revision, digest)) = new_head(record, seen) {
-                    record.permit = Some(Permit { revision, digest, deletes: None, every_gate: None, adopts });
+                    let every_gate = (bug == Bug::SkipsTheGuard).then(|| nobody.clone());
+                    let adopts = (bug == Bug::AdoptsUnasked).then(|| Adoption { scope: KeyScope::every(), grant: nobody });
+                    record.permit = Some(Permit { revision, digest, deletes: None, every_gate, adopts });
                 }
             }
             Bug::ForgetsWhatWasAdopted => record.adopted = KeyScope::default(),

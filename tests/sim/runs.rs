@@ -179,7 +179,9 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
                 }
             }
         }
-        events.into_iter().for_each(|event| crowd.meets(event));
+        for event in events {
+            crowd.meets(&event);
+        }
         crowd.step();
     }
     let mut world = world.lock().unwrap();
@@ -206,8 +208,8 @@ impl Crowd {
         Replica::start(|process| Edge::new(Arc::clone(&self.world), replica, self.bug, process))
     }
 
-    fn meets(&mut self, event: Event) {
-        match event {
+    fn meets(&mut self, event: &Event) {
+        match *event {
             Event::Nothing => {}
             Event::Stop(replica) => {
                 self.world.lock().unwrap().note(format!("replica {replica} is told to stop"));

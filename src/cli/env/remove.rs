@@ -1,8 +1,10 @@
 //! `env remove`: what a retired environment owns goes, and then what lockstep holds of it (rule O9).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::{Instant, sleep};
 
 use crate::cli::ask::{By, Foreground, give_back, reason};
 use crate::cli::confirm::confirm;
@@ -10,7 +12,7 @@ use crate::cli::edges::{AnyLease, AnyTarget, Edges, Freshness};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
-use crate::cli::text::{clean, count};
+use crate::cli::text::{clean, count, rough};
 use crate::client::consul::acl;
 use crate::client::git::GitSource;
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -22,6 +24,10 @@ use crate::runtime::removal::{Prospect, Removing};
 
 /// So many keys of each kind are shown; structured output has all strays.
 const SHOWN: usize = 10;
+/// From one attempt to take the lease to the next, while somebody leads.
+const LOOK: Duration = Duration::from_millis(500);
+/// So long a leader may take, once it has fetched, to see that the environment is retired.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// So often it is looked again when somebody writes a key at the same moment.
 const LOOKS: usize = 5;
 
@@ -98,18 +104,36 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
     output.beside(&Planned { environment: environment.to_string(), target: target.character().name, plan: &shown });
     within_limit(&shown, environment, args)?;
     confirm(environment, "remove", "removed", args.yes).await?;
-    let lease = match target.lead().await? {
-        Leading::Ours(lease) => lease,
-        Leading::Theirs(who) => {
-            return Err(Failure::new(format!("{environment} is led by {who}; nothing was removed")).hint(
-                "a controller gives the lease up as soon as it sees that the environment is retired; run this again then",
-            ));
-        }
-    };
-    let outcome = carried_out(&removing, &mut memory, &lease, &shown, args).await;
+    let lease = lead(edges, environment, &target, output).await?;
+    let outcome = Box::pin(carried_out(&removing, &mut memory, &lease, &shown, args)).await;
     give_back(&target, lease).await;
     let plan = outcome.map_err(|failure| with_rules(edges, environment, failure))?;
     Ok(Removed::with(environment, &target, &plan))
+}
+
+/// Takes the lease, as soon as whoever has it sees that the environment is retired.
+async fn lead(edges: &Edges, environment: &EnvironmentName, target: &AnyTarget, output: &Output) -> Result<AnyLease, Failure> {
+    let patience = edges.config.repository.poll + PATIENCE;
+    let deadline = Instant::now() + patience;
+    let mut is_said = false;
+    loop {
+        match target.lead().await? {
+            Leading::Ours(lease) => return Ok(lease),
+            Leading::Theirs(who) if Instant::now() > deadline => {
+                return Err(Failure::new(format!("{environment} is led by {who}; nothing was removed")).hint(
+                    "a controller gives the lease up as soon as it sees that the environment is retired; run this again then",
+                ));
+            }
+            Leading::Theirs(who) if !is_said => {
+                let patience = rough(patience);
+                output
+                    .note(&format!("{environment} is led by {who}; waiting up to {patience} until it sees that it is retired"));
+                is_said = true;
+            }
+            Leading::Theirs(_) => {}
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Looks again with the lease and carries it out; only what was shown goes.

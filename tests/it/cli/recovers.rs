@@ -38,12 +38,12 @@ fn a_damaged_newest_line_of_history_keeps_its_number() {
     stage.run(&["apply", "--once"]).exits(0);
     // A number that no key carries.
     stage.run(&["suspend", "test", "--reason", "a look first"]).exits(0);
-    let state = stage.home.path().join("test/.lockstep");
-    let lines = std::fs::read_dir(state.join("history")).unwrap();
+    let own = stage.home.path().join("test/.lockstep");
+    let lines = std::fs::read_dir(own.join("history")).unwrap();
     let newest = lines.map(|line| line.unwrap().file_name().to_str().unwrap().parse::<u64>().unwrap()).max().unwrap();
-    let line = state.join("history").join(newest.to_string());
+    let line = own.join("history").join(newest.to_string());
     std::fs::write(&line, "garbage").unwrap();
-    std::fs::remove_file(state.join("record")).unwrap();
+    std::fs::remove_file(own.join("record")).unwrap();
     let said = stage.run(&["recover", "test", "--yes", "--output", "json"]).exits(0).json();
     assert_eq!(said["generation"].as_u64(), Some(newest + 1), "{said}");
     assert_eq!(std::fs::read_to_string(&line).unwrap(), "garbage");

@@ -203,13 +203,15 @@ const REMOVE: [&str; 6] = ["env", "remove", "test", "--yes", "--at-most", "2000"
 
 #[test]
 fn a_removal_that_is_killed_anywhere_is_finished_by_the_next_one_or_undone_by_a_commit_and_never_shows_half_a_version() {
-    let many: String = (0..400).map(|key| format!("k{key:03}: {key}\n")).collect();
+    let many: String = (0..400).map(|key| format!("k{key:03}: {key}\n")).collect::<Vec<_>>().concat();
     let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, ("base/kv/config.yaml", &many)]);
     let place = stage.home.path().join("test");
     stage.run(&["apply", "--once"]).exits(0);
     let wanted = stage.live();
     let theirs = [place.join("beside"), place.join("versions/note")];
-    theirs.iter().for_each(|path| std::fs::write(path, "theirs").unwrap());
+    for path in &theirs {
+        std::fs::write(path, "theirs").unwrap();
+    }
     stage.repo.commit("Another one", &[OTHER]);
     let mut points = vec![Point::Opened, Point::Opened, Point::Built, Point::Built, Point::Switched, Point::Switched];
     points.extend([Point::Unlinked, Point::Cleared, Point::Closed]);

@@ -12,6 +12,7 @@ use crate::world::{Refused, World};
 
 /// Of one running process.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says another thing, and any of them goes with any")]
 pub(crate) struct Eyes {
     /// The target's index when the keys were last read.
     pub(super) looked: u64,

@@ -39,7 +39,7 @@ pub(crate) fn renamed(world: &mut World, replica: usize, led_by: Option<usize>, 
     same.identity.environment = after.identity.environment.clone();
     same.generation = after.generation;
     same.note = None;
-    same.former = after.former.clone();
+    same.former.clone_from(&after.former);
     if same != *after {
         world.violated("O9: a rename changed more of the record than the name");
     }

@@ -135,14 +135,66 @@ fn keys_that_are_gone_already_come_back_with_the_environment_and_not_before() {
 /// An adopted key is given back by a removal that breaks off, the environment comes back by this step, and is removed wholly.
 #[track_caller]
 fn check_given_back(back: &str, expected: Expect) {
-    let before =
-        "commit good, settle, by hand c=1, commit c=1 +Lockstep-Adopt=c, settle, commit retired, settle, remove 2, settle";
+    let before = "commit good, settle, by hand c=1, commit c=1 +Adopt=c, settle, commit retired, settle, remove 2, settle";
     check(&format!("{before}, show, {back}, settle, show, commit retired, settle, remove"), expected);
 }
 
 #[test]
 fn an_adopted_key_that_a_broken_off_removal_gave_back_is_given_back_again_by_the_next_one() {
-    check_given_back("revert", expect![[""]]);
-    check_given_back("commit b=2", expect![[""]]);
-    check_given_back("commit c=2", expect![[""]]);
+    check_given_back(
+        "revert",
+        expect![[r#"
+        steady r2
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: c=1(unmarked) health=good
+        --
+        steady r2
+        live: a=1 c=1 health=good
+        --
+        steady r2
+        head retired: r5 has no environment test; nothing is written or deleted
+        live: c=1(unmarked)
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: adopted 1 key; nothing changed value
+        3. remove r2 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand; c: written by somebody else (mark lost)
+        4. remove r2 by Grace: removed: removed"#]],
+    );
+    check_given_back(
+        "commit b=2",
+        expect![[r#"
+        steady r2
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: c=1(unmarked) health=good
+        --
+        steady r4
+        live: a=1 b=2 c=1 health=good
+        --
+        steady r4
+        head retired: r5 has no environment test; nothing is written or deleted
+        live: c=1(unmarked)
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: adopted 1 key; nothing changed value
+        3. remove r2 by Grace: superseded: superseded by r4
+        4. advance r4 by Ada: proven: healthy
+        5. remove r4 by Grace: removed: removed"#]],
+    );
+    check_given_back(
+        "commit c=2",
+        expect![[r#"
+        steady r2
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: c=1(unmarked) health=good
+        --
+        steady r4
+        live: a=1 c=2 health=good
+        --
+        steady r4
+        head retired: r5 has no environment test; nothing is written or deleted
+        live: c=2(unmarked)
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: adopted 1 key; nothing changed value
+        3. remove r2 by Grace: superseded: superseded by r4
+        4. advance r4 by Ada: proven: healthy
+        5. remove r4 by Grace: removed: removed"#]],
+    );
 }
