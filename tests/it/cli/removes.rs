@@ -153,13 +153,14 @@ enum Point {
     After(u64),
 }
 
-/// The number of the live version.
-fn version(place: &Path) -> Option<u32> {
-    std::fs::read_link(place.join("current")).ok()?.file_name()?.to_str()?.parse().ok()
+/// The live version: its generation, and a part where one generation has several.
+fn version(place: &Path) -> Option<String> {
+    Some(std::fs::read_link(place.join("current")).ok()?.file_name()?.to_str()?.to_owned())
 }
 
 impl Point {
-    fn is_reached(self, place: &Path, before: u32, opened: &mut Option<Instant>) -> bool {
+    fn is_reached(self, place: &Path, before: &str, opened: &mut Option<Instant>) -> bool {
+        let next = before.split('-').next().and_then(|generation| generation.parse::<u32>().ok()).unwrap() + 1;
         let says = |file: &Path, word: &str| std::fs::read_to_string(file).is_ok_and(|text| text.contains(word));
         let record = place.join(".lockstep/record");
         if opened.is_none() && says(&record, "\"intent\":\"remove\"") {
@@ -168,11 +169,11 @@ impl Point {
         let live = version(place);
         match self {
             Self::Opened => opened.is_some(),
-            Self::Built => place.join(format!("versions/{}.manifest", before + 1)).exists(),
-            Self::Switched => live != Some(before),
+            Self::Built => place.join(format!("versions/{next}.manifest")).exists(),
+            Self::Switched => live.as_deref() != Some(before),
             Self::Unlinked => live.is_none(),
             Self::Cleared => !place.join(format!("versions/{before}")).exists(),
-            Self::Closed => !record.exists() || says(&place.join(format!(".lockstep/history/{}", before + 1)), "\"removed\""),
+            Self::Closed => !record.exists() || says(&place.join(format!(".lockstep/history/{next}")), "\"removed\""),
             Self::After(micros) => opened.is_some_and(|at| at.elapsed() >= Duration::from_micros(micros)),
         }
     }
@@ -193,7 +194,7 @@ fn killed_at(stage: &Stage, place: &Path, point: Point) {
     let mut command = stage.command(&REMOVE);
     let mut removal = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let limit = Instant::now() + Duration::from_secs(20);
-    while !point.is_reached(place, before, &mut opened) && removal.0.try_wait().unwrap().is_none() {
+    while !point.is_reached(place, &before, &mut opened) && removal.0.try_wait().unwrap().is_none() {
         assert!(Instant::now() < limit, "{point:?} was not reached");
         std::thread::yield_now();
     }

@@ -18,6 +18,9 @@ fn says_the_branch(world: &mut World, replica: usize, before: &Rollout, after: &
     if !head.has(&after.identity.environment) || head.formerly != Some(former) {
         world.violated(format!("O9: {former} was taken over, and no commit says so"));
     }
+    if after.goal.as_ref().is_some_and(|goal| goal.tip != tip) {
+        world.violated(format!("S1: {former} was taken over, and a branch from before that would be believed"));
+    }
     let goal = before.goal.as_ref().map(|goal| goal.tip);
     let mirror = &world.mirrors[replica];
     let follows = goal.is_none_or(|goal| mirror.known.contains(&goal) && world.origin.descends(tip, goal));
@@ -40,6 +43,10 @@ pub(crate) fn renamed(world: &mut World, replica: usize, led_by: Option<usize>, 
     same.generation = after.generation;
     same.note = None;
     same.former.clone_from(&after.former);
+    // What it follows from now on is the commit that gave it the name, and it is on what it was on.
+    if let (Some(goal), Some(now)) = (&mut same.goal, &after.goal) {
+        goal.tip = now.tip;
+    }
     if same != *after {
         world.violated("O9: a rename changed more of the record than the name");
     }
