@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
 use super::former::names;
+use super::key::open;
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use crate::client::consul::acl;
@@ -36,7 +36,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
-    let edges = Edges::open(options, Freshness::AsItIs).await?;
+    let edges = open(options, output).await?;
     let environment = edges.environment(&args.environment)?;
     let TargetConfig::Consul(consul) = edges.target_config(&environment)? else {
         let message = format!("{environment} is a directory, where rights are those of its files");

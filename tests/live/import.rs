@@ -13,9 +13,9 @@ use crate::support::{Agent, eventually, free_ports};
 
 /// What the program left behind.
 pub(crate) struct Said {
-    code: i32,
-    out: String,
-    err: String,
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
@@ -66,7 +66,7 @@ fn lock(agent: &Agent, key: &str) {
 }
 
 /// The files of a directory as a commit.
-fn committed(directory: &Path) -> TestRepo {
+pub(crate) fn committed(directory: &Path) -> TestRepo {
     use lockstep::domain::desired::Node::{BadName, File, Submodule, Symlink, TooLarge};
     let tree = lockstep::client::git::read_directory(directory, &lockstep::client::git::TreeLimits::default()).unwrap();
     let files: Vec<(&str, Change<'_>)> = tree

@@ -11,7 +11,7 @@ use crate::import::{load, run};
 use crate::repo::{Change, TestRepo};
 use crate::support::Agent;
 
-fn repository(files: &[(&str, &[u8])]) -> TestRepo {
+pub(crate) fn repository(files: &[(&str, &[u8])]) -> TestRepo {
     let changes: Vec<(&str, Change<'_>)> = files.iter().map(|(path, bytes)| (*path, Change::File(bytes))).collect();
     let mut repo = TestRepo::empty();
     repo.change("What the tool reads", &changes);
@@ -32,7 +32,7 @@ fn imported(home: &Path, arguments: &[&str], code: i32) -> Value {
     report
 }
 
-const GIT2CONSUL: &str = r#"{
+pub(crate) const GIT2CONSUL: &str = r#"{
   "version": "1.0", "local_store": "/var/cache",
   "repos": [{
     "name": "vp_config", "url": "ssh://git.example/vp.git", "branches": ["dev", "main"], "mountpoint": "config/git",

@@ -44,6 +44,7 @@ mod consul_catalog;
 mod consumers;
 mod import;
 mod import_tools;
+mod import_adopts;
 mod operations;
 mod probe;
 mod daemon;

@@ -101,6 +101,9 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
     let foreground = Foreground::new(edges, environment, &target)?;
     let mut memory = foreground.memory();
     let shown = removing.look(&mut memory).await?.removal.plan;
+    if let AnyTarget::Consul(consul) = &target {
+        consul.may_take_away().await?;
+    }
     output.beside(&Planned { environment: environment.to_string(), target: target.character().name, plan: &shown });
     within_limit(&shown, environment, args)?;
     confirm(environment, "remove", "removed", args.yes).await?;

@@ -5,14 +5,16 @@
 //! it there is no environment, and nothing in between. History stays under its name, and `init` goes on with its numbers.
 
 use super::ConsulTarget;
+use super::fault::lacking;
 use super::lease::Lease;
 use super::owner::OwnerEntry;
 use super::paths::OWNERS;
+use super::rights::Resource;
 use super::txn::Transaction;
 use crate::client::wire;
 use crate::domain::live::Fence;
 use crate::domain::rollout::Farewell;
-use crate::port::EdgeError;
+use crate::port::{EdgeError, EdgeKind};
 
 /// As long as what requests may be deleted.
 #[derive(Clone, Copy)]
@@ -24,6 +26,23 @@ pub(super) enum While<'a> {
 }
 
 impl ConsulTarget {
+    /// Whether the token has the right that only the end of a removal takes: asked before the first key goes.
+    ///
+    /// # Errors
+    /// `Denied` when it lacks it, with the rule; otherwise when Consul does not answer.
+    pub async fn may_take_away(&self) -> Result<(), EdgeError> {
+        match self.server.http.allowed(&[Resource::everything_below(OWNERS)]).await? {
+            Some(allowed) if allowed != [true] => {
+                let doing = format!("remove what lockstep holds of {}", self.environment);
+                let error =
+                    self.server.http.error(EdgeKind::Denied, &doing).because("the token may not give its owner id back");
+                Err(error.hint(lacking("key_prefix", OWNERS)))
+            }
+            // Whoever can't be asked says so when it comes to it.
+            Some(_) | None => Ok(()),
+        }
+    }
+
     pub(super) async fn take_away(&self, lease: &Lease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
         let doing = format!("remove what lockstep holds of {}", self.environment);
         self.check_expected(expected, &doing)?;
@@ -34,15 +53,18 @@ impl ConsulTarget {
         let mut txn = Transaction::new();
         lease.check(&self.paths, &mut txn);
         txn.set(&self.paths.line(line.generation), &wire::history_to_json(line), 0);
-        let keys = [owner.as_str(), revision.as_str(), held.as_str()];
-        for found in self.server.http.read_some(&self.server.limits, &keys, &doing).await? {
-            let value = found.value.unwrap_or_default();
-            match found.key == owner {
-                // Somebody else's by now, or written by hand: not ours to take away.
-                true if !OwnerEntry::from_bytes(&value).is_some_and(|entry| entry.is_of(self)) => {}
-                true if *marks_stay => txn.cas(&owner, &OwnerEntry::of(identity).removed().to_bytes(), 0, found.index),
-                true | false => txn.delete_cas(&found.key, found.index),
+        // Alone: a transaction says nothing of what the token may not read.
+        let entry = self.server.http.read_key(&owner, &doing).await?;
+        // Somebody else's by now, or written by hand: not ours to take away.
+        if let Some(read) = entry.filter(|read| OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self))) {
+            if *marks_stay {
+                txn.cas(&owner, &OwnerEntry::of(identity).removed().to_bytes(), 0, read.index);
+            } else {
+                txn.delete_cas(&owner, read.index);
             }
+        }
+        for found in self.server.http.read_some(&self.server.limits, &[&revision, &held], &doing).await? {
+            txn.delete_cas(&found.key, found.index);
         }
         txn.delete_cas(&self.paths.record(), expected.0);
         self.transact(txn, &doing).await.map(|_| ())

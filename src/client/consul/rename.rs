@@ -127,18 +127,13 @@ impl ConsulTarget {
             // Whoever looks under the old name finds where it went.
             txn.cas(&old.paths.line(line.generation), &wire::history_to_json(line), 0, 0);
         }
-        let mut is_ours = false;
-        let keys = [owner.as_str(), revision.as_str(), held.as_str()];
-        for found in self.server.http.read_some(&self.server.limits, &keys, doing).await? {
-            if found.key != owner {
-                txn.delete_cas(&found.key, found.index);
-            } else if is_of(&found.value.unwrap_or_default(), old) {
-                is_ours = true;
-                txn.cas(&owner, &OwnerEntry::of(identity).to_bytes(), 0, found.index);
-            }
+        // Alone: a transaction says nothing of what the token may not read.
+        match self.server.http.read_key(&owner, doing).await? {
+            Some(read) if is_of(&read.value, old) => txn.cas(&owner, &OwnerEntry::of(identity).to_bytes(), 0, read.index),
+            Some(_) | None => return Err(self.not_of(old, identity, doing)),
         }
-        if !is_ours {
-            return Err(self.not_of(old, identity, doing));
+        for found in self.server.http.read_some(&self.server.limits, &[&revision, &held], doing).await? {
+            txn.delete_cas(&found.key, found.index);
         }
         // While it can still be fenced; what was asked under the old name nobody answers any more.
         old.drop_requests(While::Led(lease, expected), doing).await?;

@@ -73,11 +73,9 @@ fn a_generation_that_history_forgot_is_named_as_such() {
 
 #[test]
 fn a_long_past_is_told_page_by_page_and_a_page_does_not_grow_with_it() {
-    const VERSIONS: usize = 600;
+    const VERSIONS: usize = 10_000;
     let mut stage = Stage::new();
-    for port in 1..VERSIONS {
-        stage.repo.commit("next", &[(KEYS.0, &format!("app: {{port: {port}}}\n"))]);
-    }
+    stage.repo.versions_of(KEYS.0, (1..VERSIONS).map(|port| format!("app: {{port: {port}}}\n")));
     let page = |at: &str| stage.run(&["kv", "log", KEY, "--at", at]).exits(0).out;
     let first = page("HEAD");
     assert_eq!(first.matches("by Tester").count(), 20, "{first}");

@@ -170,6 +170,27 @@ impl TestRepo {
         *revision(self.repository.blob(bytes).unwrap()).as_bytes()
     }
 
+    /// Commits one after another of one file's texts, thousands in a second.
+    pub(crate) fn versions_of(&mut self, path: &str, texts: impl Iterator<Item = String>) {
+        let mut import = std::process::Command::new("git");
+        import.arg("--git-dir").arg(self.path()).args(["fast-import", "--quiet"]).stdin(std::process::Stdio::piped());
+        let mut import = import.spawn().unwrap();
+        let mut stream = std::io::BufWriter::new(import.stdin.take().unwrap());
+        let branch = self.reference();
+        let mut from = format!("from {}\n", self.tip_id().unwrap());
+        for text in texts {
+            self.now += 60;
+            let who = format!("committer Tester <tester@example.org> {} +0000", self.now);
+            let from = std::mem::take(&mut from);
+            write!(stream, "commit {branch}\n{who}\ndata 4\nnext\n{from}M 100644 inline {path}\ndata {}\n{text}\n", text.len())
+                .unwrap();
+        }
+        stream.flush().unwrap();
+        drop(stream);
+        assert!(import.wait().unwrap().success(), "git fast-import failed");
+        self.repository.odb().unwrap().refresh().unwrap();
+    }
+
     fn write_files(&mut self, message: &str, base: Option<Oid>, changes: &[(&str, Change<'_>)], parents: &[Oid]) -> Revision {
         // Objects gather in memory and become one pack: ten thousand small files would take seconds.
         let repository = Repository::open(self.path()).unwrap();
