@@ -219,6 +219,8 @@ pub struct Terms<'a> {
     pub desired: &'a DesiredState,
     /// What the revision last applied completely says: a key of it without our mark lost the mark (rule O2).
     pub complete: Option<&'a DesiredState>,
+    /// What the revision last proven says: an adopted key that it lacks was never more than tried (rule O8).
+    pub proven: Option<&'a DesiredState>,
     /// Revisions reached since then (complete, last good, attempts): a marked key of none of them is a stray (rule O3).
     pub reached: &'a [&'a DesiredState],
     /// Unmanaged keys that this attempt may take over, where their values are the wanted ones already (rule O8).
@@ -407,10 +409,9 @@ impl Terms<'_> {
         }
         let fence = found.fence;
         // A key that was there before lockstep is deleted only by the commit that removes it (rule O8). A revert goes back to
-        // when lockstep did not manage it, and what superseded its adoption half-way never had it.
-        let removes = self.intent == Intent::Advance
-            && !self.reverts
-            && self.complete.is_some_and(|complete| complete.entries().contains_key(key));
+        // when lockstep did not manage it, and what took the place of its adoption half-way, or unproven, never had it.
+        let had = |state: Option<&DesiredState>| state.is_some_and(|state| state.entries().contains_key(key));
+        let removes = self.intent == Intent::Advance && !self.reverts && had(self.complete) && had(self.proven);
         let foundling = mark.adopted && !removes;
         if last.keep || foundling {
             let why =

@@ -67,7 +67,7 @@ fn check(way: &Way<'_>) {
     let said = run(home.path(), &[&["import"], way.asked, &place].concat());
     assert!(matches!(said.code, 0 | 3), "{}\n{}", said.out, said.err);
 
-    let mut repo = committed(&home.path().join("new"));
+    let repo = committed(&home.path().join("new"));
     configure(home.path(), &repo.path(), &agent, way.roots, "");
     let said = run(home.path(), &["init", "prod"]).exits(0).out;
     let pin = said.lines().find(|line| line.starts_with("target_id: ")).unwrap();
@@ -94,21 +94,6 @@ fn check(way: &Way<'_>) {
             assert_ne!(is.1, 0, "{key} has a mark");
         }
     }
-
-    // From now on they are kept: what the repository has no more is given back as it was.
-    repo.change("Not needed any more", &[("environments/prod/environment.yaml", crate::repo::Change::File(b"layers: []\n"))]);
-    let files = lockstep::client::git::read_directory(&home.path().join("new"), &lockstep::client::git::TreeLimits::default());
-    let gone: Vec<String> = files
-        .unwrap()
-        .nodes
-        .into_keys()
-        .filter(|path| path.starts_with("environments/prod/") && !path.ends_with("environment.yaml"))
-        .collect();
-    repo.remove("No key", &gone.iter().map(String::as_str).collect::<Vec<_>>());
-    run(home.path(), &["release", "prod", "--override", "--reason", "all of them"]).exits(0);
-    run(home.path(), &["apply", "--once"]).exits(0);
-    let left: BTreeMap<String, Seen> = seen(&agent).into_iter().filter(|(key, _)| before[key] != after[key]).collect();
-    assert!(left.values().all(|(_, flags, _)| *flags == 0), "{left:?}");
 }
 
 #[test]

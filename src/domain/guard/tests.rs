@@ -106,6 +106,7 @@ impl Change {
             owner,
             desired: &self.wanted,
             complete: Some(&self.live),
+            proven: Some(&self.live),
             reached: &[&self.live],
             adopts: &KeyScope::default(),
             adopted: &KeyScope::default(),

@@ -75,6 +75,7 @@ fn terms<'a>(
         owner: owner(),
         desired: wanted,
         complete: Some(complete),
+        proven: Some(complete),
         reached,
         adopts: &NOTHING,
         adopted: &NOTHING,

@@ -70,6 +70,7 @@ impl Rollout {
             owner: self.identity.owner,
             desired,
             complete: self.complete.as_ref().and_then(|reached| seen.books.of(reached)),
+            proven: self.last_good.as_ref().and_then(|reached| seen.books.of(reached)),
             reached: &reached,
             adopts: &adopts,
             adopted: &self.adopted,

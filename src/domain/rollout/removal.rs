@@ -76,6 +76,7 @@ impl Rollout {
             owner: self.identity.owner,
             desired: &self.nothing(),
             complete: None,
+            proven: None,
             reached: &reached,
             adopts: &KeyScope::default(),
             adopted: &KeyScope::default(),

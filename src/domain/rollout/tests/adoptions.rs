@@ -342,6 +342,51 @@ fn what_is_cut_short_goes_on_with_what_it_began_with() {
 }
 
 #[test]
+fn what_takes_the_place_of_an_adoption_that_is_not_proven_gives_it_back_and_what_is_proven_goes_with_the_commit_that_removes_it()
+ {
+    const ADOPTED: &str = "commit good, settle, by hand k/1=1, commit k/1=1 a=2 +Adopt=k/";
+    check(
+        &format!("{ADOPTED}, pass, pass, show, commit -k/1 a=3, settle"),
+        expect![[r#"
+        verifying r2, good r1
+        live: a=2 health=good k/…
+        --
+        steady r3
+        live: a=3 health=good k/…(unmarked)
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: superseded: superseded by r3
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+    check(
+        &format!("{ADOPTED}, settle, commit -k/1 a=3, settle"),
+        expect![[r#"
+        steady r3
+        live: a=3 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. advance r3 by Ada: proven: healthy"#]],
+    );
+    // Taken back by a person, tried again, and not wanted any more before it is proven.
+    check(
+        &format!("{ADOPTED}, settle, ask rollback, settle, ask resume, pass, pass, show, commit -k/1 a=3, settle"),
+        expect![[r#"
+            applying r2, good r1
+            live: a=2 health=good k/…
+            --
+            steady r3
+            live: a=3 health=good k/…(unmarked)
+            done: rolling back from r2 to r1
+            done: unpinned; r2 may be tried again
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy
+            4. resume r1 by Grace: done: unpinned; r2 may be tried again
+            5. advance r2 by Ada: superseded: superseded by r3
+            6. advance r3 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
 fn a_key_that_changes_between_two_transactions_is_never_overwritten() {
     check(
         "commit good, settle, by hand k/1=1 k/2=1 k/3=1, batch 1, commit k/1=1 k/2=1 k/3=1 +Adopt=k/, pass, by hand k/3=9, settle, show, by hand k/3=1, settle",
