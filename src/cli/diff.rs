@@ -1,6 +1,6 @@
 //! `diff`: what one revision says of each environment that another does not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use owo_colors::{OwoColorize as _, Style};
@@ -9,19 +9,20 @@ use serde::Serialize;
 use super::edges::Edges;
 use super::error::{Exit, Failure};
 use super::hiding::hidden;
-use super::key::open;
+use super::key::{open, read};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
+use super::renames::{Pair, Side, pairs};
 use super::text::{clean, count};
 use super::value::{Value, difference};
-use crate::domain::desired::{DesiredState, Entry, FileTree, Problem, affected, environment_names, heads, read_part};
+use crate::domain::desired::{DesiredState, Entry, Problem, affected, read_part};
+use crate::domain::environment::Policy;
 use crate::domain::name::{EnvironmentName, KeyPath};
-use crate::domain::revision::Revision;
 
 /// Show what lies between two revisions for each environment
 ///
-/// Keys, checks and rules, not files. A change of a layer shows in every environment that it reaches, and one that a later layer overrides shows in none. No
-/// target is asked. Of the repository only what differs is read, and the files that can name the same keys: what is wrong
+/// Keys, checks and rules, not files. A change of a layer shows in every environment that it reaches, and one that a later layer overrides shows in none. An
+/// environment that was renamed between the two (`formerly:`) is one that goes on. No target is asked. Of the repository only what differs is read, and the files that can name the same keys: what is wrong
 /// elsewhere in both is not looked for. Values tagged `!sensitive`, in either, at the branch head, or when
 /// the key was last on the branch, are never shown.
 #[derive(Debug, clap::Args)]
@@ -48,19 +49,18 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = open(options, output).await?;
     let (from, to) = (edges.resolve(&args.from).await?, edges.resolve(&args.to).await?);
-    let heads = [edges.source.part(from, heads()).await?, edges.source.part(to, heads()).await?];
-    let mut known = environment_names(&heads[0]);
-    known.extend(environment_names(&heads[1]));
-    if let Some(unknown) = args.environments.iter().find(|name| !known.iter().any(|known| known.as_str() == *name)) {
-        let known: Vec<&str> = known.iter().map(EnvironmentName::as_str).collect();
+    let (from, to) = (Side::of(&edges, from).await?, Side::of(&edges, to).await?);
+    let mut pairs = pairs(&edges, &from, &to).await?;
+    if let Some(unknown) = args.environments.iter().find(|name| !pairs.iter().any(|pair| pair.is(name))) {
+        let known: BTreeSet<&EnvironmentName> = from.names.union(&to.names).collect();
+        let known: Vec<&str> = known.into_iter().map(EnvironmentName::as_str).collect();
         let failure = Failure::usage(format!("neither revision has an environment {unknown:?}"));
         return Err(failure.hint(format!("they have {}", known.join(", "))));
     }
-    let is_wanted =
-        |name: &EnvironmentName| args.environments.is_empty() || args.environments.iter().any(|wanted| wanted == name.as_str());
-    known.retain(is_wanted);
-    let environments = compare(&edges, from, to, &heads, &known).await?;
+    pairs.retain(|pair| args.environments.is_empty() || args.environments.iter().any(|wanted| pair.is(wanted)));
+    let environments = compare(&edges, &from, &to, &pairs).await?;
     let exit = environments.iter().fold(Exit::Ok, |exit, environment| exit.worst(environment.exit()));
+    let (from, to) = (from.revision, to.revision);
     let (short_from, short_to) = (from.short(), to.short());
     output.show(&Diff {
         version: VERSION,
@@ -73,29 +73,30 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     Ok(exit)
 }
 
-/// What lies between two revisions for some environments, given what tells the layers of both. Read are only the files that
-/// differ, and those that can name the same keys.
-async fn compare(
-    edges: &Edges,
-    from: Revision,
-    to: Revision,
-    [from_heads, to_heads]: &[FileTree; 2],
-    names: &BTreeSet<EnvironmentName>,
-) -> Result<Vec<Environment>, Failure> {
-    let changed = edges.source.changed(from, to).await?;
-    let part = affected(from_heads, to_heads, to_heads, &changed);
-    let before = edges.source.part(from, part.files.clone()).await?;
-    let after = edges.source.part(to, part.files.clone()).await?;
+/// What lies between two revisions for some environments. Of one that both call the same, only the files are read that differ,
+/// and those that can name the same keys.
+async fn compare(edges: &Edges, from: &Side, to: &Side, pairs: &[Pair]) -> Result<Vec<Environment>, Failure> {
+    let changed = edges.source.changed(from.revision, to.revision).await?;
+    let part = affected(from.heads(), to.heads(), to.heads(), &changed);
+    let before = edges.source.part(from.revision, part.files.clone()).await?;
+    let after = edges.source.part(to.revision, part.files.clone()).await?;
     let mut environments = Vec::new();
-    for name in names {
-        if !part.environments().any(|reached| reached == name) {
-            environments.push(Environment { name: name.to_string(), ..Environment::default() });
-            continue;
-        }
-        let mut environment = Environment::between(name, read_part(&before, name, &part), read_part(&after, name, &part));
+    for pair in pairs {
+        let Pair { name, formerly, .. } = pair;
+        let mut environment = if pair.before == pair.after {
+            if !part.environments().any(|reached| reached == name) {
+                environments.push(Environment { name: name.to_string(), ..Environment::default() });
+                continue;
+            }
+            Environment::between(name, None, read_part(&before, name, &part), read_part(&after, name, &part))
+        } else {
+            let (before, after) =
+                (whole(edges, from, pair.before.as_ref()).await?, whole(edges, to, pair.after.as_ref()).await?);
+            Environment::between(name, formerly.as_ref(), before, after)
+        };
         // Of a key that the branch head has, it has the last word.
         let said = |key: &Key| match edges.head() {
-            Some(head) => head == to && key.after.is_some() || head == from && key.before.is_some(),
+            Some(head) => head == to.revision && key.after.is_some() || head == from.revision && key.before.is_some(),
             None => false,
         };
         let shown = environment.keys.iter().filter(|key| key.is_shown() && !said(key)).map(|key| key.path.clone()).collect();
@@ -104,6 +105,14 @@ async fn compare(
         environments.push(environment);
     }
     Ok(environments)
+}
+
+/// All that a revision says of an environment that it has by this name.
+async fn whole(edges: &Edges, side: &Side, name: Option<&EnvironmentName>) -> Result<Read, Failure> {
+    match name {
+        Some(name) => Ok(read(edges, name, side.revision).await?),
+        None => Ok(Ok(None)),
+    }
 }
 
 #[derive(Serialize)]
@@ -126,6 +135,9 @@ type Read = Result<Option<Arc<DesiredState>>, Vec<Problem>>;
 struct Environment {
     #[serde(rename = "environment")]
     name: String,
+    /// What the older of the two revisions calls it, where that is another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formerly: Option<String>,
     /// It comes or goes as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     whole: Option<Whole>,
@@ -189,8 +201,8 @@ impl Key {
 }
 
 impl Environment {
-    fn between(name: &EnvironmentName, before: Read, after: Read) -> Self {
-        let nothing = Self { name: name.to_string(), ..Self::default() };
+    fn between(name: &EnvironmentName, formerly: Option<&EnvironmentName>, before: Read, after: Read) -> Self {
+        let nothing = Self { name: name.to_string(), formerly: formerly.map(ToString::to_string), ..Self::default() };
         let (before, after) = match (before, after) {
             (Ok(before), Ok(after)) => (before, after),
             (Err(problems), _) | (_, Err(problems)) => {
@@ -204,13 +216,16 @@ impl Environment {
             (Some(_), None) => Some(Whole::Removed),
             (Some(_), Some(_)) | (None, None) => None,
         };
-        let rules = before.zip(after).is_some_and(|(before, after)| before.environment() != after.environment());
+        let rules = before.zip(after).is_some_and(|(before, after)| match formerly {
+            None => before.environment() != after.environment(),
+            Some(_) => rules_alone(before) != rules_alone(after),
+        });
         Self { whole, keys: keys(before, after), checks: checks(before, after), rules, ..nothing }
     }
 
     fn is_same(&self) -> bool {
-        let Self { name: _, whole, keys, checks, rules, problems } = self;
-        whole.is_none() && keys.is_empty() && checks.is_empty() && !rules && problems.is_empty()
+        let Self { name: _, formerly, whole, keys, checks, rules, problems } = self;
+        formerly.is_none() && whole.is_none() && keys.is_empty() && checks.is_empty() && !rules && problems.is_empty()
     }
 
     fn exit(&self) -> Exit {
@@ -220,6 +235,12 @@ impl Environment {
             (true, true) => Exit::Ok,
         }
     }
+}
+
+/// What `environment.yaml` says besides names.
+fn rules_alone(state: &DesiredState) -> (&[String], &BTreeMap<String, String>, &Policy) {
+    let environment = state.environment();
+    (&environment.layers, &environment.variables, &environment.policy)
 }
 
 fn action<T: PartialEq>(before: Option<&T>, after: Option<&T>) -> Option<Action> {
@@ -287,7 +308,8 @@ impl Environment {
             None if self.keys.len() == 1 => "1 key differs".to_owned(),
             None => format!("{} differ", count(self.keys.len(), "key")),
         };
-        page.line(format_args!("{name}: {what}"));
+        let formerly = self.formerly.as_ref().map_or_else(String::new, |former| format!(" (formerly {former})"));
+        page.line(format_args!("{name}{formerly}: {what}"));
         for problem in &self.problems {
             page.line(format_args!("  {problem}"));
         }

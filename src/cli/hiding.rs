@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::edges::Edges;
 use super::error::Failure;
+use super::renames::called_since;
+use super::trace::called;
 use crate::client::git::{TrailEnd, Wanted};
-use crate::domain::desired::{Tagging, environment_file, files_of_all, heads, heir_of};
+use crate::domain::desired::{Tagging, environment_file, files_of_all};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
 use crate::port::{EdgeError, EdgeKind, Target as _};
@@ -32,7 +34,7 @@ pub(super) async fn hidden(
     let head = edges.head();
     let mut known = Known { tagged: BTreeSet::new(), open: keys, is_read: false };
     if let Some(head) = head {
-        known.look(edges, &called(edges, environment, head).await?, head).await?;
+        known.look(edges, &called_since(edges, environment, head).await?, head).await?;
     }
     if !known.open.is_empty() {
         let unsaid = known.open.clone();
@@ -43,7 +45,7 @@ pub(super) async fn hidden(
         // None of them is the newest: one that tags a key is enough.
         for start in starts {
             known.open = unsaid.difference(&known.tagged).cloned().collect();
-            match known.look(edges, environment, start).await {
+            match known.look_under_any_name(edges, environment, start).await {
                 Err(error) if error.kind == EdgeKind::NotFound => {}
                 looked => looked?,
             }
@@ -69,6 +71,18 @@ struct Known {
 }
 
 impl Known {
+    /// The same of a commit that may have the environment under a name from before or after this one.
+    async fn look_under_any_name(
+        &mut self,
+        edges: &Edges,
+        environment: &EnvironmentName,
+        at: Revision,
+    ) -> Result<(), EdgeError> {
+        let before = called(edges, environment, at).await?;
+        let name = if before == *environment { called_since(edges, environment, at).await? } else { before };
+        self.look(edges, &name, at).await
+    }
+
     /// Asks a commit and those before it, as far as it takes, about the open keys.
     async fn look(&mut self, edges: &Edges, environment: &EnvironmentName, from: Revision) -> Result<(), EdgeError> {
         let mut tagging = Tagging::of(environment.clone(), self.open.clone());
@@ -97,17 +111,6 @@ impl Known {
         self.open = open;
         Ok(())
     }
-}
-
-/// What an environment is called at the branch head, where it goes on under another name.
-async fn called(edges: &Edges, environment: &EnvironmentName, head: Revision) -> Result<EnvironmentName, EdgeError> {
-    let file = environment_file(environment);
-    let alone = Wanted { first: file.clone(), then: Box::new(|_| Vec::new()) };
-    if edges.source.pick(head, alone).await?.nodes.contains_key(&file) {
-        return Ok(environment.clone());
-    }
-    let heir = heir_of(&edges.source.part(head, heads()).await?, environment);
-    Ok(heir.unwrap_or_else(|| environment.clone()))
 }
 
 /// Commits that may say what the branch does not, or not any more: where it stood before it was gone, what the environment is

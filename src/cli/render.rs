@@ -15,16 +15,17 @@ use super::key::{lost, named, open, read, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
+use super::trace::called;
 use super::value::{Value, line};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
-use crate::port::EdgeKind;
+use crate::port::{EdgeError, EdgeKind};
 
 /// Print what a revision says of an environment
 ///
-/// Every key with its merged value and where that stands. The target is asked only what commit a generation was of, and of the
-/// repository only the environment's layers are read. Values tagged `!sensitive`, there, at the branch head, or
+/// Every key with its merged value and where that stands, also of a commit that has the environment under a former name. The target
+/// is asked only what commit a generation was of, or what the environment was called; of the repository only its layers are read. Values tagged `!sensitive`, there, at the branch head, or
 /// when the key was last on the branch, are hidden, and left out of an export.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -61,26 +62,32 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         Some(text) => named(&edges, &environment, text).await?,
         None => (edges.head_or("--at")?, None),
     };
-    let read = read(&edges, &environment, at)
+    let unread = |error: EdgeError| match generation {
+        Some(generation) if error.kind == EdgeKind::NotFound => lost(&environment, generation, at),
+        _ => error.into(),
+    };
+    let name = called(&edges, &environment, at).await.map_err(unread)?;
+    let read = read(&edges, &name, at)
         .await
-        .map_err(|error| match generation {
-            Some(generation) if error.kind == EdgeKind::NotFound => lost(&environment, generation, at),
-            _ => error.into(),
-        })?
+        .map_err(unread)?
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(desired) = read else {
         return Err(Failure::new(format!("{} has no environment {environment}", at.short())));
     };
+    let called = Some(name.to_string()).filter(|_| name != environment);
     let tagged = tagged(&edges, &environment, at, &desired).await?;
     if args.format == Some(Form::ConsulExport) {
         let left_out = desired.entries().keys().filter(|key| tagged.contains(*key)).count();
         if left_out > 0 {
             output.note(&format!("left out, because tagged !sensitive: {}", count(left_out, "key")));
         }
+        if let Some(called) = &called {
+            output.note(&format!("{environment} was called {called} then"));
+        }
         Output::bytes(&export(&desired, &tagged)?)?;
         return Ok(Exit::Ok);
     }
-    let rendered = Rendered::of(at.to_string(), at.short(), &desired, &tagged);
+    let rendered = Rendered { called, ..Rendered::of(&environment, at, &desired, &tagged) };
     if args.format == Some(Form::Json) {
         output.json(&rendered)?;
     } else {
@@ -132,6 +139,9 @@ fn export(desired: &DesiredState, tagged: &BTreeSet<KeyPath>) -> Result<Vec<u8>,
 struct Rendered {
     version: u32,
     environment: String,
+    /// What the revision calls it, where that is a former name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called: Option<String>,
     revision: String,
     /// What the revision says of its state, as one digest: the same for every commit that says the same.
     digest: String,
@@ -154,7 +164,7 @@ struct Key {
 }
 
 impl Rendered {
-    fn of(revision: String, short: String, desired: &DesiredState, tagged: &BTreeSet<KeyPath>) -> Self {
+    fn of(environment: &EnvironmentName, at: Revision, desired: &DesiredState, tagged: &BTreeSet<KeyPath>) -> Self {
         let keys = desired.entries().iter().map(|(key, entry)| Key {
             name: key.to_string(),
             value: shown(entry, tagged.contains(key)),
@@ -165,22 +175,24 @@ impl Rendered {
         });
         Self {
             version: VERSION,
-            environment: desired.environment().name.to_string(),
-            revision,
+            environment: environment.to_string(),
+            called: None,
+            revision: at.to_string(),
             digest: desired.state_digest().to_string(),
             keys: keys.collect(),
             checks: desired.checks().keys().map(ToString::to_string).collect(),
-            short,
+            short: at.short(),
         }
     }
 }
 
 impl View for Rendered {
     fn human(&self, page: &mut Page) {
-        let Self { environment, short, keys, checks, .. } = self;
+        let Self { environment, called, short, keys, checks, .. } = self;
         let (keys_count, checks_count) = (count(keys.len(), "key"), count(checks.len(), "check"));
         let name = environment.style(Style::new().bold());
-        page.line(format_args!("{name} at {short}: {keys_count}, {checks_count}"));
+        let called = called.as_ref().map_or_else(String::new, |called| format!(" (called {called} then)"));
+        page.line(format_args!("{name}{called} at {short}: {keys_count}, {checks_count}"));
         for Key { name, value, place, .. } in keys {
             let place = format!("({place})");
             page.line(format_args!("  {name} = {}  {}", line(value), place.style(Style::new().dimmed())));

@@ -59,12 +59,17 @@ pub(super) async fn picked(
     Ok((name, tree))
 }
 
-async fn has(edges: &Edges, name: &EnvironmentName, at: Revision) -> Result<bool, EdgeError> {
+/// Whether a commit has an environment of this name.
+///
+/// # Errors
+/// As [`called`].
+pub(super) async fn has(edges: &Edges, name: &EnvironmentName, at: Revision) -> Result<bool, EdgeError> {
     let tree = edges.source.pick(at, file_alone(name)).await?;
     Ok(tree.nodes.contains_key(&environment_file(name)))
 }
 
-fn file_alone(environment: &EnvironmentName) -> Wanted {
+/// An environment's own file, and no other.
+pub(super) fn file_alone(environment: &EnvironmentName) -> Wanted {
     Wanted { first: environment_file(environment), then: Box::new(|_| Vec::new()) }
 }
 

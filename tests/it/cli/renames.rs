@@ -1,6 +1,6 @@
 //! A directory whose environment goes on under another name.
 
-use super::stage::{ENVIRONMENT, KEYS, Stage, until};
+use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage, until};
 use crate::support::repo::{Change, TestRepo};
 
 /// What is asked of a key goes on before the rename, and says where the name changed.
@@ -27,9 +27,75 @@ fn check_questions(stage: &Stage, oldest: &str) {
     );
     assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", "1"]).exits(0).out, "8080");
     stage.run(&["kv", "get", "config/app/password", "--at", "1"]).exits(1);
+    check_rendered(stage, oldest);
     let listed = stage.run(&["kv", "list", "preview", "--output", "json"]).exits(0).json();
     assert_eq!(listed["keys"][2]["revision"], oldest, "{listed:#}");
     assert_eq!(stage.run(&["kv", "list", "preview", "--changed-since", "1"]).exits(0).out, "");
+}
+
+/// A commit from before the rename, named by itself or by its generation, is rendered as what it was called there.
+#[track_caller]
+fn check_rendered(stage: &Stage, oldest: &str) {
+    for at in [oldest, "1"] {
+        let said = stage.run(&["render", "preview", "--at", at]).exits(0).out;
+        assert!(said.starts_with(&format!("preview (called test then) at {}: 3 keys", &oldest[..7])), "{said}");
+        assert!(said.contains("config/app/port = 8080") && said.contains("config/app/password = (sensitive)"), "{said}");
+    }
+    let told = stage.run(&["render", "preview", "--at", oldest, "--output", "json"]).exits(0).json();
+    assert_eq!((&told["environment"], &told["called"]), (&"preview".into(), &"test".into()), "{told:#}");
+    let exported = stage.run(&["render", "preview", "--at", oldest, "--format", "consul-export"]).exits(0);
+    assert!(exported.out.contains("config/app/port") && exported.err.contains("preview was called test then"), "{exported:?}");
+    let now = stage.run(&["render", "preview", "--output", "json"]).exits(0).json();
+    assert_eq!((&now["environment"], &now["called"]), (&"preview".into(), &serde_json::Value::Null), "{now:#}");
+}
+
+/// A commit that moves an environment's file, with more in it.
+fn renaming(repo: &mut TestRepo, from: &str, to: &str, more: &str) -> String {
+    let [gone, new] = [from, to].map(|name| format!("environments/{name}/environment.yaml"));
+    let file = format!("{}{more}", ENVIRONMENT.1);
+    let files = [(gone.as_str(), Change::Gone), (new.as_str(), Change::File(file.as_bytes()))];
+    repo.change(&format!("{from} is {to}"), &files).to_string()
+}
+
+#[test]
+fn a_diff_across_renames_is_of_one_environment_that_goes_on_and_of_two_where_nobody_says_so() {
+    const STAGE: &str = "environments/stage/environment.yaml";
+    let plain = KEYS.1.replace("!sensitive ", "");
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, (KEYS.0, &plain)]);
+    let repo = &mut stage.repo;
+    let test = repo.tip().to_string();
+    let renamed = renaming(repo, "test", "stage", "formerly: test\n");
+    let other = plain.replace("8080", "1").replace("hunter2canary", "second");
+    repo.commit("another port", &[(KEYS.0, &other), (STAGE, ENVIRONMENT.1)]);
+    let again = renaming(repo, "stage", "preview", "variables: {x: y}\nformerly: stage\n");
+    repo.commit("tagged", &[(KEYS.0, &KEYS.1.replace("8080", "1").replace("hunter2canary", "third"))]);
+    repo.commit("gone", &[(KEYS.0, "app: {port: 1}\n"), ("environments/preview/environment.yaml", ENVIRONMENT.1)]);
+    let unsaid = renaming(repo, "preview", "unsaid", "");
+    stage.configure("  preview: {directory: {path: ./test}}\n");
+    let diff = |rest: &[&str]| stage.run(&[&["diff"], rest].concat()).exits(3).out;
+
+    let said = diff(&[&test, &renamed]);
+    assert!(said.ends_with("\nstage (formerly test): the same keys\n"), "{said}");
+    // Two renames, the first of which nobody says any more; either way, and by either name.
+    for names in [&[][..], &["--env", "test"], &["--env", "preview"]] {
+        for (commits, port) in [([&test, &again], "- 8080"), ([&again, &test], "- 1")] {
+            let said = diff(&[&[commits[0].as_str(), commits[1].as_str()], names].concat());
+            assert!(said.contains("\npreview (formerly test): 2 keys differ\n"), "{said}");
+            assert!(said.contains("~ config/app/port") && said.contains(port), "{said}");
+            assert!(said.contains("~ config/app/password") && said.contains("(sensitive)"), "{said}");
+            assert!(said.contains("the rules of environment.yaml differ"), "{said}");
+        }
+    }
+    let told = stage.run(&["diff", &test, &again, "--output", "json"]).exits(3).json();
+    let environments = told["environments"].as_array().unwrap();
+    let names: Vec<_> = environments.iter().map(|found| [&found["environment"], &found["formerly"], &found["whole"]]).collect();
+    assert_eq!(names, [[&"preview".into(), &"test".into(), &serde_json::Value::Null]], "{told:#}");
+    let said = diff(&[&again, &unsaid]);
+    assert!(said.contains("preview: no longer there") && said.contains("unsaid: a new environment, 1 key"), "{said}");
+    // A value that was tagged under a later name is shown under no earlier one.
+    let said = diff(&[&renamed, &format!("{again}~1")]);
+    assert!(said.contains("stage: 2 keys differ") && said.contains("(sensitive)"), "{said}");
+    stage.run(&["diff", &test, &test, "--env", "stage"]).exits(2);
 }
 
 #[test]
