@@ -7,9 +7,11 @@ use super::error::Failure;
 use super::history::under_every_name;
 use super::options::Options;
 use super::output::Output;
+use super::text::clean;
 use super::value::Value;
 use crate::domain::desired::{DesiredState, Entry, Problem, heads, read_environment, whole_environment};
 use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::plan::Intent;
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::HistoryLine;
 use crate::domain::scope::KeyPrefix;
@@ -106,26 +108,72 @@ pub(super) fn shown(entry: &Entry, sensitive: bool) -> Value {
     if sensitive || entry.sensitive { Value::hidden(false) } else { Value::of(&entry.value) }
 }
 
+/// A commit that a person named.
+pub(super) struct Named {
+    /// The commit.
+    pub(super) revision: Revision,
+    /// The generation that was of it, where a generation was named.
+    pub(super) generation: Option<Generation>,
+    /// The generation that was named, where that was somebody's decision and no deployment.
+    pub(super) decision: Option<Generation>,
+    /// What whoever named it should know.
+    pub(super) note: Option<String>,
+}
+
+impl Named {
+    const fn commit(revision: Revision) -> Self {
+        Self { revision, generation: None, decision: None, note: None }
+    }
+}
+
 /// The commit that a text names, directly or by a generation of the environment. A number of up to three digits is a
-/// generation; a longer one is one if history has it, since it could begin a commit's id as well.
-pub(super) async fn named(
-    edges: &Edges,
-    environment: &EnvironmentName,
-    text: &str,
-) -> Result<(Revision, Option<Generation>), Failure> {
-    let Some(generation) = text.parse().ok().and_then(Generation::new) else { return Ok((edges.resolve(text).await?, None)) };
+/// generation; a longer one is one if history has it, since it could begin a commit's id as well. A decision has a generation
+/// and brought nothing live: it names what was live then.
+pub(super) async fn named(edges: &Edges, environment: &EnvironmentName, text: &str) -> Result<Named, Failure> {
+    let Some(generation) = text.parse().ok().and_then(Generation::new) else {
+        return Ok(Named::commit(edges.resolve(text).await?));
+    };
     let target = edges.target(environment)?;
     let newest = target.load().await?.map(|stored| stored.record.generation);
     let lines = history(edges, environment, &target).await?;
-    if let Some(line) = lines.iter().find(|line| line.generation == generation) {
-        return Ok((line.revision, Some(generation)));
+    if let Some(at) = lines.iter().position(|line| line.generation == generation) {
+        return live_with(environment, &lines[at], &lines[at + 1..]);
     }
     let unknown = unknown_generation(environment, generation, newest);
     if text.len() < 4 {
         return Err(unknown);
     }
     let is_past = newest.is_some_and(|newest| generation <= newest);
-    edges.resolve(text).await.map(|revision| (revision, None)).map_err(|no_commit| if is_past { unknown } else { no_commit })
+    edges.resolve(text).await.map(Named::commit).map_err(|no_commit| if is_past { unknown } else { no_commit })
+}
+
+/// What was live with a line of history, given those before it, newest first.
+fn live_with(environment: &EnvironmentName, asked: &HistoryLine, before: &[HistoryLine]) -> Result<Named, Failure> {
+    let number = asked.generation;
+    if asked.is_deployment() {
+        return Ok(Named { generation: Some(number), ..Named::commit(asked.revision) });
+    }
+    let hint = format!("`lockstep history {environment}` lists the deployments: `--at` takes the number of one");
+    if asked.intent == Intent::Remove {
+        let is = format!("generation {number} of {environment} is its removal: nothing of it was live from then on");
+        return Err(Failure::usage(is).hint(hint));
+    }
+    let what = asked.intent.word();
+    let is = format!("generation {number} of {environment} is a decision and no deployment ({what} by {})", clean(&asked.by));
+    // A number that history forgot may have been a deployment.
+    let numbers = (1..number.number()).rev();
+    let known = || before.iter().zip(numbers.clone()).take_while(|(line, number)| line.generation.number() == *number);
+    match known().map(|(line, _)| line).find(|line| line.is_deployment() || line.intent == Intent::Remove) {
+        Some(line) if line.is_deployment() => {
+            let note = format!("{is}: live then was generation {}, of {}", line.generation, line.revision.short());
+            let (generation, decision) = (Some(line.generation), Some(number));
+            Ok(Named { generation, decision, note: Some(note), ..Named::commit(line.revision) })
+        }
+        None if known().count() < numbers.len() => {
+            Err(Failure::usage(format!("{is}: history does not have what was live then any more")).hint(hint))
+        }
+        Some(_) | None => Err(Failure::usage(format!("{is}: nothing was live then")).hint(hint)),
+    }
 }
 
 /// Why nobody can say what a generation was.
@@ -166,5 +214,52 @@ pub(super) async fn history(
             }
             Ok(lines)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::{Act, Counts};
+    use crate::domain::time::Timestamp;
+
+    /// Lines of history by their numbers and intents, newest first; the first is asked for.
+    #[track_caller]
+    fn check(lines: &[(u32, Intent)], expected: Result<u32, &str>) {
+        let line = |(number, intent): &(u32, Intent)| HistoryLine {
+            generation: Generation::new(*number).unwrap(),
+            intent: *intent,
+            revision: Revision::from_bytes([u8::try_from(*number).unwrap(); 20]),
+            from: None,
+            by: "ann".to_owned(),
+            because: String::new(),
+            counts: Counts::default(),
+            started: Timestamp::from_millis(0),
+            closed: None,
+        };
+        let lines: Vec<HistoryLine> = lines.iter().map(line).collect();
+        let name = EnvironmentName::parse("test").unwrap();
+        match (live_with(&name, &lines[0], &lines[1..]), expected) {
+            (Ok(named), Ok(number)) => {
+                assert_eq!(named.generation.map(Generation::number), Some(number));
+                assert_eq!(named.decision.is_some(), number != lines[0].generation.number());
+                assert_eq!(named.note.is_some(), named.decision.is_some());
+            }
+            (Err(failure), Err(says)) => assert!(failure.message.contains(says), "{}", failure.message),
+            (found, _) => panic!("{lines:?}: {:?}", found.map(|named| named.generation).map_err(|failure| failure.message)),
+        }
+    }
+
+    #[test]
+    fn a_decision_stands_for_the_deployment_before_it_where_that_is_known() {
+        let (suspend, resume) = (Intent::Act(Act::Suspend), Intent::Act(Act::Resume));
+        check(&[(2, Intent::RollBack), (1, Intent::Advance)], Ok(2));
+        check(&[(3, resume), (2, suspend), (1, Intent::Advance)], Ok(1));
+        check(&[(2, suspend), (1, resume)], Err("nothing was live then"));
+        check(&[(1, suspend)], Err("nothing was live then"));
+        check(&[(3, suspend), (2, Intent::Remove), (1, Intent::Advance)], Err("nothing was live then"));
+        check(&[(2, Intent::Remove), (1, Intent::Advance)], Err("is its removal"));
+        check(&[(4, suspend), (2, Intent::Advance)], Err("history does not have what was live then any more"));
+        check(&[(4, suspend)], Err("history does not have what was live then any more"));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::ser::PrettyFormatter;
 use super::edges::Edges;
 use super::error::{Exit, Failure};
 use super::hiding::hidden;
-use super::key::{lost, named, open, read, shown};
+use super::key::{Named, lost, named, open, read, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
@@ -59,7 +59,13 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let edges = open(options, output).await?;
     let environment = edges.environment(&args.environment)?;
     let (at, generation) = match &args.at {
-        Some(text) => named(&edges, &environment, text).await?,
+        Some(text) => {
+            let Named { revision, generation, note, .. } = named(&edges, &environment, text).await?;
+            if let Some(note) = note {
+                output.note(&note);
+            }
+            (revision, generation)
+        }
         None => (edges.head_or("--at")?, None),
     };
     let unread = |error: EdgeError| match generation {

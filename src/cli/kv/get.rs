@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::hiding::is_hidden;
-use crate::cli::key::{KeyArgs, lost, named, open};
+use crate::cli::key::{KeyArgs, Named, lost, named, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
@@ -33,7 +33,8 @@ Exits with 1 when there is no such key.")]
 pub(super) struct Args {
     #[command(flatten)]
     key: KeyArgs,
-    /// A commit (an id, its first digits, HEAD~1) or the number of a generation, as `history` lists them
+    /// A commit (an id, its first digits, HEAD~1) or the number of a generation, as `history` lists them; that of a decision
+    /// stands for what was live then
     #[arg(long, value_name = "REV|GENERATION")]
     at: Option<String>,
 }
@@ -51,6 +52,9 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     };
     edges.close().await;
     let found = found?;
+    if let Some(note) = &found.note {
+        output.note(note);
+    }
     if output.is_human() {
         print(&found.bytes, output)?;
     } else {
@@ -63,9 +67,10 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
     match at {
         None => live(edges, environment, key).await,
         Some(text) => {
-            let (revision, generation) = named(edges, environment, text).await?;
+            let Named { revision, generation, decision, note } = named(edges, environment, text).await?;
             let found = then(edges, environment, key, revision, generation).await?;
-            Ok(Found { generation: generation.map(Generation::number), ..found })
+            let [generation, decision] = [generation, decision].map(|number| number.map(Generation::number));
+            Ok(Found { generation, decision, note, ..found })
         }
     }
 }
@@ -161,12 +166,17 @@ struct Found {
     value: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u32>,
+    /// The generation that was asked for, where that was a decision and brought nothing live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u32>,
+    #[serde(skip)]
+    note: Option<String>,
     #[serde(skip)]
     bytes: Vec<u8>,
 }
@@ -179,9 +189,11 @@ impl Found {
             key: key.to_string(),
             value: Value::of(&bytes),
             generation: None,
+            decision: None,
             revision: None,
             file: None,
             line: None,
+            note: None,
             bytes,
         }
     }

@@ -124,7 +124,7 @@ async fn since(
             return Ok(lines.values().filter(|line| line.started < moment).map(|line| line.generation).max());
         }
     };
-    let reached = lines.values().rev().find(|line| line.revision == revision);
+    let reached = lines.values().rev().find(|line| line.is_deployment() && line.revision == revision);
     reached.map(|line| Some(line.generation)).ok_or_else(|| {
         Failure::usage(format!("{environment} was never taken to {}", revision.short()))
             .hint(format!("`lockstep history {environment}` lists its generations and their commits"))

@@ -17,7 +17,6 @@ use crate::cli::value::{Value, line};
 use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::past::{Held, Past, Step, Told, Version};
-use crate::domain::plan::Intent;
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::time::Timestamp;
 use crate::port::EdgeKind;
@@ -165,8 +164,7 @@ async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output)
     };
     match found {
         Ok(lines) => {
-            // What people decide has a number too, and writes nothing.
-            let attempts = lines.iter().rev().filter(|line| !matches!(line.intent, Intent::Remove | Intent::Act(_)));
+            let attempts = lines.iter().rev().filter(|line| line.is_deployment());
             attempts.map(|line| (line.generation, line.revision)).collect()
         }
         Err(failure) => {

@@ -91,6 +91,16 @@ pub struct HistoryLine {
 }
 
 impl HistoryLine {
+    /// Whether it took the environment to its revision, or back there. What people decide has a number and names a revision
+    /// too, of which nothing need ever have been live, and what a removal names goes.
+    #[must_use]
+    pub const fn is_deployment(&self) -> bool {
+        match self.intent {
+            Intent::Advance | Intent::Repair | Intent::RollBack | Intent::Restored => true,
+            Intent::Remove | Intent::Act(_) => false,
+        }
+    }
+
     /// Who lockstep itself is in [`Self::by`].
     pub const LOCKSTEP: &str = "lockstep";
 

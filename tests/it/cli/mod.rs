@@ -5,6 +5,7 @@ mod adopts;
 mod applies;
 mod completions;
 mod consumers;
+mod decisions;
 mod documents;
 mod hidden;
 mod imports;

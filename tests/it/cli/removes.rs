@@ -51,6 +51,8 @@ fn a_retired_environment_goes_with_its_versions_and_its_state_and_comes_back_as_
     let numbers: Vec<_> =
         history["lines"].as_array().unwrap().iter().map(|line| line["generation"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [3, 2, 1], "{history:#}");
+    let said = stage.run(&["kv", "get", "config/app/port", "--at", "2"]).exits(2).err;
+    assert!(said.contains("generation 2 of test is its removal: nothing of it was live from then on"), "{said}");
 }
 
 #[test]

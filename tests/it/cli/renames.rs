@@ -31,6 +31,12 @@ fn check_questions(stage: &Stage, oldest: &str) {
     let listed = stage.run(&["kv", "list", "preview", "--output", "json"]).exits(0).json();
     assert_eq!(listed["keys"][2]["revision"], oldest, "{listed:#}");
     assert_eq!(stage.run(&["kv", "list", "preview", "--changed-since", "1"]).exits(0).out, "");
+    // The rename has a number, and was no deployment.
+    let said = stage.run(&["kv", "get", "config/app/port", "--at", "2"]).exits(0);
+    assert!(said.out == "8080" && said.err.contains("(rename by lockstep): live then was generation 1"), "{said:?}");
+    let renaming = stage.repo.tip().short();
+    let said = stage.run(&["kv", "list", "preview", "--changed-since", &renaming]).exits(2).err;
+    assert!(said.contains(&format!("preview was never taken to {renaming}")), "{said}");
 }
 
 /// A commit from before the rename, named by itself or by its generation, is rendered as what it was called there.

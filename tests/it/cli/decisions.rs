@@ -1,0 +1,54 @@
+//! Questions about versions where people decided something between two deployments: a decision has a number and writes nothing.
+
+use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage};
+
+const KEY: &str = "config/app/port";
+
+#[test]
+fn what_changed_since_a_commit_and_what_a_generation_was_are_told_of_deployments_and_not_of_decisions() {
+    let own = format!("{}deletes: {{at_most: 0}}\n", ENVIRONMENT.1);
+    let mut stage = Stage::with(&[MANIFEST, (ENVIRONMENT.0, &own), KEYS]);
+    stage.run(&["apply", "--once"]).exits(0);
+    let second = stage.repo.commit("fewer", &[(KEYS.0, "app: {port: 2, motd: hi}\n")]).short();
+    let newer = |stage: &Stage| stage.run(&["kv", "list", "test", "--changed-since", &second]);
+    stage.run(&["apply", "--once"]).exits(1);
+    stage.run(&["release", "test", &second, "--allow-deletes", "1", "--reason", "meant"]).exits(0);
+    let history = stage.run(&["history", "test"]).exits(0).out;
+    assert!(history.contains(&format!("release  {second}")), "{history}");
+    assert!(newer(&stage).exits(2).err.contains(&format!("test was never taken to {second}")));
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
+    stage.run(&["resume", "test"]).exits(0);
+    stage.repo.commit("third", &[(KEYS.0, "app: {port: 3, motd: hi}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    let listed = newer(&stage).exits(0).out;
+    assert!(listed.lines().count() == 1 && listed.starts_with("     6  ") && listed.contains(KEY), "{listed}");
+
+    let at = |generation: &str| stage.run(&["kv", "get", KEY, "--env", "test", "--at", generation]);
+    for (generation, value, note) in [
+        ("1", "8080", None),
+        ("2", "8080", Some(("release", 1))),
+        ("3", "2", None),
+        ("4", "2", Some(("suspend", 3))),
+        ("5", "2", Some(("resume", 3))),
+        ("6", "3", None),
+    ] {
+        let said = at(generation).exits(0);
+        assert_eq!(said.out, value, "{generation}");
+        assert_eq!(said.err.is_empty(), note.is_none(), "{said:?}");
+        if let Some((what, live)) = note {
+            let note = format!("note: generation {generation} of test is a decision and no deployment ({what} by ann@");
+            assert!(said.err.starts_with(&note), "{said:?}");
+            assert!(said.err.contains(&format!("live then was generation {live}, of ")), "{said:?}");
+        }
+    }
+    let told = stage.run(&["kv", "get", KEY, "--env", "test", "--at", "4", "--output", "json"]).exits(0).json();
+    assert_eq!((&told["generation"], &told["decision"]), (&3.into(), &4.into()), "{told:#}");
+    let rendered = stage.run(&["render", "test", "--at", "5"]).exits(0);
+    assert!(rendered.out.starts_with(&format!("test at {second}: 2 keys")), "{rendered:?}");
+    assert!(rendered.err.contains("(resume by ann@"), "{rendered:?}");
+    // What history forgot may have been a deployment.
+    std::fs::remove_file(stage.home.path().join("test/.lockstep/history/3")).unwrap();
+    let said = at("5").exits(2).err;
+    assert!(said.contains("history does not have what was live then any more") && said.contains("hint:"), "{said}");
+}
