@@ -197,6 +197,14 @@ pub trait Source: Send + Sync {
         revisions: &[Revision],
         last_good: Option<Revision>,
     ) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// Keeps nothing any more under names of this environment, which is gone or goes on as `heir`. What a later fetch was to
+    /// name at the origin, or had named, goes there too: for an heir not before its own last good is named.
+    fn forget(
+        &self,
+        environment: &EnvironmentName,
+        heir: Option<&EnvironmentName>,
+    ) -> impl Future<Output = Result<(), EdgeError>> + Send;
 }
 
 /// Who leads an environment.

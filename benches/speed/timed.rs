@@ -99,6 +99,10 @@ impl<S: Source> Source for Timed<S> {
     ) -> Result<(), EdgeError> {
         self.watch.during(REST, self.edge.keep(environment, revisions, last_good)).await
     }
+
+    async fn forget(&self, environment: &EnvironmentName, heir: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+        self.watch.during(REST, self.edge.forget(environment, heir)).await
+    }
 }
 
 impl<T: Target> Target for Timed<T> {

@@ -98,6 +98,10 @@ mod tests {
         async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
             Ok(())
         }
+
+        async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+            Ok(())
+        }
     }
 
     fn request(id: u8, verb: Verb) -> Request {

@@ -9,7 +9,7 @@ use super::keeper::Keeper;
 use super::lack::Lack;
 use super::leading::End;
 use super::memory::Memory;
-use super::observe::{equipped, is_retired, keep, no_record};
+use super::observe::{equipped, forget_removed, is_retired, keep, no_record};
 use super::pass::Decide;
 use super::refusals::{Refusals, SOON};
 use super::succession::{Place, Taken, is_missing, take_over};
@@ -139,6 +139,9 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 Taken::Nothing => {}
                 Taken::NotYet(error) => return Err(error),
             }
+        }
+        if let Ok(None) = &found {
+            forget_removed(memory, &self.source, &self.environment).await?;
         }
         match found? {
             // What the branch does not have was removed, or never wanted: no record is made for it.

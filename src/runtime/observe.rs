@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::memory::Memory;
 use super::reading::Reading;
 use crate::domain::commit::Commit;
+use crate::domain::desired::{environment_names, heads};
 use crate::domain::live::{Fence, LiveState};
-use crate::domain::name::KeyPath;
+use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{Books, HeadView, Request, Rollout, Stored};
 use crate::port::{EdgeError, EdgeKind, Head, Source, Target, Tip};
@@ -217,7 +218,59 @@ pub(super) async fn keep<S: Source>(
         return Ok(());
     }
     source.keep(&record.identity.environment, &keep, last_good).await?;
-    memory.kept = Some((keep, last_good));
+    let is_first = memory.kept.replace((keep, last_good)).is_none();
+    if is_first {
+        forget_former(source, record).await;
+    }
+    Ok(())
+}
+
+/// Keeps the commits of a record that was just taken over under its new name, and nothing more under the old one. What fails
+/// is done by whoever leads next.
+pub(super) async fn keep_renamed<S: Source>(source: &S, record: &Rollout) {
+    match source.keep(&record.identity.environment, &to_keep(record), None).await {
+        Ok(()) => forget_former(source, record).await,
+        Err(error) => tracing::debug!(error = error.chain(), "the commits of a renamed environment are kept later"),
+    }
+}
+
+/// Keeps nothing under the names that an environment had before, whose commits are kept under its own. A name that the branch
+/// head has is another environment's by now.
+async fn forget_former<S: Source>(source: &S, record: &Rollout) {
+    if record.former.is_empty() {
+        return;
+    }
+    let forget = async {
+        let Tip::At(tip) = source.head().await?.tip else { return Ok(()) };
+        let names = environment_names(&source.some_files(tip, &heads()).await?);
+        let heir = &record.identity.environment;
+        let unused: BTreeSet<&EnvironmentName> =
+            record.former.iter().map(|former| &former.name).filter(|name| *name != heir && !names.contains(*name)).collect();
+        for name in unused {
+            source.forget(name, Some(heir)).await?;
+        }
+        Ok::<(), EdgeError>(())
+    };
+    if let Err(error) = forget.await {
+        tracing::debug!(error = error.chain(), "the mirror keeps commits under a former name");
+    }
+}
+
+/// Keeps nothing for an environment without a record that the branch head does not have: it was removed. What is named at the
+/// origin is taken away by whoever removed it.
+///
+/// # Errors
+/// When the mirror can't be read or written.
+pub(super) async fn forget_removed<S: Source>(
+    memory: &mut Memory,
+    source: &S,
+    environment: &EnvironmentName,
+) -> Result<(), EdgeError> {
+    let nothing = Some((Vec::new(), None));
+    if memory.kept != nothing && is_retired(memory, source).await? {
+        source.keep(environment, &[], None).await?;
+        memory.kept = nothing;
+    }
     Ok(())
 }
 

@@ -108,7 +108,7 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
         self.stays_retired(memory, record).await.map_err(|error| stopped(error, record))?;
         self.target.dissolve(lease, fence, &removal.farewell(self.scheduler.clock().now())).await?;
         // The mirror need not keep its commits any more.
-        let forgotten = self.source.keep(&record.identity.environment, &[], None).await;
+        let forgotten = self.source.forget(&record.identity.environment, None).await;
         if let Err(error) = forgotten {
             tracing::debug!(error = error.chain(), "the mirror keeps commits that nobody needs");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::observe::is_rewound;
+use super::observe::{is_rewound, keep_renamed};
 use super::reading::{Fit, Reading, Readings};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, RepositoryName};
@@ -134,6 +134,7 @@ pub async fn take_over<S: Source, T: Target>(
     let above = own.max(marked).unwrap_or_default().max(remembered);
     let save = stored.record.renamed(place.environment, above, tip, now);
     target.take_over(former, stored.fence, &save).await?;
+    keep_renamed(source, &save.record).await;
     tracing::info!(environment = %place.environment, %former, "goes on with the record of its former name");
     Ok(Taken::Over)
 }

@@ -94,6 +94,10 @@ impl Source for Counting {
     async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
         Ok(())
     }
+
+    async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+        Ok(())
+    }
 }
 
 struct NoChecks;

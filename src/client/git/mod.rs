@@ -284,6 +284,17 @@ impl Source for GitSource {
         let operation = format!("keep the commits of {environment} in the mirror");
         self.read(operation, move |_, mirror| keep::keep(mirror, &environment, &revisions)).await
     }
+
+    async fn forget(&self, environment: &EnvironmentName, heir: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+        self.0.publishing().forget(environment, heir);
+        let environment = environment.clone();
+        let operation = format!("let the commits of {environment} go from the mirror");
+        self.read(operation, move |_, mirror| {
+            keep::keep(mirror, &environment, &[])?;
+            publish::forget_found(mirror, &environment)
+        })
+        .await
+    }
 }
 
 impl Inner {

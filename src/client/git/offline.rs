@@ -8,7 +8,7 @@ use git2::{ErrorCode, Repository};
 
 use super::fault::{fault, from_git};
 use super::history::describe;
-use super::mirror::KEPT;
+use super::keep::place;
 use super::{GitSource, TreeLimits, local, tree};
 use crate::domain::desired::{FileTree, Node};
 use crate::domain::name::EnvironmentName;
@@ -54,7 +54,7 @@ impl GitSource {
     /// # Errors
     /// When the mirror can't be read.
     pub async fn kept(&self, environment: &EnvironmentName) -> Result<Vec<Revision>, EdgeError> {
-        let pattern = format!("{KEPT}{environment}/*");
+        let pattern = format!("{}*", place(environment));
         let operation = format!("list the commits kept for {environment}");
         self.read(operation.clone(), move |_, mirror| {
             let failed = |error| from_git(operation.as_str(), error);

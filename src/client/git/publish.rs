@@ -1,10 +1,10 @@
 //! Last good of each environment under a ref of the origin's, so that it outlives the branch and every mirror (rule S2,
 //! `keep_refs: push`).
 //!
-//! Only refs below `refs/lockstep/` are written there. What is found there is brought into the mirror, at most
+//! Only refs below `refs/lockstep/` are written there, and that of an environment that is gone is taken away again. What is found there is brought into the mirror, at most
 //! [`MOST`] refs of it, within the deadline and the limit on size of a fetch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub(super) struct Publishing {
     marks: Marks,
     /// What of it the origin has.
     published: Marks,
+    /// Environments whose refs at the origin are to go, and under what name they go on.
+    gone: BTreeMap<EnvironmentName, Option<EnvironmentName>>,
     /// What others named at the origin is in the mirror.
     brought: bool,
     /// Why the last exchange failed, and before when there is no other.
@@ -52,11 +54,21 @@ pub(super) struct Publishing {
 pub(super) struct Exchange {
     bring: bool,
     publish: Marks,
+    /// Environments whose refs go, after the others are there.
+    take_away: Vec<EnvironmentName>,
 }
 
 impl Publishing {
     pub(super) fn mark(&mut self, environment: &EnvironmentName, last_good: Revision) {
+        self.gone.remove(environment);
         self.marks.insert(environment.clone(), last_good);
+    }
+
+    /// Nothing of this environment is to be named any more; where it goes on, once its last good is named as the heir's.
+    pub(super) fn forget(&mut self, environment: &EnvironmentName, heir: Option<&EnvironmentName>) {
+        self.marks.remove(environment);
+        self.published.remove(environment);
+        self.gone.insert(environment.clone(), heir.cloned());
     }
 
     /// A commit is missing here: somebody may have named it at the origin meanwhile.
@@ -68,8 +80,14 @@ impl Publishing {
         self.marks.iter().filter(|(environment, revision)| self.published.get(*environment) != Some(revision))
     }
 
+    /// Those whose refs at the origin can go now.
+    fn due(&self) -> impl Iterator<Item = &EnvironmentName> {
+        let is_named = |heir: &Option<EnvironmentName>| heir.as_ref().is_none_or(|heir| self.marks.contains_key(heir));
+        self.gone.iter().filter(move |(_, heir)| is_named(heir)).map(|(gone, _)| gone)
+    }
+
     pub(super) fn has_news(&self) -> bool {
-        self.news().next().is_some()
+        self.news().next().is_some() || self.due().next().is_some()
     }
 
     /// What is to be done; none mostly, and none for a while after a failure.
@@ -78,7 +96,9 @@ impl Publishing {
             return None;
         }
         let publish: Marks = self.news().map(|(environment, revision)| (environment.clone(), *revision)).collect();
-        (!self.brought || !publish.is_empty()).then_some(Exchange { bring: !self.brought, publish })
+        let take_away: Vec<EnvironmentName> = self.due().cloned().collect();
+        let is_any = !self.brought || !publish.is_empty() || !take_away.is_empty();
+        is_any.then_some(Exchange { bring: !self.brought, publish, take_away })
     }
 
     /// What came of it. A failure is told once.
@@ -87,6 +107,7 @@ impl Publishing {
             Ok(()) => {
                 self.brought = true;
                 self.published.extend(work.publish);
+                self.gone.retain(|gone, _| !work.take_away.contains(gone));
                 self.trouble = None;
             }
             Err(error) => {
@@ -113,7 +134,64 @@ pub(super) fn exchange(
             Origin::There => bring_over_network(mirror, session)?,
         }
     }
-    publish(mirror, session, with, &work.publish)
+    publish(mirror, session, with, &work.publish)?;
+    take_away(mirror, session, with, &work.take_away)
+}
+
+/// The ref of an environment's last good at the origin.
+fn published(environment: &EnvironmentName) -> String {
+    format!("{}{LAST_GOOD}", place(environment))
+}
+
+/// Lets go of what the mirror found at the origin for an environment, or named for a push.
+pub(super) fn forget_found(mirror: &Repository, environment: &EnvironmentName) -> Result<(), EdgeError> {
+    let failed = |error| from_git(format!("let last good of {environment} go from the mirror"), error);
+    let Some(name) = found(&published(environment)) else { return Ok(()) };
+    for reference in mirror.references_glob(&name).map_err(failed)?.flatten() {
+        { reference }.delete().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Takes the refs of these environments away from the origin, and no others.
+fn take_away(
+    mirror: &Repository,
+    session: &Arc<Session>,
+    from: Origin<'_>,
+    environments: &[EnvironmentName],
+) -> Result<(), EdgeError> {
+    let names: Vec<String> = environments.iter().map(published).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    match from {
+        Origin::Here(path) => {
+            let failed = |error| from_git(session.operation(), error);
+            let origin = local::open(path)?;
+            for name in &names {
+                session.go_on()?;
+                for reference in origin.references_glob(name).map_err(failed)?.flatten() {
+                    { reference }.delete().map_err(failed)?;
+                }
+            }
+            Ok(())
+        }
+        Origin::There => {
+            let there = named_there(mirror, session)?;
+            let specs: Vec<String> = names.iter().filter(|name| there.contains(*name)).map(|name| format!(":{name}")).collect();
+            if specs.is_empty() { Ok(()) } else { push(mirror, session, &specs) }
+        }
+    }
+}
+
+/// The names of the refs that the origin has.
+fn named_there(mirror: &Repository, session: &Arc<Session>) -> Result<BTreeSet<String>, EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
+    libgit2::within(session, || {
+        let mut remote = mirror.remote_anonymous(libgit2::REMOTE).map_err(failed)?;
+        let connection = remote.connect_auth(Direction::Fetch, None, None).map_err(failed)?;
+        Ok(connection.list().map_err(failed)?.iter().map(|head| head.name().to_owned()).collect())
+    })
 }
 
 /// Names these commits at the origin, as far as the mirror has them.
@@ -121,7 +199,7 @@ fn publish(mirror: &Repository, session: &Arc<Session>, to: Origin<'_>, marks: &
     let marks: Vec<(String, Oid)> = marks
         .iter()
         .filter(|(_, revision)| mirror.find_commit(oid(**revision)).is_ok())
-        .map(|(environment, revision)| (format!("{}{LAST_GOOD}", place(environment)), oid(*revision)))
+        .map(|(environment, revision)| (published(environment), oid(*revision)))
         .collect();
     if marks.is_empty() {
         return Ok(());
@@ -203,6 +281,11 @@ fn publish_over_network(mirror: &Repository, session: &Arc<Session>, marks: &[(S
         mirror.reference(&here, *id, true, "publish").map_err(failed)?;
         specs.push(format!("+{here}:{name}"));
     }
+    push(mirror, session, &specs)
+}
+
+fn push(mirror: &Repository, session: &Arc<Session>, specs: &[String]) -> Result<(), EdgeError> {
+    let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
     let mut refused = None;
     libgit2::within(session, || {
         let mut remote = mirror.remote_anonymous(libgit2::REMOTE).map_err(failed)?;
@@ -213,7 +296,7 @@ fn publish_over_network(mirror: &Repository, session: &Arc<Session>, marks: &[(S
         });
         let mut options = PushOptions::new();
         options.remote_callbacks(callbacks);
-        remote.push(&specs, Some(&mut options)).map_err(failed)
+        remote.push(specs, Some(&mut options)).map_err(failed)
     })?;
     match refused {
         None => Ok(()),

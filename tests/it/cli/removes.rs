@@ -33,6 +33,7 @@ fn a_retired_environment_goes_with_its_versions_and_its_state_and_comes_back_as_
     assert_eq!(stage.live().len(), 3);
     let said = stage.run(&["env", "remove", "test", "--yes", "--reason", "moved"]).exits(0).out;
     assert!(said.contains("test is removed") && said.contains("3 keys deleted"), "{said}");
+    assert!(stage.kept().is_empty(), "{:?}", stage.kept());
     assert_eq!(names(&stage, "test"), [".lockstep"]);
     assert_eq!(names(&stage, "test/.lockstep"), ["answers", "history", "requests"]);
     let again = stage.run(&["env", "remove", "test", "--yes", "--output", "json"]).exits(0).json();

@@ -1,5 +1,7 @@
 //! A directory whose environment goes on under another name.
 
+use std::collections::BTreeMap;
+
 use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage, until};
 use crate::support::repo::{Change, TestRepo};
 
@@ -162,6 +164,7 @@ fn a_directory_goes_on_under_the_new_name_with_its_files_its_numbers_and_its_his
     let said = stage.run(&["apply", "--once"]).exits(0);
     assert!(said.err.contains("goes on with the record of its former name"), "{said:?}");
     assert_eq!(stage.live(), before);
+    assert_eq!(stage.kept(), BTreeMap::from([("preview".to_owned(), 2)]), "what is live, and the head that it was renamed at");
     let history = stage.run(&["history", "preview", "--output", "json"]).exits(0).json();
     let told: Vec<_> = history["lines"]
         .as_array()

@@ -1,5 +1,6 @@
 //! A scratch repository, a configuration with directory targets, and the program run on them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -114,6 +115,18 @@ impl Stage {
         }
         found.sort();
         found
+    }
+
+    /// The environments that the mirror keeps commits for, each with so many.
+    pub(super) fn kept(&self) -> BTreeMap<String, usize> {
+        let entries = std::fs::read_dir(self.home.path().join("data")).unwrap();
+        let mirror = entries.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+        let mut kept = BTreeMap::new();
+        for found in git2::Repository::open_bare(mirror).unwrap().references_glob("refs/lockstep/*").unwrap().flatten() {
+            let name = found.name().unwrap().split('/').nth(2).unwrap().to_owned();
+            *kept.entry(name).or_default() += 1;
+        }
+        kept
     }
 
     /// Takes out of a text what differs from run to run.

@@ -74,6 +74,10 @@ impl Source for Branch {
     async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
         Ok(())
     }
+
+    async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+        Ok(())
+    }
 }
 
 /// Time that passes only while nothing is to be done.

@@ -117,3 +117,97 @@ async fn nothing_is_written_to_the_repository_unless_the_configuration_says_so()
         repo.git().references().unwrap().flatten().map(|reference| reference.name().unwrap().to_owned()).collect();
     assert!(names.iter().all(|name| !name.starts_with("refs/lockstep/")), "{names:?}");
 }
+
+#[tokio::test]
+async fn what_is_gone_is_kept_no_more_whatever_its_name_ends_with() {
+    let mut repo = TestRepo::with(&[("a", "1")]);
+    let place = Place::local(&repo.path());
+    let source = place.open();
+    fetched(&source).await;
+    let (old, other) = (repo.tip(), environment("other"));
+    source.keep(&other, &[old], None).await.unwrap();
+    for name in ["production", "production.lock"] {
+        let (gone, heir) = (environment(name), environment("heir"));
+        source.keep(&gone, &[old], Some(old)).await.unwrap();
+        source.keep(&heir, &[old], None).await.unwrap();
+        assert_eq!(source.kept(&gone).await.unwrap(), [old], "{name}");
+        source.forget(&gone, Some(&heir)).await.unwrap();
+        assert_eq!(source.kept(&gone).await.unwrap(), [], "{name}");
+        source.forget(&gone, None).await.unwrap();
+    }
+    // Nothing of the others went with it, and their commit outlives the branch.
+    repo.amend("rewritten", &[("a", "2")]);
+    collect_garbage(&repo.path());
+    assert_eq!(fetched(&source).await.tip, Tip::At(repo.tip()));
+    for name in ["other", "heir"] {
+        assert_eq!(source.kept(&environment(name)).await.unwrap(), [old], "{name}");
+    }
+    assert_eq!(text_of(&source.tree(old).await.unwrap(), "a"), "1");
+}
+
+/// Last good of an environment that is renamed or removed, at an origin that takes pushes.
+async fn check_gone(repo: &TestRepo, place: &mut Place) {
+    place.settings.keep_refs = KeepRefs::Push;
+    let good = repo.tip();
+    let [production, live, other] = ["production", "live", "other"].map(environment);
+    let named = || {
+        let references = repo.git().references_glob("refs/lockstep/*").unwrap();
+        let mut names: Vec<String> = references.flatten().map(|found| found.name().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let source = place.open();
+    fetched(&source).await;
+    for environment in [&production, &other] {
+        source.keep(environment, &[good], Some(good)).await.unwrap();
+    }
+    source.exchange_last_good().await;
+    assert_eq!(named(), ["refs/lockstep/other/last-good", "refs/lockstep/production/last-good"]);
+
+    // Not before the new name's is there, and also by a process that knows nothing of what was named.
+    let source = place.open();
+    fetched(&source).await;
+    source.keep(&live, &[good], None).await.unwrap();
+    source.forget(&production, Some(&live)).await.unwrap();
+    source.exchange_last_good().await;
+    assert_eq!(named(), ["refs/lockstep/other/last-good", "refs/lockstep/production/last-good"]);
+    source.keep(&live, &[good], Some(good)).await.unwrap();
+    assert!(source.has_last_good_to_publish());
+    source.exchange_last_good().await;
+    assert_eq!(named(), ["refs/lockstep/live/last-good", "refs/lockstep/other/last-good"]);
+
+    // Removed, and once more where nothing is there.
+    for _ in 0..2 {
+        source.forget(&live, None).await.unwrap();
+        assert!(source.has_last_good_to_publish());
+        source.exchange_last_good().await;
+        assert_eq!(named(), ["refs/lockstep/other/last-good"]);
+        assert!(!source.has_last_good_to_publish());
+    }
+    let mirror = git2::Repository::open_bare(place.mirror()).unwrap();
+    let left: Vec<String> = mirror
+        .references()
+        .unwrap()
+        .flatten()
+        .map(|found| found.name().unwrap().to_owned())
+        .filter(|name| name.contains("/live/") || name.contains("/production/"))
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[tokio::test]
+async fn last_good_of_what_is_renamed_or_removed_goes_from_a_local_repository() {
+    let repo = TestRepo::with(&[("a", "good")]);
+    let mut place = Place::local(&repo.path());
+    check_gone(&repo, &mut place).await;
+}
+
+#[tokio::test]
+async fn last_good_of_what_is_renamed_or_removed_goes_over_http() {
+    let repo = TestRepo::with(&[("a", "good")]);
+    repo.git().config().unwrap().set_bool("http.receivepack", true).unwrap();
+    let server = GitServer::with_token(&repo.path(), "canary-token");
+    let mut place = Place::http(&server.url);
+    place.settings.token = Some(Credential::File(place.secret("token", "canary-token")));
+    check_gone(&repo, &mut place).await;
+}

@@ -141,4 +141,13 @@ impl Source for Edge {
         }
         Ok(())
     }
+
+    async fn forget(&self, _: &EnvironmentName, heir: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+        self.call("forget").await?;
+        // What is kept for the heir is the same environment's here.
+        if heir.is_none() {
+            self.world().mirrors[self.replica].kept.clear();
+        }
+        Ok(())
+    }
 }
