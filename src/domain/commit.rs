@@ -2,8 +2,9 @@
 
 use super::name::EnvironmentName;
 use super::revision::Revision;
-use super::scope::KeyPrefix;
+use super::scope::{KeyPrefix, KeyScope};
 use super::time::Timestamp;
+use super::words::{count, listed};
 
 /// One commit of the config repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,11 +17,16 @@ pub struct Commit {
     pub subject: String,
     /// `Lockstep-…` trailers of its message, in order.
     pub trailers: Vec<(String, String)>,
+    /// How many more such trailers it has than are read.
+    pub unread: usize,
     /// When it was committed, by the committer's clock: for people only.
     pub at: Timestamp,
 }
 
 impl Commit {
+    /// So many trailers of a commit are read at most.
+    pub const MOST_TRAILERS: usize = 50;
+
     fn values<'a>(&'a self, trailer: &'a str) -> impl Iterator<Item = &'a str> {
         self.trailers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(trailer)).map(|(_, value)| value.trim())
     }
@@ -43,15 +49,21 @@ impl Commit {
         self.values("Lockstep-Adopt").filter_map(|text| KeyPrefix::parse(text).ok())
     }
 
-    /// Its `Lockstep-Adopt` trailers that name no keys and so adopt nothing: each with why, and what to write instead.
-    pub fn misread(&self) -> impl Iterator<Item = String> {
-        self.values("Lockstep-Adopt").filter_map(|text| {
+    /// Its `Lockstep-Adopt` trailers that name no keys and so adopt nothing, and what trailers are not read: each with why, and
+    /// what to write instead.
+    fn misread(&self) -> impl Iterator<Item = String> {
+        let short = self.revision.short();
+        let unread = (self.unread > 0).then(|| {
+            let (most, unread) = (Self::MOST_TRAILERS, count(self.unread, "more trailer"));
+            format!("{unread} `Lockstep-…:` of {short} say nothing: the first {most} of a commit are read; write fewer, for wider prefixes")
+        });
+        let misnamed = self.values("Lockstep-Adopt").filter_map(move |text| {
             let error = KeyPrefix::parse(text).err()?;
             Some(format!(
-                "the trailer `Lockstep-Adopt:` of {} adopts nothing: {error}; name a key, a prefix that ends with '/', or * for every key",
-                self.revision.short()
+                "the trailer `Lockstep-Adopt:` of {short} adopts nothing: {error}; name a key, a prefix that ends with '/', or * for every key"
             ))
-        })
+        });
+        misnamed.chain(unread)
     }
 
     /// Whether it asks to try a rejected digest again in this environment (rule R2).
@@ -67,25 +79,82 @@ impl Commit {
     }
 }
 
+/// Which trailers of some commits, newest first, say nothing: each with why, and what to write instead. They are those that
+/// [`KeyScope::of`] leaves out of what all of them together adopt, and those that say nothing by themselves.
+pub fn misread<'c>(commits: impl IntoIterator<Item = &'c Commit>) -> Vec<String> {
+    let (mut scope, mut told) = (KeyScope::default(), Vec::new());
+    for commit in commits {
+        told.extend(commit.misread());
+        let mut left_out = Vec::new();
+        for prefix in commit.adopts() {
+            match scope.and([prefix.clone()]) {
+                Some(wider) => scope = wider,
+                None => left_out.push(prefix.to_string()),
+            }
+        }
+        if !left_out.is_empty() {
+            let (short, most, longest) = (commit.revision.short(), KeyScope::MOST, KeyScope::LONGEST);
+            told.push(format!(
+                "the trailer `Lockstep-Adopt:` of {short} adopts nothing for {}: at most {most} prefixes of {longest} bytes in all are \
+                 adopted at a time; name fewer and wider ones",
+                listed(left_out.into_iter())
+            ));
+        }
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_trailer_beyond_a_limit_is_told_with_the_limit() {
+        let commit = |number: u8, from: usize, upto: usize, long: usize| Commit {
+            revision: Revision::from_bytes([number; 20]),
+            author: String::new(),
+            subject: String::new(),
+            trailers: (from..upto)
+                .map(|number| ("Lockstep-Adopt".to_owned(), format!("k{number:02}{}", "x".repeat(long))))
+                .collect(),
+            unread: upto.saturating_sub(Commit::MOST_TRAILERS),
+            at: Timestamp::from_millis(0),
+        };
+        for (commits, expected) in [
+            (vec![commit(1, 0, 32, 0)], vec![]),
+            (vec![commit(2, 0, 20, 0), commit(1, 0, 32, 0)], vec![]),
+            (vec![commit(1, 0, 34, 0)], vec!["of 0101010 adopts nothing for k32, k33: at most 32 prefixes of 1000 bytes"]),
+            (vec![commit(1, 0, 3, 400)], vec!["adopts nothing for k02xxx"]),
+            (vec![commit(2, 0, 20, 0), commit(1, 20, 33, 0)], vec!["of 0101010 adopts nothing for k32: at most 32 prefixes"]),
+            (
+                vec![commit(1, 40, 52, 0)],
+                vec!["2 more trailers `Lockstep-…:` of 0101010 say nothing: the first 50 of a commit are read"],
+            ),
+        ] {
+            let told = misread(&commits);
+            assert_eq!(told.len(), expected.len(), "{told:?}");
+            for (told, expected) in told.iter().zip(expected) {
+                assert!(told.contains(expected), "{told}");
+            }
+        }
+    }
+
     #[track_caller]
-    fn check(value: &str, adopted: &[&str], misread: &str) {
+    fn check(value: &str, adopted: &[&str], why: &str) {
         let commit = Commit {
             revision: Revision::from_bytes([0xa1; 20]),
             author: String::new(),
             subject: String::new(),
             trailers: vec![("lockstep-adopt".to_owned(), value.to_owned())],
+            unread: 0,
             at: Timestamp::from_millis(0),
         };
         assert_eq!(commit.adopts().map(|prefix| prefix.to_string()).collect::<Vec<_>>(), adopted, "{value:?}");
-        let told: Vec<String> = commit.misread().collect();
+        let told = misread([&commit]);
         assert_eq!(told.len(), usize::from(adopted.is_empty()), "{told:?}");
         for text in told {
             assert!(text.starts_with("the trailer `Lockstep-Adopt:` of a1a1a1a adopts nothing: key "), "{text}");
-            assert!(text.contains(misread) && !text.chars().any(char::is_control), "{text}");
+            assert!(text.contains(why) && !text.chars().any(char::is_control), "{text}");
         }
     }
 

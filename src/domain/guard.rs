@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::commit::Commit;
+use super::commit::{Commit, misread};
 use super::desired::DesiredState;
 use super::environment::DeleteLimits;
 use super::name::OWNERS_PREFIX;
@@ -103,7 +103,7 @@ fn obstacles(plan: &Plan, around: &Circumstances<'_>) -> Result<(), Refusal> {
         ));
     }
     let mut said = vec![held, "nothing was written".to_owned()];
-    said.extend(around.commits.iter().flat_map(Commit::misread).take(SHOWN));
+    said.extend(misread(around.commits).into_iter().take(SHOWN));
     Err(Refusal(format!("{}. {}", said.join("; "), ways_out.join(". "))))
 }
 

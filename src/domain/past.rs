@@ -205,6 +205,7 @@ mod tests {
             author: "Ann".into(),
             subject: "s".into(),
             trailers: Vec::new(),
+            unread: 0,
             at: Timestamp::from_millis(0),
         };
         let says = match words.next().unwrap() {

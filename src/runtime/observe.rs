@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::memory::Memory;
 use super::reading::Reading;
-use crate::domain::commit::Commit;
+use crate::domain::commit::misread;
 use crate::domain::desired::{environment_names, heads};
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -94,7 +94,7 @@ pub(super) async fn repository<S: Source>(
 fn tell_misread(record: &Rollout, books: &Books, tip: Revision) {
     let ways = record.complete.as_ref().and_then(|complete| books.commits.get(&(complete.revision, tip)));
     let commits = ways.map_or_else(|| books.head.iter().collect::<Vec<_>>(), |commits| commits.iter().collect());
-    for because in commits.into_iter().flat_map(Commit::misread) {
+    for because in misread(commits) {
         tracing::warn!(environment = %record.identity.environment, because, "a trailer of a commit says nothing");
     }
 }

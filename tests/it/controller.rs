@@ -86,7 +86,7 @@ impl Source for Counting {
 
     async fn commits(&self, _: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
         let (author, subject, at) = ("Ada".to_owned(), "a change".to_owned(), Timestamp::from_millis(0));
-        Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), at }])
+        Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), unread: 0, at }])
     }
 
     async fn watch(&self, _: &(dyn Fn() + Sync)) {}

@@ -202,6 +202,7 @@ impl Origin {
             author: "Ada".to_owned(),
             subject: format!("commit {}", revision.short()),
             trailers: self.commits[&revision].trailers.clone(),
+            unread: 0,
             at: Timestamp::from_millis(0),
         }
     }

@@ -11,7 +11,7 @@ use super::error::{Exit, Failure};
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
-use crate::domain::commit::Commit;
+use crate::domain::commit;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{HeadVerdict, Phase, Reached, Rollout};
@@ -137,7 +137,7 @@ async fn misread(edges: &Edges, record: &Rollout) -> Vec<String> {
         Some(live) if live == tip => Vec::new(),
         live => edges.source.commits(live, tip).await.unwrap_or_default(),
     };
-    commits.iter().flat_map(Commit::misread).map(|text| clean(&text)).collect()
+    commit::misread(&commits).iter().map(|text| clean(text)).collect()
 }
 
 async fn subject(edges: &Edges, revision: Revision) -> Option<String> {

@@ -14,7 +14,7 @@ use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
 use crate::config::{self, Config, ConsulVariables};
-use crate::domain::commit::Commit;
+use crate::domain::commit::misread;
 use crate::domain::desired::{Affected, FileTree, Node, Problem, Repository, read};
 use crate::domain::revision::Revision;
 
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let repository = read(&tree);
     let mut report =
         report(&repository, &tree, commit.as_ref().map(|commit| commit.revision), config.as_ref(), &args.environments)?;
-    report.notes.extend(commit.iter().flat_map(Commit::misread));
+    report.notes.extend(misread(&commit));
     report.notes.extend(note);
     output.show(&report)?;
     Ok(if report.valid { Exit::Ok } else { Exit::Failed })

@@ -11,10 +11,10 @@ use crate::port::{Commit, EdgeError, EdgeKind};
 
 /// The most commits that one answer holds.
 const MOST_COMMITS: usize = 1000;
-/// The most trailers that are read of one message.
-const MOST_TRAILERS: usize = 50;
-/// The longest trailer value, subject or name, in characters.
+/// The longest subject or name, in characters.
 const LONGEST_TEXT: usize = 300;
+/// The longest trailer value, in characters: any key fits, and what is cut is too long for one.
+const LONGEST_VALUE: usize = 600;
 /// The trailers that lockstep listens to begin with this, in any case.
 const OURS: &str = "lockstep-";
 
@@ -63,27 +63,28 @@ pub(super) fn describe(commit: &git2::Commit<'_>) -> Commit {
     let message = String::from_utf8_lossy(commit.message_bytes());
     let author = commit.author();
     let author = String::from_utf8_lossy(author.name_bytes());
+    let (trailers, unread) = trailers(&message);
     let subject = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     Commit {
         revision: revision(commit.id()),
         author: tidy(&author, LONGEST_TEXT),
         subject: tidy(subject, LONGEST_TEXT),
-        trailers: trailers(&message),
+        trailers,
+        unread,
         at: Timestamp::from_millis(commit.time().seconds().saturating_mul(1000)),
     }
 }
 
-/// `Lockstep-…: value` lines of the last paragraph, in order, as `git interpret-trailers` finds them.
-fn trailers(message: &str) -> Vec<(String, String)> {
+/// `Lockstep-…: value` lines of the last paragraph, in order, as `git interpret-trailers` finds them, as many as are read; and
+/// how many more there are.
+fn trailers(message: &str) -> (Vec<(String, String)>, usize) {
     // A message with a NUL can't be given to libgit2; git itself writes none.
-    let Ok(found) = git2::message_trailers_strs(message) else { return Vec::new() };
+    let Ok(found) = git2::message_trailers_strs(message) else { return (Vec::new(), 0) };
     let ours = |key: &str| key.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
-    found
-        .iter()
-        .filter(|(key, _)| ours(key))
-        .take(MOST_TRAILERS)
-        .map(|(key, value)| (key.to_owned(), tidy(value, LONGEST_TEXT)))
-        .collect()
+    let mut found = found.iter().filter(|(key, _)| ours(key));
+    let read = found.by_ref().take(Commit::MOST_TRAILERS);
+    let read = read.map(|(key, value)| (key.to_owned(), tidy(value, LONGEST_VALUE))).collect();
+    (read, found.count())
 }
 
 #[cfg(test)]
@@ -92,7 +93,8 @@ mod tests {
 
     #[track_caller]
     fn check(message: &str, expected: &[(&str, &str)]) {
-        let found = trailers(message);
+        let (found, unread) = trailers(message);
+        assert_eq!(unread, 0, "of {message:?}");
         let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(found, expected, "of {message:?}");
     }
@@ -106,5 +108,18 @@ mod tests {
         check("Lockstep-Allow-Deletes: 60", &[]);
         check("subject\n\nLockstepX: 1\nLockste\u{301}p-: 2\n", &[]);
         check("a\0b\n\nLockstep-X: 1\n", &[]);
+    }
+
+    #[test]
+    fn what_is_beyond_a_limit_is_counted_or_stays_too_long() {
+        let message = |count: usize| format!("subject\n\n{}Signed-off-by: B\n", "Lockstep-Adopt: a\n".repeat(count));
+        for (count, expected) in [(1, (1, 0)), (50, (50, 0)), (51, (50, 1)), (1_000, (50, 950))] {
+            let (found, unread) = trailers(&message(count));
+            assert_eq!((found.len(), unread), expected);
+        }
+        for (length, expected) in [(513, 513), (600, 600), (601, 601), (100_000, 601)] {
+            let (found, _) = trailers(&format!("subject\n\nLockstep-Adopt: {}\n", "k".repeat(length)));
+            assert_eq!(found[0].1.chars().count(), expected);
+        }
     }
 }

@@ -122,6 +122,7 @@ impl Change {
                 author: "Ada".to_owned(),
                 subject: "a change".to_owned(),
                 trailers: vec![trailer.clone()],
+                unread: 0,
                 at: Timestamp::default(),
             })
             .collect();

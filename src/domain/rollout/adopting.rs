@@ -90,11 +90,10 @@ impl Rollout {
         seen: &Observation<'_>,
     ) -> Result<Option<usize>, String> {
         let before = permit.adopts.as_ref().map(|adoption| &adoption.scope);
-        let scope = before
-            .cloned()
-            .unwrap_or_default()
-            .and(adopts.iter().cloned())
-            .ok_or_else(|| format!("that would be more than {} prefixes; name fewer and wider ones", KeyScope::MOST))?;
+        let scope = before.cloned().unwrap_or_default().and(adopts.iter().cloned()).ok_or_else(|| {
+            let (most, longest) = (KeyScope::MOST, KeyScope::LONGEST);
+            format!("that would be more than {most} prefixes of {longest} bytes in all; name fewer and wider ones")
+        })?;
         let asked = Permit { adopts: Some(Adoption { scope, grant }), ..permit.clone() };
         let (plan, _) = Self { permit: Some(asked.clone()), ..self.clone() }.weigh(candidate, seen);
         let named = |obstacle: &&Obstacle| adopts.covers(&obstacle.key);

@@ -6,7 +6,7 @@ use super::observation::Observation;
 use super::people::Suspension;
 use super::phase::Phase;
 use super::record::Rollout;
-use crate::domain::commit::Commit;
+use crate::domain::commit::misread;
 use crate::domain::desired::DesiredState;
 use crate::domain::plan::{Intent, Plan};
 use crate::domain::revision::Revision;
@@ -45,7 +45,7 @@ impl Rollout {
     #[must_use]
     pub fn preview(&self, revision: Revision, desired: &DesiredState, seen: &Observation<'_>) -> Preview {
         let loosened = self.loosened(desired, seen);
-        let misread: Vec<String> = self.commits_to(revision, seen).iter().flat_map(Commit::misread).collect();
+        let misread = misread(self.commits_to(revision, seen));
         let first = |is_followed| self.unfinished(is_followed, seen);
         let suspended = || self.is_suspended(seen.now).then(|| self.suspended_note(revision));
         match self.judge_head(seen) {

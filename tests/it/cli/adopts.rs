@@ -63,6 +63,26 @@ fn a_trailer_that_names_no_keys_is_told_wherever_its_commit_is_in_sight() {
 }
 
 #[test]
+fn a_trailer_beyond_a_limit_is_told_with_the_limit_wherever_its_commit_is_in_sight() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let trailers = (0..60).map(|number| format!("Lockstep-Adopt: other/k{number:02}\n")).collect::<Vec<_>>().concat();
+    let long = format!("Lockstep-Adopt: other/{}\n", "k".repeat(600));
+    let message = format!("Wants many\n\n{long}{trailers}");
+    stage.repo.commit(&message, &[("base/kv/other.yaml", "a: 1\n")]);
+    let repo = stage.repo.path().display().to_string();
+    for says in [
+        "is longer than 512 bytes",
+        "adopts nothing for other/k32, other/k33, other/k34, other/k35, other/k36 and 12 more: at most 32 prefixes of 1000 bytes",
+        "11 more trailers `Lockstep-…:` of",
+    ] {
+        check(&stage, &["validate", "--rev", "HEAD", &repo], 0, says);
+        check(&stage, &["plan", "test"], 3, says);
+        check(&stage, &["status", "test"], 0, says);
+    }
+}
+
+#[test]
 fn a_directory_that_holds_nothing_of_others_has_nothing_to_adopt() {
     let mut stage = Stage::new();
     check(&stage, &["unmanaged", "test"], 0, "0 unmanaged keys");

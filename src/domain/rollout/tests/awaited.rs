@@ -20,6 +20,7 @@ fn became(sentence: &str, trailer: Option<&str>) -> String {
         author: "Ann".into(),
         subject: "s".into(),
         trailers: vec![(trailer.to_owned(), record.identity.environment.to_string())],
+        unread: 0,
         at: Timestamp::from_millis(0),
     });
     let awaited = commit.as_ref().map_or(decided, |commit| commit.revision);

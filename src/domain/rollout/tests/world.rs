@@ -182,6 +182,7 @@ impl World {
             author: "Ada".to_owned(),
             subject: format!("change {number}"),
             trailers: self.commits[number - 1].trailers.clone(),
+            unread: 0,
             at: self.now,
         }
     }
