@@ -231,6 +231,8 @@ pub struct Terms<'a> {
     pub reverts: bool,
     /// Whether drift is corrected or left (rule R10).
     pub drift: DriftPolicy,
+    /// A removal was broken off: what is gone, or nobody's with the wanted value, is what it took, and no drift (rule O9).
+    pub half_removed: bool,
     /// Keys not to write now: contested ones that are not due, denied ones of a rollback. They become obstacles.
     pub leave: &'a BTreeSet<KeyPath>,
 }
@@ -431,7 +433,7 @@ impl Terms<'_> {
     /// Under `drift: report` (rule R10) only keys that the revision changes are written, and only while they are as a
     /// reached revision left them.
     fn reported(&self, key: &KeyPath, entry: Option<&Entry>, found: Option<&LiveEntry>) -> Option<Verdict> {
-        if self.drift == DriftPolicy::Correct {
+        if self.drift == DriftPolicy::Correct || self.half_removed && Self::may_be_removed(entry, found) {
             return None;
         }
         let as_left = |state: &DesiredState| match (state.entries().get(key), found) {
@@ -453,6 +455,13 @@ impl Terms<'_> {
         let what = if found.is_some() { "changed" } else { "deleted" };
         let why = format!("was {what} by hand, and drift is only reported here");
         Some(Verdict::BlockedAs(ObstacleKind::Drifted, why, format!(": live {live}, wanted {wanted}")))
+    }
+
+    /// Whether a removal may have left a wanted key like this: deleted, or given back with its value.
+    fn may_be_removed(entry: Option<&Entry>, found: Option<&LiveEntry>) -> bool {
+        let given_back =
+            |found: &LiveEntry| found.flags == Flags::default() && entry.is_some_and(|entry| entry.digest == found.digest);
+        entry.is_some() && found.is_none_or(given_back)
     }
 
     /// What may be told of a key's value.

@@ -112,6 +112,7 @@ impl Change {
             adopted: &KeyScope::default(),
             reverts: self.proven,
             drift: self.wanted.environment().policy.drift,
+            half_removed: false,
             leave: &leave,
         };
         let commits: Vec<Commit> = self

@@ -81,6 +81,7 @@ fn terms<'a>(
         adopted: &NOTHING,
         reverts: false,
         drift: wanted.environment().policy.drift,
+        half_removed: false,
         leave,
     }
 }

@@ -76,6 +76,7 @@ impl Rollout {
             adopted: &self.adopted,
             reverts: self.is_proven(desired.revision_digest()),
             drift,
+            half_removed: self.is_half_removed(),
             leave,
         };
         plan(&terms, seen.live)

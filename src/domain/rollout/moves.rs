@@ -59,8 +59,8 @@ impl Rollout {
         let good = self.last_good.as_ref()?;
         let desired = seen.books.of(good)?;
         let mut before = self.clone();
-        let closed = before.close_open_lines(ended, evidence, seen.now);
         let plan = before.plan(Intent::RollBack, good.revision, desired, before.next_generation(seen), seen);
+        let closed = before.close_open_lines(ended, evidence, seen.now);
         let tip = self.goal.as_ref().map_or(good.tip, |goal| self.believed_tip(seen, goal));
         let aim = Aim {
             intent: Intent::RollBack,

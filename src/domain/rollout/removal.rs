@@ -12,7 +12,7 @@ use super::line::{Closed, HistoryLine, Outcome};
 use super::observation::{HeadView, Observation};
 use super::phase::Phase;
 use super::record::Rollout;
-use super::{Apply, Identity, Save, Suspension};
+use super::{Apply, Identity, Save, Step, Suspension};
 use crate::domain::desired::DesiredState;
 use crate::domain::environment::{DriftPolicy, Environment, Policy};
 use crate::domain::keymap::KeyMap;
@@ -82,6 +82,7 @@ impl Rollout {
             adopted: &KeyScope::default(),
             reverts: false,
             drift: DriftPolicy::Correct,
+            half_removed: false,
             leave: &BTreeSet::new(),
         };
         let plan = plan(&terms, seen.live);
@@ -93,6 +94,23 @@ impl Rollout {
             }
         };
         Ok(Removal { opening, plan, record, line, partial: seen.live.partial })
+    }
+
+    /// Whether a removal has begun that is neither over nor taken back.
+    pub(super) fn is_half_removed(&self) -> bool {
+        self.repair.as_ref().is_some_and(|line| line.intent == Intent::Remove)
+    }
+
+    /// Ends a removal that was broken off where nothing was ever reached, once the head has the environment again: no key had
+    /// gone, so there is nothing to put right.
+    pub(super) fn finish_removal_of_nothing(&self, seen: &Observation<'_>) -> Option<Step> {
+        let is_back = matches!(seen.head, HeadView::At(_) | HeadView::Unfit(..) | HeadView::Invalid(..));
+        if self.goal.is_some() || !is_back || !self.is_half_removed() {
+            return None;
+        }
+        let mut record = self.clone();
+        let line = record.close_repair(Outcome::Repaired, "no key had gone", seen.now);
+        Some(Step::Record(Box::new(Save { history: line.into_iter().collect(), ..Save::of(record) })))
     }
 
     /// A desired state without a key: what a removal goes to.

@@ -50,6 +50,11 @@ impl Rollout {
             leave.extend(given_up);
             plan = self.plan_leaving(&leave, Intent::Repair, goal.revision, desired, generation, seen);
         }
+        // What a removal took and may not be put back yet is no drift: its line says so for as long.
+        let stays_open = self.is_half_removed() && seen.denied(Intent::Repair, goal.revision).is_some();
+        if plan.is_empty() && stays_open {
+            return Care::Nothing(None);
+        }
         if plan.is_empty() {
             let whole = leave.is_empty();
             return self.finish_repair(&plan, seen).map_or_else(|| Care::Nothing(whole.then_some(plan)), Care::Step);
@@ -60,7 +65,7 @@ impl Rollout {
         let opening = if open.is_some() { None } else { Some(self.begin_repair(&plan, desired, generation, seen)) };
         let mut record = opening.as_ref().map_or_else(|| self.clone(), |opening| opening.record.clone());
         let text = summary(&plan);
-        let line = record.close_repair(Outcome::Repaired, &text, seen.now);
+        let line = if stays_open { None } else { record.close_repair(Outcome::Repaired, &text, seen.now) };
         let record = Self { overwrite_drift: false, ..record.whole_after(&plan) };
         let closing = Save { history: line.into_iter().collect(), ..Save::of(record) };
         Care::Step(Step::Apply(Box::new(Apply { opening, plan, closing })))
@@ -68,7 +73,20 @@ impl Rollout {
 
     /// Whether a repair has begun that is finished whatever the head says; a removal that was broken off is none.
     pub(super) fn repairs_on(&self) -> bool {
-        self.repair.as_ref().is_some_and(|line| line.intent != Intent::Remove)
+        self.repair.is_some() && !self.is_half_removed()
+    }
+
+    /// What is put right before going to a revision that reports drift: what a removal took that was broken off, which nobody
+    /// could tell from drift afterwards (rule O9).
+    pub(super) fn repair_before(&self, next: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
+        let goal = self.goal.as_ref().filter(|_| self.is_half_removed())?;
+        if next.environment().policy.drift == DriftPolicy::Correct {
+            return None;
+        }
+        match self.repair(seen.books.of(goal)?, seen) {
+            Care::Step(step) => Some(step),
+            Care::Nothing(_) => None,
+        }
     }
 
     /// Keys without our mark that a repair would make ours again, and that the head drops which goes live as soon as it may: what

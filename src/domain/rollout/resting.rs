@@ -35,11 +35,17 @@ impl Rollout {
             Outlook::Waits(step) => return step,
             Outlook::Denied(record) => return Step::record(*record),
             Outlook::Followed(candidate, plan) => {
+                if let Some(step) = self.repair_before(candidate.desired, seen) {
+                    return step;
+                }
                 return self.await_baseline(&candidate, seen).unwrap_or_else(|| self.advance(&candidate, plan, seen));
             }
         };
         let goal = self.goal.as_ref().and_then(|goal| seen.books.of(goal));
-        let Some(desired) = goal else { return self.rest(note, None, <_>::default(), seen) };
+        let Some(desired) = goal else {
+            let finished = self.finish_removal_of_nothing(seen);
+            return finished.unwrap_or_else(|| self.rest(note, None, <_>::default(), seen));
+        };
         match self.look_after(desired, seen) {
             Care::Step(step) => step,
             Care::Nothing(repair) => {

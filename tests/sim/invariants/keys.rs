@@ -68,9 +68,12 @@ pub(super) fn reported_drift_is_left(
     if rules.environment().policy.drift == DriftPolicy::Correct || record.overwrite_drift {
         return;
     }
-    for (change, _) in changes.iter().filter(|(change, _)| change.action != Action::Adopt) {
+    // What a removal gave back has its value still, and nobody's mark; it gets ours back.
+    let half_removed = record.repair.as_ref().is_some_and(|line| line.intent == Intent::Remove);
+    for (change, value) in changes.iter().filter(|(change, _)| change.action != Action::Adopt) {
         let found = world.store.keys.get(change.key.as_str());
-        if found.is_some_and(|found| Flags(found.flags).mark_of(record.identity.owner).is_none()) {
+        let given_back = found.is_some_and(|found| half_removed && found.flags == 0 && Some(&found.value) == value.as_ref());
+        if !given_back && found.is_some_and(|found| Flags(found.flags).mark_of(record.identity.owner).is_none()) {
             world.violated(format!("R10: {} was changed by hand and was written, and drift is only reported", change.key));
         }
     }

@@ -56,6 +56,8 @@ impl Rollout {
         let mut pinned: BTreeSet<_> = [goal.digest].into();
         pinned.extend(seen.head.followable().and_then(|tip| seen.books.desired(tip)).map(DesiredState::revision_digest));
         pinned.remove(&digest);
+        before.goal = Some(goal.clone());
+        let plan = before.plan(Intent::RollBack, to, desired, before.next_generation(seen), seen);
         let closed = if self.is_pending() {
             before.close_open_lines(
                 Outcome::Superseded,
@@ -65,8 +67,6 @@ impl Rollout {
         } else {
             before.close_open_lines(Outcome::RolledBack, &because, seen.now)
         };
-        before.goal = Some(goal.clone());
-        let plan = before.plan(Intent::RollBack, to, desired, before.next_generation(seen), seen);
         let tip = self.believed_tip(seen, goal);
         let (by, reason) = (request.by.clone(), request.reason.clone());
         let aim = Aim { intent: Intent::RollBack, revision: to, tip, by: by.clone(), because: reason.clone() };

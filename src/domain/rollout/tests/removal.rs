@@ -198,3 +198,71 @@ fn an_adopted_key_that_a_broken_off_removal_gave_back_is_given_back_again_by_the
         5. remove r4 by Grace: removed: removed"#]],
     );
 }
+
+#[test]
+fn what_a_broken_off_removal_took_comes_back_where_drift_is_only_reported_and_what_people_changed_stays() {
+    let before = "commit good b=1 @drift=report, settle, by hand b=9, settle, commit retired, settle, remove 1, settle";
+    check(
+        &format!("{before}, revert, settle"),
+        expect![[r#"
+        steady r1
+        drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        live: a=1 b=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand"#]],
+    );
+    check(
+        &format!("{before}, commit c=2 @drift=report, settle"),
+        expect![[r#"
+        steady r3
+        drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        live: a=1 b=9(unmarked) c=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand
+        3. advance r3 by Ada: proven: healthy, with drift (1 key)"#]],
+    );
+    check(
+        &format!("{before}, deny a, revert, settle, show, allow, new rights, settle"),
+        expect![[r#"
+        steady r1
+        drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        live: b=9(unmarked) health=good
+        --
+        steady r1
+        drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        live: a=1 b=9(unmarked) health=good
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand"#]],
+    );
+    let adopted = "commit good @drift=report, settle, by hand c=1, commit c=1 @drift=report +Adopt=c, settle, commit retired, settle, remove 2, settle";
+    check(
+        &format!("{adopted}, revert, settle, show, commit retired, settle, remove"),
+        expect![[r#"
+        steady r2
+        live: a=1 c=1 health=good
+        --
+        steady r2
+        head retired: r5 has no environment test; nothing is written or deleted
+        live: c=1(unmarked)
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: adopted 1 key; nothing changed value
+        3. remove r2 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand; c: written by somebody else (mark lost)
+        4. remove r2 by Grace: removed: removed"#]],
+    );
+}
+
+#[test]
+fn a_removal_that_was_broken_off_where_nothing_was_reached_is_over_when_the_environment_is_back_although_the_head_is_refused() {
+    check(
+        "by hand a=5, commit retired, settle, remove 0, settle, show, commit good, settle",
+        expect![[r#"
+        idle
+        head retired: r1 has no environment test; nothing is written or deleted
+        live: a=5(unmarked)
+        --
+        held-refused
+        head refused: a: exists already and is not managed by lockstep, with another value; nothing was written. Where the value is another (`lockstep unmanaged test` has both digests), commit what is live, take the key out of the repository, or delete it in the target so that lockstep can create it
+        live: a=5(unmarked)
+        1. remove r1 by Grace: superseded: broken off; the environment is wanted again: no key had gone"#]],
+    );
+}

@@ -533,7 +533,8 @@ impl World {
                 Action::Create | Action::Update | Action::Adopt => panic!("a removal writes no value: {change:?}"),
             }
         }
-        if changes >= removal.plan.changes.len() {
+        // One that is broken off before its first key is not over, even if there is none.
+        if changes > 0 && changes >= removal.plan.changes.len() {
             let line = removal.farewell(self.now).line;
             self.history.insert(line.generation, line);
         }
