@@ -61,6 +61,7 @@ const SITUATIONS: &[&str] = &[
     "a rollback was superseded",
     "a service that is sick by itself",
     "a stale leader's write was refused",
+    "a stale removal was refused",
     "a trailer adopted a key",
     "a write was denied",
     "an adopted key got its lost mark back",
@@ -222,7 +223,10 @@ impl Crowd {
             }
             Event::Remove if self.person.is_some() => {}
             Event::Remove => {
-                self.world.lock().unwrap().removing = true;
+                {
+                    let mut world = self.world.lock().unwrap();
+                    (world.removing, world.dissolving) = (true, false);
+                }
                 let edge = |process| Edge::new(Arc::clone(&self.world), PERSON, self.bug, process);
                 self.person = Some(Replica::removing(edge));
             }

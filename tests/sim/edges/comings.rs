@@ -59,7 +59,9 @@ impl Edge {
     pub(super) async fn dissolves(&self, lease: &Lease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
         let unfenced = self.has(Bug::RemovesTheRecordUnfenced);
         // Long enough at times for the session to end meanwhile, and for others to lead.
-        self.dawdle(15, 2 * SESSION).await;
+        self.world().dissolving = true;
+        self.dawdle(30, 2 * SESSION).await;
+        self.world().dissolving = false;
         self.call("remove an environment").await?;
         let done = self.world().dissolve(lease.0, self.replica, expected.0, farewell, unfenced);
         self.answer("remove an environment").await?;

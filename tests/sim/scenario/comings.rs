@@ -12,9 +12,14 @@ pub(super) fn next(world: &mut World) -> Option<Event> {
     let retired = world.head().is_some_and(|head| head.retired && !head.broken);
     let here = world.record().is_some();
     if world.removing {
+        // The last step is a short one: whoever is to be caught in it must be met there.
+        if world.dissolving && world.random.percent(50) {
+            return Some(lose_the_session(world));
+        }
         return match world.random.below(100) {
             0..=19 if retired => Some(bring_back(world)),
             20..=39 => Some(Event::Crash(PERSON)),
+            40..=44 => Some(lose_the_session(world)),
             _ => None,
         };
     }
@@ -33,6 +38,14 @@ pub(super) fn next(world: &mut World) -> Option<Event> {
     }
     let late = (0..REPLICAS).find(|replica| world.head().is_some_and(|head| named(head.name) != world.configured[*replica]));
     late.filter(|_| world.random.percent(35)).map(|replica| reconfigure(world, replica))
+}
+
+/// The session of whoever removes ends, and the process does not know: a controller may lead by the time it writes.
+fn lose_the_session(world: &mut World) -> Event {
+    if world.lease.take_if(|session| session.replica == PERSON).is_some() {
+        world.note("the session of the removal ends");
+    }
+    Event::Nothing
 }
 
 /// The environment is taken out of the branch.

@@ -147,6 +147,8 @@ pub(crate) struct World {
     pub(crate) removed: Option<Identity>,
     /// A removal is being carried out by hand.
     pub(crate) removing: bool,
+    /// It has come to its last step, the record.
+    pub(crate) dissolving: bool,
     /// Which start of it began the removal that the record has open.
     pub(crate) removal_began: u64,
     /// Somebody sees to it that what was half removed goes wholly.
@@ -221,6 +223,7 @@ impl World {
             lost: None,
             removed: None,
             removing: false,
+            dissolving: false,
             removal_began: 0,
             removes_to_the_end: false,
             configured: vec![named(NAMES[0]); PROCESSES],
