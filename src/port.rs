@@ -303,7 +303,8 @@ pub trait Target: Send + Sync {
     /// taking it over reads and writes.
     ///
     /// # Errors
-    /// Those of [`Target::take_over`], and `Denied` when the credential lacks a right that it takes.
+    /// Those of [`Target::take_over`]; `Refused`, too, when there is a record here already, which only a person takes away; `Denied`
+    /// when the credential lacks a right that it takes.
     fn may_take_over(
         &self,
         former: &EnvironmentName,
@@ -317,8 +318,8 @@ pub trait Target: Send + Sync {
     /// Only while nobody leads it under the other name, the record there is as `expected` says, and there is none here.
     ///
     /// # Errors
-    /// `Conflict` when somebody leads it, when it moved, or when there is a record here; `Refused` when the owner entry is
-    /// another's. Nothing is written then.
+    /// `Conflict`, which may pass by itself, when somebody leads it, when it moved or went meanwhile, or when a record was made here
+    /// meanwhile; `Refused` when the owner entry is another's. Nothing is written then.
     fn take_over(
         &self,
         former: &EnvironmentName,

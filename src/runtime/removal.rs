@@ -3,6 +3,8 @@
 //! Whoever drops the future, or dies, leaves the record until the very end, and what it says is enough for the next one to go
 //! on, or for a controller to put everything back should a commit bring the environment back first. Such a commit also ends a
 //! removal that is under way: the branch is fetched just before the first key goes, while keys go, and before the record does.
+//! A branch that does not contain what retired the environment is no such commit until a second fetch agrees (rule S1): a git
+//! server that is behind puts nothing back.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -39,12 +41,23 @@ pub struct Removing<'a, S, T, R> {
 #[derive(Debug)]
 pub struct Prospect {
     stored: Stored,
+    /// The branch head that does not have the environment.
+    retired: Revision,
     /// What it does.
     pub removal: Removal,
 }
 
-/// What to do when a removal is stopped for a commit that brings the environment back.
+/// What becomes of keys that went already when the environment is wanted again.
 const COMES_BACK: &str = "what went already is put back by whoever leads next (`lockstep run`, or `lockstep apply --once`)";
+
+/// How far a removal has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing went yet.
+    Shown,
+    /// Keys may have gone.
+    Begun,
+}
 
 impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
     /// Looks at what would go.
@@ -78,25 +91,25 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
             remembered: stored.record.generation,
             restored: false,
         };
-        let tip = stored.record.retired_by(&seen.head);
+        let retired = stored.record.retired_by(&seen.head);
         let removal = stored.record.removal(self.by, self.because, &seen);
-        let (removal, tip) =
-            removal.and_then(|removal| Ok((removal, tip?))).map_err(|why| self.refused(&stored.record, why))?;
-        self.goes_on_nowhere(&stored.record, tip).await?;
-        Ok(Prospect { stored, removal })
+        let (removal, retired) =
+            removal.and_then(|removal| Ok((removal, retired?))).map_err(|why| self.refused(&stored.record, why))?;
+        self.goes_on_nowhere(&stored.record, retired, Stage::Shown).await?;
+        Ok(Prospect { stored, retired, removal })
     }
 
     /// Deletes and releases what the look showed, and then all that lockstep itself holds of the environment but its history.
     ///
     /// # Errors
     /// `Refused` when the branch has the environment by now: a removal that has begun stops there, and nothing more goes.
-    /// Otherwise when a fetch or a write fails: what was done stays done, and to look and carry out again finishes it.
-    /// `Conflict` when somebody wrote meanwhile.
+    /// Otherwise when a fetch or a write fails, or when a fetch shows a branch that may be an old one: what was done stays done,
+    /// and to look and carry out again finishes it. `Conflict` when somebody wrote meanwhile.
     pub async fn carry_out(&self, memory: &mut Memory, lease: &T::Lease, prospect: &Prospect) -> Result<(), EdgeError> {
-        let Prospect { stored, removal } = prospect;
+        let Prospect { stored, removal, .. } = prospect;
         let record = &stored.record;
         // Whoever was shown what goes may have taken their time to say yes.
-        self.stays_retired(memory, record).await?;
+        self.stays_retired(memory, prospect, Stage::Shown).await?;
         observe::keep(memory, self.source, &[record], false).await?;
         let mut fence = stored.fence;
         if !removal.plan.is_empty() {
@@ -105,7 +118,7 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
             fence = self.target.save(lease, fence, opening).await?;
         }
         // Until here a commit finds an environment that can be put right; afterwards there is none.
-        self.stays_retired(memory, record).await.map_err(|error| stopped(error, record))?;
+        self.stays_retired(memory, prospect, Stage::Begun).await?;
         self.target.dissolve(lease, fence, &removal.farewell(self.scheduler.clock().now())).await?;
         // The mirror need not keep its commits any more.
         let forgotten = self.source.forget(&record.identity.environment, None).await;
@@ -117,31 +130,30 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
 
     /// Writes the plan, as long as the branch does not have the environment again; the fence of the record then.
     async fn clear(&self, memory: &mut Memory, lease: &T::Lease, prospect: &Prospect) -> Result<Fence, EdgeError> {
-        let Prospect { stored, removal } = prospect;
-        let (record, apply) = (&stored.record, removal.apply());
-        let nothing = record.nothing();
+        let Prospect { stored, removal, .. } = prospect;
+        let (apply, nothing) = (removal.apply(), stored.record.nothing());
         let wanted = OnceLock::new();
         let go_on = || wanted.get().is_none();
         let written = tokio::select! {
             biased;
             written = self.target.apply(lease, stored.fence, &apply, &nothing, &go_on) => written?,
-            never = self.follow(memory, record, &wanted) => match never {},
+            never = self.follow(memory, prospect, &wanted) => match never {},
         };
         match (written, wanted.into_inner()) {
             (Written { complete: true, record, .. }, _) => Ok(record),
-            (_, Some(error)) => Err(stopped(error, record)),
+            (_, Some(error)) => Err(error),
             (_, None) => {
                 Err(EdgeError::new("lockstep", EdgeKind::Transient, "write a plan to its end").because("it was stopped"))
             }
         }
     }
 
-    /// Fetches the branch once a poll, and notes when it has the environment again. A fetch that fails says nothing: another one
-    /// has to go well before the record goes.
-    async fn follow(&self, memory: &mut Memory, record: &Rollout, wanted: &OnceLock<EdgeError>) -> Infallible {
+    /// Fetches the branch once a poll, and notes when it has the environment again. A fetch that fails, or shows what may be an
+    /// old branch, says nothing: another one has to go well before the record goes.
+    async fn follow(&self, memory: &mut Memory, prospect: &Prospect, wanted: &OnceLock<EdgeError>) -> Infallible {
         loop {
             self.scheduler.sleep(self.poll).await;
-            match self.stays_retired(memory, record).await {
+            match self.stays_retired(memory, prospect, Stage::Begun).await {
                 Ok(()) => {}
                 Err(error) if error.kind == EdgeKind::Refused => drop(wanted.set(error)),
                 Err(error) => tracing::debug!(error = error.chain(), "nobody knows where the branch is; the removal goes on"),
@@ -150,25 +162,53 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
     }
 
     /// Looks whether the branch, fetched now, still does not have the environment.
-    async fn stays_retired(&self, memory: &mut Memory, record: &Rollout) -> Result<(), EdgeError> {
+    async fn stays_retired(&self, memory: &mut Memory, prospect: &Prospect, stage: Stage) -> Result<(), EdgeError> {
+        let Prospect { stored: Stored { record, .. }, retired, .. } = prospect;
         self.source.fetch().await?;
         let (head, ..) = observe::repository(record, memory, self.source, &[]).await?;
-        let tip = record.retired_by(&head).map_err(|why| self.refused(record, why))?;
-        self.goes_on_nowhere(record, tip).await
+        if let Some(doubt) = self.doubt(&head, *retired).await? {
+            let error = EdgeError::new("lockstep", EdgeKind::Transient, self.operation(record)).because(doubt);
+            return Err(error.hint("run it again: a second fetch, one poll interval later, has to agree"));
+        }
+        let why = match record.retired_by(&head) {
+            Ok(tip) => return self.goes_on_nowhere(record, tip, stage).await,
+            Err(why) => why,
+        };
+        let comes_back = matches!(head, HeadView::At(_) | HeadView::Unfit(..));
+        Err(self.refused(record, if comes_back { stage.comes_back(why, record) } else { why }))
+    }
+
+    /// Why nobody knows what the branch says of the environment: there is none, or it does not contain the head that retired the
+    /// environment and may be what a git server shows that is behind (rule S1).
+    async fn doubt(&self, head: &HeadView, retired: Revision) -> Result<Option<String>, EdgeError> {
+        let tip = match head {
+            HeadView::Retired(_) => return Ok(None),
+            HeadView::None(text) => return Ok(Some(text.clone())),
+            HeadView::At(tip) | HeadView::Unfit(tip, _) | HeadView::Invalid(tip, _) | HeadView::Rewound(tip) => *tip,
+        };
+        let is_certain = self.source.head().await?.confirmed || self.source.descends(tip, retired).await?;
+        Ok((!is_certain).then(|| {
+            format!(
+                "the branch went to {}, which does not contain {}, without the environment: a git server may be behind",
+                tip.short(),
+                retired.short()
+            )
+        }))
     }
 
     /// Looks whether the branch says that the environment goes on under another name, with its record and its keys.
-    async fn goes_on_nowhere(&self, record: &Rollout, tip: Revision) -> Result<(), EdgeError> {
+    async fn goes_on_nowhere(&self, record: &Rollout, tip: Revision, stage: Stage) -> Result<(), EdgeError> {
         let name = &record.identity.environment;
         let why = match goes_on_as(&self.source.some_files(tip, &heads()).await?, name) {
             Ok(None) => return Ok(()),
-            Ok(Some(heir)) => NotRemoved {
-                because: format!("the branch head {} says that {name} goes on as {heir}", tip.short()),
-                hint: format!(
+            Ok(Some(heir)) => {
+                let because = format!("the branch head {} says that {name} goes on as {heir}", tip.short());
+                let hint = format!(
                     "the first controller of {heir} takes its record and its keys over; if they are to go instead, take `formerly: \
                      {name}` out of environments/{heir}/environment.yaml first"
-                ),
-            },
+                );
+                stage.comes_back(NotRemoved { because, hint }, record)
+            }
             Err(broken) => NotRemoved {
                 because: format!(
                     "environments/{broken}/environment.yaml of the branch head {} can't be read: it may say that {name} goes on as \
@@ -182,18 +222,24 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
     }
 
     fn refused(&self, record: &Rollout, NotRemoved { because, hint }: NotRemoved) -> EdgeError {
-        let operation = format!("remove {} from {}", record.identity.environment, self.target.character().name);
-        EdgeError::new("lockstep", EdgeKind::Refused, operation).because(because).hint(hint)
+        EdgeError::new("lockstep", EdgeKind::Refused, self.operation(record)).because(because).hint(hint)
+    }
+
+    fn operation(&self, record: &Rollout) -> String {
+        format!("remove {} from {}", record.identity.environment, self.target.character().name)
     }
 }
 
-/// The same of a removal that has begun.
-fn stopped(error: EdgeError, record: &Rollout) -> EdgeError {
-    if error.kind != EdgeKind::Refused {
-        return error;
+impl Stage {
+    /// What to do about a branch that wants the keys again.
+    fn comes_back(self, why: NotRemoved, record: &Rollout) -> NotRemoved {
+        if self == Self::Shown {
+            return why;
+        }
+        let name = &record.identity.environment;
+        let hint = format!(
+            "the removal was stopped and the record of {name} is still there: {COMES_BACK}; or commit its removal again"
+        );
+        NotRemoved { hint, ..why }
     }
-    let name = &record.identity.environment;
-    let hint =
-        format!("the removal was stopped and the record of {name} is still there: {COMES_BACK}; or commit its removal again");
-    error.hint(hint)
 }

@@ -28,19 +28,16 @@ impl Disk {
 
     pub(super) fn take_over(&self, former: &EnvironmentName, expected: Fence, save: &Save) -> Result<(), EdgeError> {
         const OPERATION: &str = "take the record over in";
-        let refused = |because: String| fault(EdgeKind::Refused, format!("{OPERATION} {}", self.path.display()), because);
+        let moved = |because: String| fault(EdgeKind::Conflict, format!("{OPERATION} {}", self.path.display()), because);
         let state = self.state(OPERATION)?;
         let lease = match DirectoryLease::take(&state.0).during(OPERATION, &self.path)? {
             Ok(lease) => lease,
-            Err(who) => {
-                let because = format!("{former} is led by {who}");
-                return Err(fault(EdgeKind::Conflict, format!("{OPERATION} {}", self.path.display()), because));
-            }
+            Err(who) => return Err(moved(format!("{former} is led by {who}"))),
         };
         let journal = state.journal().map_err(|error| self.fail(OPERATION, error))?;
         let done = match journal.filter(|journal| journal.record.identity.environment == *former) {
             Some(journal) => state.save(&journal, expected.0, save).map(|_| ()).map_err(|error| self.fail(OPERATION, error)),
-            None => Err(refused(format!("there is no record of {former} any more"))),
+            None => Err(moved(format!("there is no record of {former} any more"))),
         };
         self.take_name_off(&lease);
         done

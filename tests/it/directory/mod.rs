@@ -1,5 +1,6 @@
 //! The directory target against real files.
 
+mod behind;
 mod busy;
 mod crash;
 mod faults;
@@ -39,9 +40,14 @@ pub struct Directory {
 
 /// A controller's handle on the directory.
 pub fn target(path: &Path, keep: Duration) -> DirectoryTarget {
+    named("test", path, keep)
+}
+
+/// The same, of the environment under another name.
+fn named(name: &str, path: &Path, keep: Duration) -> DirectoryTarget {
     let directory = config::Directory { path: path.to_owned(), services: BTreeMap::new(), keep, keys: KeyRoots::all() };
     let repository = RepositoryName::parse("calvin-config").unwrap();
-    DirectoryTarget::new(&directory, repository, EnvironmentName::parse("test").unwrap(), Arc::new(Wall))
+    DirectoryTarget::new(&directory, repository, EnvironmentName::parse(name).unwrap(), Arc::new(Wall))
 }
 
 impl Directory {
@@ -343,4 +349,20 @@ async fn a_large_version_that_is_stopped_while_it_is_built_leaves_the_one_before
     }
     assert!(led.target.apply(&led.lease, fence, &apply, &large, &|| true).await.unwrap().complete);
     assert_eq!(led.values().await.len(), 1_000);
+}
+
+#[tokio::test]
+async fn a_record_that_moved_or_went_before_it_is_taken_over_is_a_conflict_which_the_next_look_ends() {
+    let place = Directory::fresh().await;
+    place.target().initialise().await.unwrap();
+    let (test, name) = (EnvironmentName::parse("test").unwrap(), EnvironmentName::parse("preview").unwrap());
+    let preview = named("preview", &place.path(), Duration::ZERO);
+    let before = preview.former(&test).await.unwrap().unwrap();
+    let at = (Revision::from_bytes([7; 20]), Timestamp::from_millis(0));
+    let save = before.record.renamed(&name, Generation::default(), at.0, at.1);
+    let elsewhere = lockstep::domain::live::Fence(before.fence.0 + 1);
+    is(preview.take_over(&test, elsewhere, &save).await, EdgeKind::Conflict);
+    preview.take_over(&test, before.fence, &save).await.unwrap();
+    is(preview.take_over(&test, before.fence, &save).await, EdgeKind::Conflict);
+    assert!(preview.former(&test).await.unwrap().is_none());
 }
