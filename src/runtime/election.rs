@@ -11,7 +11,7 @@ use super::leading::End;
 use super::memory::Memory;
 use super::observe::{equipped, forget_removed, is_retired, keep, no_record};
 use super::pass::Decide;
-use super::refusals::{Refusals, SOON};
+use super::refusals::{Refusals, Refused, SOON};
 use super::succession::{Place, Taken, is_missing, take_over};
 use super::wakes::News;
 use crate::domain::rollout::Rollout;
@@ -117,9 +117,9 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                         told.leader = leader;
                     }
                 }
-                Err(error) => {
+                Err(Refused { error, ends }) => {
                     self.report_once(&error, &memory, &mut told.failure);
-                    wait = refusals.wait_after(&error);
+                    wait = refusals.wait_after(&error, ends);
                 }
             }
             self.wait_for_a_chance(end, wait, stop).await;
@@ -127,30 +127,33 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     }
 
     /// Takes the lease, unless the mirror lacks what leading needs and another controller may have it.
-    async fn try_to_lead(&self, memory: &mut Memory, patience: &mut Patience<R::Clock>) -> Result<Chance<T::Lease>, EdgeError> {
+    async fn try_to_lead(&self, memory: &mut Memory, patience: &mut Patience<R::Clock>) -> Result<Chance<T::Lease>, Refused> {
         // Before anything is written there, the lease included: it may be the wrong place.
         let mut found = self.target.load().await;
+        let mut refused: fn(EdgeError) -> Refused = Refused::from;
         if is_missing(&found) {
             let place = Place { environment: &self.environment, repository: &self.repository, fit: &self.fit };
             let now = self.scheduler.clock().now();
             let remembered = memory.remembered;
-            match take_over(&mut memory.readings, place, &self.source, &*self.target, remembered, now).await? {
+            let taken = take_over(&mut memory.readings, place, &self.source, &*self.target, remembered, now).await;
+            match taken.map_err(Refused::silently)? {
                 Taken::Over => found = self.target.load().await,
                 Taken::Nothing => {}
-                Taken::NotYet(error) => return Err(error),
+                Taken::NotThere => refused = Refused::silently,
+                Taken::NotYet(error) => return Err(error.into()),
             }
         }
         if let Ok(None) = &found {
             forget_removed(memory, &self.source, &self.environment).await?;
         }
-        match found? {
+        match found.map_err(refused)? {
             // What the branch does not have was removed, or never wanted: no record is made for it.
             None if self.initialises_itself && is_retired(memory, &self.source).await? => {
                 let leader = "nobody: the branch head has no such environment".to_owned();
                 return Ok(Chance::Theirs { leader, hint: "a commit that has it makes its record".to_owned() });
             }
             None if self.initialises_itself => drop(self.target.initialise().await?),
-            None => return Err(no_record(&*self.target)),
+            None => return Err(refused(no_record(&*self.target))),
             Some(stored) => {
                 keep(memory, &self.source, &[&stored.record], false).await?;
                 if !equipped(memory, &self.source, &stored.record).await? {

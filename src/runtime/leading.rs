@@ -109,10 +109,11 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 outcome = pass_with(&world, memory, lease, decide) => outcome,
                 never = self.listen(&asked) => match never {},
             };
-            self.tell(&outcome, memory, clock.now(), &mut failing);
+            // Whoever asks for the lease next meets the same refusal, and tells it.
             if is_gone(&outcome, memory) {
                 return End::Gone;
             }
+            self.tell(&outcome, memory, clock.now(), &mut failing);
             let next = after(&outcome, memory);
             if let Some(stored) = memory.stored() {
                 self.telemetry.metrics().in_phase(&self.environment, stored.record.phase);

@@ -47,17 +47,25 @@ pub async fn heir<S: Source, T: Target>(
     Ok(Some(heir))
 }
 
-/// What the revision claims for the environment.
-async fn claim<S: Source, T: Target>(
+/// The same, whether it can be taken over or not: a few small reads, and of a revision that was read before none of the repository.
+///
+/// # Errors
+/// When the mirror or the target can't be read.
+pub async fn claim<S: Source, T: Target>(
     readings: &mut Readings,
     source: &S,
     target: &T,
     at: Revision,
 ) -> Result<Option<Heir>, EdgeError> {
-    let Reading::Valid(desired) = readings.of(at, source).await? else { return Ok(None) };
-    let Some(former) = desired.environment().formerly.clone() else { return Ok(None) };
+    let Some(former) = claimed(readings, source, at).await? else { return Ok(None) };
     let stored = target.former(&former).await?;
     Ok(stored.map(|stored| Heir { former, stored }))
+}
+
+/// The former name that a revision gives the environment.
+async fn claimed<S: Source>(readings: &mut Readings, source: &S, at: Revision) -> Result<Option<EnvironmentName>, EdgeError> {
+    let Reading::Valid(desired) = readings.of(at, source).await? else { return Ok(None) };
+    Ok(desired.environment().formerly.clone())
 }
 
 /// Whether everything that was reached under the former name fits the place under the new one.
@@ -83,8 +91,10 @@ async fn fits<S: Source>(heir: &Heir, place: Place<'_>, source: &S) -> Result<()
 pub enum Taken {
     /// The record of the former name goes on here.
     Over,
-    /// There is none to take over.
+    /// There is none to take over, and the head names no former name.
     Nothing,
+    /// The head names a former name, and there is no record of it either.
+    NotThere,
     /// There is one, and the head that says so may be an old one: whether it is will show at the next fetch (rule S1).
     NotYet(EdgeError),
 }
@@ -93,8 +103,7 @@ pub enum Taken {
 /// `remembered`, which this process has seen: a restored target may have forgotten it (rule A5).
 ///
 /// # Errors
-/// As [`heir`]; `Refused` when the owner entry is another's; `Conflict` when somebody leads it under its former name, or when it
-/// moved meanwhile.
+/// As [`heir`], [`Target::may_take_over`] and [`Target::take_over`].
 pub async fn take_over<S: Source, T: Target>(
     readings: &mut Readings,
     place: Place<'_>,
@@ -107,7 +116,10 @@ pub async fn take_over<S: Source, T: Target>(
     let Tip::At(tip) = head.tip else { return Ok(Taken::Nothing) };
     // Without a record there is nothing that earlier heads are kept for.
     readings.keep_only(&BTreeSet::from([tip]));
-    let Some(heir) = claim(readings, source, target, tip).await? else { return Ok(Taken::Nothing) };
+    let Some(heir) = claim(readings, source, target, tip).await? else {
+        let is_claimed = claimed(readings, source, tip).await?.is_some();
+        return Ok(if is_claimed { Taken::NotThere } else { Taken::Nothing });
+    };
     let Heir { former, stored } = &heir;
     if is_rewound(&stored.record, &head, tip, source).await? {
         let operation = format!("take the record of {former} over as {}", place.environment);

@@ -31,11 +31,10 @@ impl ConsulTarget {
     pub(super) async fn record_of(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {
         let old = self.under(name);
         let doing = format!("read the record of {name}");
+        let read = self.server.http.read_key(&old.paths.record(), &doing).await;
         // Where there is none, that is not a loss of anything here.
-        match self.server.http.read_key(&old.paths.record(), &doing).await.map_err(|error| old.for_want_of_rights(error))? {
-            Some(_) => old.load_record().await,
-            None => Ok(None),
-        }
+        let read = read.map_err(|error| old.for_want_of_rights(error))?;
+        read.map(|read| old.record_in(&read, &doing)).transpose()
     }
 
     /// A denial of what lies under a former name, with the rule that is missing.

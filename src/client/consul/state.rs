@@ -53,14 +53,17 @@ impl ConsulTarget {
         let Some(read) = read else {
             return self.first_use(&Formerly::Never, &doing).await.map(|()| None);
         };
+        self.record_in(&read, &doing).map(Some)
+    }
+
+    /// The record that was read, if it is the one that the configuration means.
+    pub(super) fn record_in(&self, read: &Read, doing: &str) -> Result<Stored, EdgeError> {
         let record = wire::record_from_json(&read.value).map_err(|cause| {
-            http.error(EdgeKind::Refused, &doing)
-                .because(cause)
-                .about(vec![self.paths.record()])
-                .hint("nothing is written until the record can be read")
+            let error = self.server.http.error(EdgeKind::Refused, doing).because(cause);
+            error.about(vec![self.paths.record()]).hint("nothing is written until the record can be read")
         })?;
-        self.check_identity(&record, &doing)?;
-        Ok(Some(Stored { record, fence: Fence(read.index) }))
+        self.check_identity(&record, doing)?;
+        Ok(Stored { record, fence: Fence(read.index) })
     }
 
     /// Refuses a record that is not the one that the configuration means (rule O6).

@@ -46,6 +46,9 @@ fn a_record_deleted_by_hand_is_made_anew_beside_a_controller_and_no_key_and_no_n
     assert_eq!((&said["changed"], said["owner"].as_u64()), (&false.into(), Some(owner_of(mark))), "{said:#}");
     it.agent.delete(RECORD);
     eventually("the controller notices", || it.controller.log().contains("record was lost"));
+    let log = it.controller.log();
+    let given_up = log.find("there is no record of the environment here any more");
+    assert!(given_up.is_some_and(|at| !log[..at].contains("record was lost")), "told once, by who waits for one: {log}");
     let shown = it.site.run(&["recover", "test"]).exits(2).err;
     assert!(shown.contains("recover test at consul") && shown.contains("no key is written or deleted"), "{shown}");
     assert!(it.agent.get(RECORD).is_none());
