@@ -49,7 +49,9 @@ async fn look(edges: &Edges, environment: EnvironmentName) -> Result<Below, Fail
         None => no_head(&edges.tip),
         Some(head) => match at(head).await? {
             Previewed::Look(look) => return Ok(Below::of(environment, head, look, notes)),
-            Previewed::Invalid(text) => format!("the branch head {} can't be used here: {text}", head.short()),
+            Previewed::Invalid(text) | Previewed::Unfit(text) => {
+                format!("the branch head {} can't be used here: {text}", head.short())
+            }
             Previewed::Retired => format!("the branch head {} has no environment {environment}", head.short()),
             Previewed::Missing => format!("the mirror does not have the branch head {}", head.short()),
         },

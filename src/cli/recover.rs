@@ -6,6 +6,7 @@ use super::ask::{By, reason};
 use super::confirm::confirm;
 use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::former::formerly;
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::count;
@@ -71,9 +72,13 @@ async fn recovered(
     output: &Output,
 ) -> Result<Recovered, Failure> {
     let target = edges.target(environment)?;
+    let formerly = formerly(edges, environment).await?;
     let found = target.load().await;
     if let Ok(Some(stored)) = &found {
         return Ok(Recovered::of(environment, &target, &stored.record.identity, None));
+    }
+    if let AnyTarget::Consul(consul) = &target {
+        consul.may_recover_after(&formerly).await?;
     }
     // Whatever else is wrong with the target comes first, and a record that is there is not lost.
     let remains = match found {
@@ -100,7 +105,11 @@ async fn recovered(
     let by = args.by.name();
     let because = args.reason.as_deref().unwrap_or_default();
     let told = Told { revision: edges.newest_known(environment).await?, by: &by, because, at: edges.now() };
-    let identity = target.recover(&recovery, &told).await?;
+    let identity = match &target {
+        AnyTarget::Consul(consul) => consul.recover_after(&formerly, &recovery, &told).await?,
+        // A directory holds one record: that of a former name is in the way of another.
+        AnyTarget::Directory(_) => target.recover(&recovery, &told).await?,
+    };
     let to_pin = matches!(target, AnyTarget::Consul(_)) && pinned.as_ref() != Some(&identity.target);
     let anew = Anew {
         generation: recovery.generation.number(),

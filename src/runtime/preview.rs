@@ -24,6 +24,8 @@ pub enum Previewed {
     Look(Box<Look>),
     /// It can't be read for this environment; the text counts and names the problems.
     Invalid(String),
+    /// It is valid and can't be gone to all the same; the text says why and what to do (rule O9).
+    Unfit(String),
     /// It is valid and has no such environment (rule O9).
     Retired,
     /// The mirror does not have the commit.
@@ -86,8 +88,7 @@ pub async fn preview<S: Source, T: Target>(
     if let Some(record) = stored.as_ref().filter(is_new)
         && let Some(text) = rival(record, &desired, target).await?
     {
-        let operation = format!("take {environment} to {}", at.short());
-        return Err(EdgeError::new("lockstep", EdgeKind::Refused, operation).because(text));
+        return Ok(Previewed::Unfit(text));
     }
     let mut live = match target.live().await {
         // Before its first use a directory need not even exist.

@@ -295,7 +295,7 @@ impl Way<'_> {
         let plan = match seen {
             Previewed::Look(look) => look.preview.plan,
             // The commit is in no mirror or can't be used by now; the phase and its reason say what that means.
-            Previewed::Invalid(_) | Previewed::Retired | Previewed::Missing => return Ok(Vec::new()),
+            Previewed::Invalid(_) | Previewed::Unfit(_) | Previewed::Retired | Previewed::Missing => return Ok(Vec::new()),
         };
         let changed = plan.changes.iter().map(|change| Left::new(&change.key, &change.why));
         let reported = plan.drifted.iter().map(|key| Left::new(key, "changed by hand, and drift is only reported here"));

@@ -105,6 +105,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, revision: Revision) -
             let hint = Some(edges.how_to_see_problems(revision));
             return Ok(Environment { state: State::Invalid, note: Some(text), hint, ..named });
         }
+        Previewed::Unfit(text) => return Ok(Environment { state: State::Invalid, note: Some(text), ..named }),
         Previewed::Retired => {
             let text = "the revision has no such environment; nothing is written or deleted".to_owned();
             return Ok(Environment { state: State::Retired, note: Some(text), ..named });

@@ -32,7 +32,7 @@ pub(super) enum State {
     Changes,
     /// The revision does not have the environment.
     Retired,
-    /// The revision can't be read for it.
+    /// The revision can't be read for it, or be gone to.
     Invalid,
     /// It could not be planned.
     Failed,

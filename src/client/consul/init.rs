@@ -17,6 +17,8 @@ use crate::port::{EdgeError, EdgeKind};
 
 /// How often an owner id that somebody else took at the same moment is drawn again.
 const DRAWS: usize = 16;
+/// What to do when the record of the former name came back between the look and the write.
+pub(super) const HERE_AGAIN: &str = "the record of its former name is here again; look again";
 
 impl ConsulTarget {
     /// Makes the first record, as [`Target::initialise`](crate::port::Target::initialise) does, of an environment that may have had
@@ -31,24 +33,12 @@ impl ConsulTarget {
         if let Some(read) = http.read_key(&self.paths.record(), &doing).await? {
             return self.existing(&read.value, &doing);
         }
-        let former = match formerly {
-            Formerly::As(former) => Some((former, self.under(former))),
-            Formerly::Never | Formerly::Unknown(_) => None,
-        };
-        let theirs = former.as_ref().map(|(_, old)| old.paths.record());
-        if let Some(((name, old), key)) = former.as_ref().zip(theirs.as_ref()) {
-            let read = http.read_key(key, &doing).await.map_err(|error| old.for_want_of_rights(error))?;
-            if let Some(read) = read {
-                return Err(self.goes_on(name, &read.value, &doing));
-            }
-        }
+        let theirs = self.may_make_one_after(formerly, &doing).await?;
         self.first_use(formerly, &doing).await?;
         let taken: BTreeSet<u16> =
             http.read_names(OWNERS, &doing).await?.iter().filter_map(|name| name.strip_prefix(OWNERS)?.parse().ok()).collect();
         let somebody_else = |error: EdgeError| match &theirs {
-            Some(theirs) if error.about.contains(theirs) => {
-                error.hint("the record of its former name is here again; look again")
-            }
+            Some(theirs) if error.about.contains(theirs) => error.hint(HERE_AGAIN),
             Some(_) | None if error.about.contains(&self.paths.record()) => self.has_one(&doing).because(error),
             Some(_) | None => error,
         };
@@ -82,6 +72,21 @@ impl ConsulTarget {
             }
         }
         Err(http.error(EdgeKind::Conflict, &doing).because("other environments took every owner id that was drawn"))
+    }
+
+    /// Whether the environment needs a record of its own, as far as its former name is concerned; the record of that name, which
+    /// must not be there when the new one is made.
+    ///
+    /// # Errors
+    /// `Refused` when it is there: the environment goes on with that one.
+    pub(super) async fn may_make_one_after(&self, formerly: &Formerly, doing: &str) -> Result<Option<String>, EdgeError> {
+        let Formerly::As(former) = formerly else { return Ok(None) };
+        let old = self.under(former);
+        let theirs = old.paths.record();
+        match self.server.http.read_key(&theirs, doing).await.map_err(|error| old.for_want_of_rights(error))? {
+            Some(read) => Err(self.goes_on(former, &read.value, doing)),
+            None => Ok(Some(theirs)),
+        }
     }
 
     /// The environment has a record, under its former name.

@@ -179,7 +179,7 @@ impl Target for ConsulTarget {
     }
 
     async fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
-        self.make_record_anew(recovery, told).await
+        self.recover_after(&Formerly::Never, recovery, told).await
     }
 
     async fn former(&self, name: &EnvironmentName) -> Result<Option<Stored>, EdgeError> {

@@ -3,13 +3,14 @@
 //! One transaction creates it, so nobody meets half of it, and of two who make one at the same moment one does.
 
 use super::ConsulTarget;
+use super::init::HERE_AGAIN;
 use super::owner::OwnerEntry;
 use super::paths::OWNERS;
 use super::rights::Resource;
 use super::txn::Transaction;
 use crate::domain::live::Fence;
 use crate::domain::resource::OwnerId;
-use crate::domain::rollout::{Identity, Marks, Recovery, Remains, TargetId};
+use crate::domain::rollout::{Formerly, Identity, Marks, Recovery, Remains, TargetId};
 use crate::port::{EdgeError, EdgeKind, Told};
 
 impl ConsulTarget {
@@ -47,9 +48,27 @@ impl ConsulTarget {
         Ok(Some(remains))
     }
 
-    pub(super) async fn make_record_anew(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {
-        let doing = format!("recover the record of {}", self.environment);
+    /// Whether a record of an environment may be made anew that may have had another name before.
+    ///
+    /// # Errors
+    /// `Refused` as long as that name has a record here: it goes on with that one, which nobody would take over any more (rule O9).
+    pub async fn may_recover_after(&self, formerly: &Formerly) -> Result<(), EdgeError> {
+        self.may_make_one_after(formerly, &self.recovering()).await.map(|_| ())
+    }
+
+    /// Makes the record anew as [`Target::recover`](crate::port::Target::recover) does, of such an environment.
+    ///
+    /// # Errors
+    /// Besides, those of [`Self::may_recover_after`]; `Conflict` when the record of the former name came back meanwhile.
+    pub async fn recover_after(
+        &self,
+        formerly: &Formerly,
+        recovery: &Recovery,
+        told: &Told<'_>,
+    ) -> Result<Identity, EdgeError> {
+        let doing = self.recovering();
         let http = &self.server.http;
+        let theirs = self.may_make_one_after(formerly, &doing).await?;
         let target = recovery.target.clone().map_or_else(|| self.draw_target(&doing), Ok)?;
         let identity = Identity {
             repository: self.repository.clone(),
@@ -66,13 +85,21 @@ impl ConsulTarget {
         let mut txn = Transaction::new();
         self.paths.push_save(&mut txn, Fence::ABSENT, &save);
         txn.cas(&owner, &OwnerEntry::of(&identity).to_bytes(), 0, entry.map_or(0, |read| read.index));
+        if let Some(theirs) = &theirs {
+            txn.check_absent(theirs);
+        }
         match self.transact(txn, &doing).await {
             Ok(_) => Ok(identity),
+            Err(error) if theirs.as_ref().is_some_and(|theirs| error.about.contains(theirs)) => Err(error.hint(HERE_AGAIN)),
             Err(error) if error.kind == EdgeKind::Conflict => Err(self
                 .has_one(&doing)
                 .because(error)
                 .hint("somebody else made a record at the same moment; look at it first")),
             Err(error) => Err(error),
         }
+    }
+
+    fn recovering(&self) -> String {
+        format!("recover the record of {}", self.environment)
     }
 }

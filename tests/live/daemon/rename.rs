@@ -189,6 +189,24 @@ fn init_under_the_new_name_makes_nothing_and_says_what_to_pin_and_the_take_over_
 }
 
 #[test]
+fn recover_under_the_new_name_makes_no_second_record_beside_the_one_that_is_to_be_taken_over() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    rename(&mut site.repo);
+    site.environment = "preview";
+    // A key that carries a mark of nobody: one that a record under the new name could be made from.
+    let nobody = flags(&agent, "config/many/k00000") ^ (1 << 28);
+    super::retire::put_flags(&agent, "config/copied", b"4", nobody);
+    let before = dump(&agent, "");
+    let said = site.run(&["recover", "preview", "--yes"]).exits(1).err;
+    assert!(said.contains("formerly: test") && said.contains("takes it over"), "{said}");
+    assert_eq!(dump(&agent, ""), before);
+}
+
+#[test]
 fn two_records_under_the_old_and_the_new_name_are_told_with_what_to_do_and_neither_is_touched() {
     let agent = Agent::start();
     let _service = Service::start(&agent);
@@ -215,8 +233,14 @@ fn two_records_under_the_old_and_the_new_name_are_told_with_what_to_do_and_neith
     let text = status["head"]["text"].as_str().unwrap_or_default().to_owned();
     assert!(text.contains(told) && text.contains("`lockstep env remove preview`"), "{status:#}");
     assert!(controller.log().contains(told), "{}", controller.log());
-    let plan = site.run(&["plan"]).exits(1);
-    assert!(format!("{}{}", plan.out, plan.err).contains(told), "{plan:?}");
+    let plan = site.run(&["plan", "--output", "json"]).exits(1).json();
+    let planned = &plan["environments"][0];
+    assert_eq!(planned["state"], "invalid", "{plan:#}");
+    assert!(planned["note"].as_str().is_some_and(|note| note.contains(told)), "{plan:#}");
+    for listing in ["strays", "unmanaged"] {
+        let said = site.run(&[listing, "preview"]).exits(1).err;
+        assert!(said.contains(told) && said.contains("`lockstep kv list preview`"), "{listing}: {said}");
+    }
     assert!(site.run(&["status"]).out.contains(told));
     drop(controller);
     end_sessions(&agent);
