@@ -17,10 +17,10 @@ use super::progress::Steps;
 use super::text::{clean, rough};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
-use crate::domain::rollout::Awaited;
-use crate::port::{Commit, EdgeError, EdgeKind, Source as _, Target as _};
-use crate::runtime::reading::Fit;
-use crate::runtime::succession::Heir;
+use crate::domain::rollout::{Awaited, Rollout};
+use crate::port::{Commit, EdgeError, EdgeKind, Source as _, Target as _, Tip};
+use crate::runtime::reading::Readings;
+use crate::runtime::succession::{Heir, claim};
 
 /// From one look at the record to the next.
 const LOOK: Duration = Duration::from_secs(1);
@@ -71,7 +71,8 @@ async fn wait(edges: &Edges, environment: &EnvironmentName, args: &Args, output:
         edges,
         environment,
         target: edges.target(environment)?,
-        fit: edges.fit(environment)?,
+        readings: Readings::new(environment.clone(), edges.repository.clone(), edges.fit(environment)?),
+        absent: None,
         revision,
         digest,
         later: BTreeMap::new(),
@@ -135,12 +136,23 @@ enum Look {
     Away(EdgeError),
 }
 
+/// Why there is no record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    /// There never was one.
+    Never,
+    /// It is under a former name still.
+    Former,
+}
+
 /// Looks again and again.
 struct Waiting<'e> {
     edges: &'e Edges,
     environment: &'e EnvironmentName,
     target: AnyTarget,
-    fit: Fit,
+    readings: Readings,
+    /// What it means that there is no record, as far as that was found out.
+    absent: Option<Absent>,
     revision: Revision,
     digest: RevisionDigest,
     /// What came after the verdicts that were met, up to the revision.
@@ -157,23 +169,47 @@ impl Waiting<'_> {
         }
     }
 
-    async fn seen(&mut self) -> Result<Look, EdgeError> {
-        let record = match self.target.load().await {
-            Ok(Some(stored)) => stored.record,
-            Err(error) if error.kind != EdgeKind::Refused => return Err(error),
-            none => {
-                let heir = self.edges.heir(self.environment, &self.fit, &self.target).await?;
-                let pending =
-                    |Heir { former, .. }| format!("{} has still to take over the record of {former}", self.environment);
-                return match heir.map(pending) {
-                    Some(text) => Ok(Look::Waits(text)),
-                    None => none.map(|_| Look::Waits("nothing was applied here yet".to_owned())),
-                };
-            }
+    /// The record, or what there is in its place.
+    async fn record(&mut self) -> Result<Result<Rollout, Look>, EdgeError> {
+        // To find out what it means that there is none may take a look at every key: that is done once.
+        let found = match self.absent {
+            None => self.target.load().await,
+            Some(_) => self.target.former(self.environment).await,
         };
-        let record = record.as_of(self.edges.now()).into_owned();
+        let none = match found {
+            Ok(Some(stored)) => {
+                self.absent = None;
+                return Ok(Ok(stored.record));
+            }
+            Err(error) if error.kind != EdgeKind::Refused => return Err(error),
+            none => none,
+        };
+        if let Some(Heir { former, .. }) = self.heir().await? {
+            self.absent = Some(Absent::Former);
+            return Ok(Err(Look::Waits(format!("{} has still to take over the record of {former}", self.environment))));
+        }
+        none?;
+        // Without the former name it has to be found out again.
+        self.absent = if self.absent == Some(Absent::Former) { None } else { Some(Absent::Never) };
+        Ok(Err(Look::Waits("nothing was applied here yet".to_owned())))
+    }
+
+    /// The record that is to be taken over. Whether it can be is for whoever does it to say.
+    async fn heir(&mut self) -> Result<Option<Heir>, EdgeError> {
+        let source = &self.edges.source;
+        let Tip::At(tip) = source.head().await?.tip else { return Ok(None) };
+        self.readings.keep_only(&[tip].into());
+        claim(&mut self.readings, source, &self.target, tip).await
+    }
+
+    async fn seen(&mut self) -> Result<Look, EdgeError> {
+        let record = match self.record().await? {
+            Ok(record) => record.as_of(self.edges.now()).into_owned(),
+            Err(look) => return Ok(look),
+        };
         for tip in record.verdict_tips(self.digest) {
-            if !self.later.contains_key(&tip) {
+            // Where the repository does not have it nobody can say what came after, and the verdict stands.
+            if !self.later.contains_key(&tip) && self.is_in(tip).await?.is_some() {
                 let commits = self.edges.source.commits(Some(tip), self.revision).await?;
                 self.later.insert(tip, commits);
             }

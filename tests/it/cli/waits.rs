@@ -219,6 +219,26 @@ fn a_commit_that_asks_to_try_a_rejected_change_again_is_waited_for() {
 }
 
 #[test]
+fn a_commit_that_asked_to_try_again_and_was_rejected_at_a_newer_one_is_lost_on_a_machine_without_that() {
+    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut stage = Stage::new();
+    stage.configure(&format!("  test: {{directory: {{path: ./test, services: {{web: {place}}}}}}}\n"));
+    stage.run(&["apply", "--once"]).exits(0);
+    let check = "kind: tcp\nservice: web\ninterval: 200ms\ntimeout: 200ms\n";
+    stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n"), ("base/checks/web.yaml", check)]);
+    stage.run(&["apply", "--once"]).exits(1);
+    let again = stage.repo.commit_nothing("Again\n\nLockstep-Retry: test\n");
+    let waiting = elsewhere(&stage, &["test", "--revision", &again.to_string(), "--timeout", "40s"]).spawn().unwrap();
+    until("the other machine has the commit that asks for it", || has_elsewhere(&stage, again));
+    stage.repo.commit("Words", &[("README.md", "words\n")]);
+    stage.run(&["apply", "--once"]).exits(1);
+    let output = waiting.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{out}{err}");
+    says(&out, &[&format!("not proven: {} is rejected: ", again.short())]);
+}
+
+#[test]
 fn a_rename_that_is_not_carried_out_yet_is_waited_for() {
     let mut stage = Stage::new();
     stage.run(&["apply", "--once"]).exits(0);

@@ -1,7 +1,13 @@
-//! `wait` beside a Consul that is away for longer than a request is tried again.
+//! `wait` beside a Consul that is away for longer than a request is tried again, and what it asks of one that has no record yet.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::rename::rename;
+use super::retire::OTHER;
 use super::service::Service;
-use super::site::Site;
+use super::site::{MANY, Site, many};
+use crate::fake::Fake;
 use crate::support::{Agent, Options, eventually};
 
 #[test]
@@ -19,4 +25,38 @@ fn wait_outlasts_a_consul_that_is_away_and_says_at_the_end_that_it_still_is() {
     agent.start_again();
     agent.wait();
     assert_eq!(waiting.ended().code(), Some(0), "{}", waiting.log());
+}
+
+#[test]
+fn without_a_record_wait_reads_the_keys_once_however_long_it_waits() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let (reads, port) = (Arc::new(AtomicUsize::new(0)), agent.port());
+    let counted = Arc::clone(&reads);
+    let proxy = Fake::start(move |asked| {
+        let of_keys = asked.path.starts_with("/v1/kv/config/") || String::from_utf8_lossy(&asked.body).contains("config/");
+        counted.fetch_add(usize::from(of_keys), Ordering::SeqCst);
+        asked.forward(port)
+    });
+    let mut site = Site::named("demo", &agent.address());
+    site.init();
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    rename(&mut site.repo);
+    site.environment = "preview";
+    site.readdress(&proxy.address());
+    let reads_within = |site: &Site, timeout: &str, says: &str| {
+        let before = reads.load(Ordering::SeqCst);
+        let said = site.run(&["wait", "preview", "--timeout", timeout]).exits(1);
+        assert!(said.out.contains(says), "{says}: {said:?}");
+        reads.load(Ordering::SeqCst) - before
+    };
+    // Before the take-over of a record that the configuration pins: nothing of the keys is to be known.
+    assert_eq!(reads_within(&site, "4s", "preview has still to take over the record of test"), 0);
+    // And before there is a record at all, with keys below the roots.
+    site.repo.commit("Preview is another one", &[("environments/preview/environment.yaml", super::site::ENVIRONMENT.1)]);
+    site.forget_pin();
+    let once = reads_within(&site, "1s", "nothing was applied here yet");
+    assert!(once > 0, "it is known what the keys say");
+    assert_eq!(reads_within(&site, "5s", "nothing was applied here yet"), once);
 }
