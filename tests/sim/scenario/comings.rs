@@ -3,7 +3,7 @@
 
 use lockstep::domain::name::EnvironmentName;
 
-use super::Event;
+use super::{Event, KEYS};
 use crate::repository::{Content, NAMES, named};
 use crate::world::{PERSON, REPLICAS, World};
 
@@ -90,7 +90,19 @@ pub(crate) fn remove(world: &mut World) -> Event {
     let Some(name) = world.record().map(|record| record.identity.environment.clone()) else { return Event::Nothing };
     world.note(format!("somebody removes {name}"));
     world.configured[PERSON] = name;
+    if world.stormy && world.random.percent(15) {
+        copy_a_mark(world);
+    }
     Event::Remove
+}
+
+/// A key of the environment was copied with its mark to where no commit has one.
+fn copy_a_mark(world: &mut World) {
+    let marked = KEYS.iter().filter_map(|key| world.store.keys.get(*key)).find(|stored| stored.flags != 0);
+    if let Some((value, flags)) = marked.map(|stored| (stored.value.clone(), stored.flags)) {
+        world.edit("config/copy-0", Some((value, flags)));
+        world.reached("a copied mark");
+    }
 }
 
 fn initialise(world: &mut World) -> Event {

@@ -10,9 +10,6 @@ pub(super) fn commit(world: &mut World) {
     let Some(tip) = world.origin.tip else { return };
     let mut content = world.origin.content(tip).clone();
     let mut trailers = Vec::new();
-    if is_proven_in_bulk(world) && is_bulky(&content) && world.random.percent(40) {
-        return drop_the_bulk(world, tip, content);
-    }
     match world.random.below(24) {
         0..=5 => change(world, &mut content, 1),
         6..=8 => {
@@ -104,6 +101,17 @@ fn is_bulky(content: &Content) -> bool {
 fn is_proven_in_bulk(world: &World) -> bool {
     let good = world.record().and_then(|record| record.last_good.as_ref());
     good.is_some_and(|good| is_bulky(world.origin.content(good.revision)))
+}
+
+/// Many keys that are proven go, if there are, and nobody waits for long with that: they rarely stay proven.
+pub(super) fn drops_the_bulk(world: &mut World) -> bool {
+    let Some(tip) = world.origin.tip else { return false };
+    let content = world.origin.content(tip).clone();
+    let drops = is_proven_in_bulk(world) && is_bulky(&content) && world.random.percent(25);
+    if drops {
+        drop_the_bulk(world, tip, content);
+    }
+    drops
 }
 
 /// Many keys go that are proven: by what a commit of before said, or by a commit that says nothing else.

@@ -48,6 +48,9 @@ pub(crate) fn happen(world: &mut World) -> Event {
         people::ask(world);
         return Event::Nothing;
     }
+    if commits::drops_the_bulk(world) {
+        return Event::Nothing;
+    }
     if people::stands_before_somebodys_key(world) && world.random.percent(50) {
         people::answer_an_obstacle(world);
         return Event::Nothing;
