@@ -2,6 +2,7 @@
 
 use super::edges::{Edges, Freshness};
 use super::error::Failure;
+use super::hiding::tellable;
 use super::options::Options;
 use super::output::Output;
 use crate::domain::name::EnvironmentName;
@@ -61,13 +62,16 @@ async fn look(edges: &Edges, environment: EnvironmentName) -> Result<Below, Fail
         return Err(Failure::new(format!("say which keys {environment} wants: {why}, and nothing was ever applied there"))
             .hint(format!("`lockstep kv list {environment}` lists the live keys all the same")));
     };
-    let Previewed::Look(look) = at(goal).await? else {
+    let Previewed::Look(mut look) = at(goal).await? else {
         return Err(Failure::new(format!(
             "say which keys {environment} wants: {why}, and {}, which it is on, can't be read either",
             goal.short()
         ))
         .hint(format!("`lockstep kv list {environment}` lists the live keys all the same")));
     };
+    // A newer commit may tag what this one does not.
+    let obstacles = std::mem::take(&mut look.preview.plan.obstacles);
+    look.preview.plan.obstacles = tellable(edges, &environment, obstacles).await?;
     notes.push(format!("{why}; {}, which the environment is on, says here which keys are wanted", goal.short()));
     Ok(Below::of(environment, goal, look, notes))
 }

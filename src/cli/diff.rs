@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::hiding::hidden;
+use super::hiding::{Shown, hidden};
 use super::key::{open, read};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
@@ -21,8 +21,10 @@ use crate::domain::name::{EnvironmentName, KeyPath};
 
 /// Show what lies between two revisions for each environment
 ///
-/// Keys, checks and rules, not files. A change of a layer shows in every environment that it reaches, and one that a later layer overrides shows in none. An
-/// environment that was renamed between the two (`formerly:`) is one that goes on. No target is asked. Of the repository only what differs is read, and the files that can name the same keys: what is wrong
+/// Keys, checks and rules, not files. A change of a layer shows in every environment that it reaches, and one that a later layer
+/// overrides shows in none. An environment that was renamed between the two (`formerly:`) is one that goes on. No target is asked,
+/// unless the branch does not have one of the two: what the environment is on may tag what that shows. Of the repository only
+/// what differs is read, and the files that can name the same keys: what is wrong
 /// elsewhere in both is not looked for. Values tagged `!sensitive`, in either, at the branch head, or when
 /// the key was last on the branch, are never shown.
 #[derive(Debug, clap::Args)]
@@ -100,7 +102,7 @@ async fn compare(edges: &Edges, from: &Side, to: &Side, pairs: &[Pair]) -> Resul
             None => false,
         };
         let shown = environment.keys.iter().filter(|key| key.is_shown() && !said(key)).map(|key| key.path.clone()).collect();
-        let hidden = hidden(edges, name, shown).await?;
+        let hidden = hidden(edges, name, shown, Shown::At(&[from.revision, to.revision])).await?;
         environment.keys.iter_mut().filter(|key| hidden.contains(&key.path)).for_each(Key::hide);
         environments.push(environment);
     }

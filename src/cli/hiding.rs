@@ -2,19 +2,32 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::edges::Edges;
 use super::error::Failure;
-use super::renames::called_since;
-use super::trace::called;
-use crate::client::git::{TrailEnd, Wanted};
+use super::lineage::{last_called, names};
+use crate::client::git::Wanted;
 use crate::domain::desired::{Tagging, environment_file, files_of_all};
 use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::plan::Obstacle;
 use crate::domain::revision::Revision;
+use crate::domain::rollout::Rollout;
 use crate::port::{EdgeError, EdgeKind, Target as _};
 
 /// So many commits at which something changed are looked at at a time.
 const STEPS: usize = 32;
+/// How long a target is asked what the environment is on: one that is away holds up no look at the repository.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where the values are from that are to be shown.
+#[derive(Clone, Copy)]
+pub(super) enum Shown<'r> {
+    /// The target: they may be of any commit.
+    Live,
+    /// These commits.
+    At(&'r [Revision]),
+}
 
 /// Those of some keys of an environment that no commit may show, although the commits that have them tag none of them. No
 /// keys cost nothing; of each commit only the files are read that can name a key of which no newer one said anything.
@@ -22,36 +35,26 @@ const STEPS: usize = 32;
 /// The branch head decides, since a value is often tagged only after somebody noticed that it should be. Where it can't be
 /// read or says nothing of a key, the newest commit decides that can be and does: a value that leaked is removed after it was
 /// tagged. What the branch never says, or where there is none, is asked of the commits that the environment is on and that
-/// the mirror keeps. Where none of all these can be read, every key stays hidden.
+/// the mirror keeps, unless what is shown is all the branch's own. Where none of all these can be read, every key stays hidden.
 pub(super) async fn hidden(
     edges: &Edges,
     environment: &EnvironmentName,
     keys: BTreeSet<KeyPath>,
+    shown: Shown<'_>,
 ) -> Result<BTreeSet<KeyPath>, Failure> {
     if keys.is_empty() {
         return Ok(keys);
     }
     let head = edges.head();
-    let mut known = Known { tagged: BTreeSet::new(), open: keys, is_read: false };
+    let mut known =
+        Known { edges, tagged: BTreeSet::new(), open: keys, called: BTreeSet::from([environment.clone()]), is_read: false };
     if let Some(head) = head {
-        known.look(edges, &called_since(edges, environment, head).await?, head).await?;
+        known.ask(environment, head, None).await?;
     }
-    if !known.open.is_empty() {
-        let unsaid = known.open.clone();
-        let mut starts = beside(edges, environment).await;
-        if let Some(head) = head {
-            starts = edges.source.astray(head, starts).await?;
-        }
-        // None of them is the newest: one that tags a key is enough.
-        for start in starts {
-            known.open = unsaid.difference(&known.tagged).cloned().collect();
-            match known.look_under_any_name(edges, environment, start).await {
-                Err(error) if error.kind == EdgeKind::NotFound => {}
-                looked => looked?,
-            }
-        }
+    if !known.open.is_empty() && !(known.is_read && is_of_the_branch(edges, shown).await?) {
+        known.ask_beside(environment).await?;
     }
-    let Known { mut tagged, open, is_read } = known;
+    let Known { mut tagged, open, is_read, .. } = known;
     if !is_read {
         tagged.extend(open);
     }
@@ -59,75 +62,216 @@ pub(super) async fn hidden(
 }
 
 /// The same of one key.
-pub(super) async fn is_hidden(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<bool, Failure> {
-    Ok(!hidden(edges, environment, BTreeSet::from([key.clone()])).await?.is_empty())
+pub(super) async fn is_hidden(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    key: &KeyPath,
+    shown: Shown<'_>,
+) -> Result<bool, Failure> {
+    Ok(!hidden(edges, environment, BTreeSet::from([key.clone()]), shown).await?.is_empty())
+}
+
+/// The obstacles of a plan, without the digests of values that stay hidden.
+pub(super) async fn tellable(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    obstacles: Vec<Obstacle>,
+) -> Result<Vec<Obstacle>, Failure> {
+    let telling = obstacles.iter().filter(|obstacle| obstacle.tells_digests()).map(|obstacle| obstacle.key.clone()).collect();
+    let hidden = hidden(edges, environment, telling, Shown::Live).await?;
+    let told = |obstacle: Obstacle| if hidden.contains(&obstacle.key) { obstacle.without_digests() } else { obstacle };
+    Ok(obstacles.into_iter().map(told).collect())
+}
+
+/// A record without the digests of values that stay hidden; without any, where nobody can tell which those are.
+pub(super) async fn tellable_record(edges: &Edges, environment: &EnvironmentName, record: Rollout) -> Rollout {
+    let keys = record.keys_with_digests();
+    let hidden = hidden(edges, environment, keys.clone(), Shown::Live).await.unwrap_or(keys);
+    record.without_digests(&hidden)
+}
+
+async fn is_of_the_branch(edges: &Edges, shown: Shown<'_>) -> Result<bool, EdgeError> {
+    match (edges.head(), shown) {
+        (None, _) | (_, Shown::Live) => Ok(false),
+        (Some(head), Shown::At(commits)) => Ok(edges.source.astray(head, commits.iter().copied().collect()).await?.is_empty()),
+    }
+}
+
+/// The part of the branch that was read already.
+struct Read {
+    /// From this commit on back.
+    from: Revision,
+    /// Under these names.
+    called: BTreeSet<EnvironmentName>,
+}
+
+/// Commits that the branch does not have.
+struct Beside<'e> {
+    edges: &'e Edges,
+    environment: &'e EnvironmentName,
+    starts: BTreeSet<Revision>,
+    /// The names by which they were looked for.
+    names: BTreeSet<EnvironmentName>,
+    /// The target does not answer.
+    is_away: bool,
+}
+
+impl<'e> Beside<'e> {
+    async fn of(edges: &'e Edges, environment: &'e EnvironmentName) -> Self {
+        let starts = edges.source.last_stood().await.ok().flatten().into_iter().collect();
+        Self { edges, environment, starts, names: BTreeSet::new(), is_away: false }
+    }
+
+    /// One of them, and a name by which it was not asked yet, of those by which the environment may be called.
+    async fn next(
+        &mut self,
+        called: &mut BTreeSet<EnvironmentName>,
+        asked: &BTreeSet<(Revision, EnvironmentName)>,
+    ) -> Result<Option<(Revision, EnvironmentName)>, EdgeError> {
+        while let Some(name) = called.difference(&self.names).next().cloned() {
+            called.extend(self.find(&name).await);
+            self.names.insert(name);
+        }
+        if let Some(head) = self.edges.head() {
+            self.starts = self.edges.source.astray(head, std::mem::take(&mut self.starts)).await?;
+        }
+        let all = self.starts.iter().flat_map(|start| called.iter().map(|name| (*start, name.clone())));
+        Ok(all.into_iter().find(|one| !asked.contains(one)))
+    }
+
+    /// Looks for those that are known by a name; the names that the record has besides.
+    async fn find(&mut self, name: &EnvironmentName) -> Vec<EnvironmentName> {
+        self.starts.extend(self.edges.source.kept(name).await.unwrap_or_default());
+        // Its record is in its own place under this name, or in that of the name that is asked about.
+        let target = self.edges.target(name).or_else(|_| self.edges.target(self.environment));
+        let Some(target) = target.ok().filter(|_| !self.is_away) else { return Vec::new() };
+        // Not `load`, which reads every key where there is no record.
+        let record = match tokio::time::timeout(PATIENCE, target.former(name)).await {
+            Ok(Ok(stored)) => stored.map(|stored| stored.record),
+            Ok(Err(error)) => {
+                self.is_away = error.kind == EdgeKind::Transient;
+                None
+            }
+            Err(_) => {
+                self.is_away = true;
+                None
+            }
+        };
+        let Some(record) = record else { return Vec::new() };
+        self.starts.extend(record.goal.map(|goal| goal.revision));
+        record.former.into_iter().map(|former| former.name).collect()
+    }
 }
 
 /// What is known so far.
-struct Known {
+struct Known<'e> {
+    edges: &'e Edges,
     tagged: BTreeSet<KeyPath>,
     open: BTreeSet<KeyPath>,
+    /// The names that the environment had or has.
+    called: BTreeSet<EnvironmentName>,
     is_read: bool,
 }
 
-impl Known {
-    /// The same of a commit that may have the environment under a name from before or after this one.
-    async fn look_under_any_name(
+impl Known<'_> {
+    /// Asks a commit and those before it, as far as it takes, about the open keys, under whatever name the environment went on.
+    /// Tells the names that it had there.
+    async fn ask(
         &mut self,
-        edges: &Edges,
-        environment: &EnvironmentName,
-        at: Revision,
-    ) -> Result<(), EdgeError> {
-        let before = called(edges, environment, at).await?;
-        let name = if before == *environment { called_since(edges, environment, at).await? } else { before };
-        self.look(edges, &name, at).await
+        name: &EnvironmentName,
+        from: Revision,
+        read: Option<&Read>,
+    ) -> Result<BTreeSet<EnvironmentName>, EdgeError> {
+        let mut passed = BTreeSet::new();
+        for name in names(self.edges, name, from).await?.into_iter().rev() {
+            // What was called so before was read with what it is called now.
+            if !self.open.is_empty() && !passed.contains(&name) {
+                passed.extend(self.look(name, from, read).await?);
+            }
+        }
+        self.called.extend(passed.iter().cloned());
+        Ok(passed)
     }
 
-    /// Asks a commit and those before it, as far as it takes, about the open keys.
-    async fn look(&mut self, edges: &Edges, environment: &EnvironmentName, from: Revision) -> Result<(), EdgeError> {
-        let mut tagging = Tagging::of(environment.clone(), self.open.clone());
+    /// Asks what may say what the branch does not, or not any more: where it stood before it was gone, what the environment is
+    /// on, what the mirror keeps for it.
+    async fn ask_beside(&mut self, environment: &EnvironmentName) -> Result<(), Failure> {
+        let (edges, head) = (self.edges, self.edges.head());
+        let (unsaid, of_the_branch) = (self.open.clone(), self.called.clone());
+        let mut beside = Beside::of(edges, environment).await;
+        let mut asked: BTreeSet<(Revision, EnvironmentName)> = BTreeSet::new();
+        while let Some((start, name)) = beside.next(&mut self.called, &asked).await? {
+            asked.insert((start, name.clone()));
+            let read = match head {
+                Some(head) => edges.source.joint(head, start).await,
+                None => Ok(None),
+            };
+            // None of them is the newest: one that tags a key is enough.
+            self.open = unsaid.difference(&self.tagged).cloned().collect();
+            let passed = match read {
+                Ok(joint) => {
+                    self.ask(&name, start, joint.map(|from| Read { from, called: of_the_branch.clone() }).as_ref()).await
+                }
+                Err(error) => Err(error),
+            };
+            match passed {
+                Err(error) if error.kind == EdgeKind::NotFound => {}
+                passed => asked.extend(passed?.into_iter().map(|name| (start, name))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a commit and those before it about the open keys; the names that the environment had there.
+    async fn look(
+        &mut self,
+        name: EnvironmentName,
+        from: Revision,
+        read: Option<&Read>,
+    ) -> Result<BTreeSet<EnvironmentName>, EdgeError> {
+        let source = &self.edges.source;
+        let mut called = BTreeSet::from([name.clone()]);
+        let mut tagging = Tagging::of(name, self.open.clone());
         // Most are said by the commit itself: no other is read for them.
-        tagging.look(&edges.source.pick(from, wanted(&tagging)).await?);
+        tagging.look(&source.pick(from, wanted(&tagging)).await?);
         let mut next = Some(from);
         while let Some(from) = next.filter(|_| !tagging.open().is_empty()) {
-            let trail = edges.source.trail(from, wanted(&tagging), BTreeSet::new(), STEPS).await?;
-            next = match trail.end {
-                TrailEnd::More(next) => Some(next),
-                TrailEnd::Root => None,
-            };
-            let mut renaming = from;
+            let marks: BTreeSet<Revision> = read.map(|read| read.from).into_iter().collect();
+            let trail = source.trail(from, wanted(&tagging), marks, STEPS).await?;
+            next = trail.end.next().filter(|_| trail.beyond.is_empty() || !is_read(read, &tagging));
+            let mut above = None;
             for step in &trail.steps {
-                if !tagging.look(&step.tree) {
-                    // What lies before it is the past of another name.
-                    next = Some(if renaming == from { from } else { before(edges, renaming).await? });
+                if !step.marked.is_empty() && is_read(read, &tagging) {
+                    next = None;
                     break;
                 }
-                renaming = step.commit.revision;
+                if let Some(former) = tagging.look(&step.tree) {
+                    let before = match above {
+                        Some(above) => source.resolve(&format!("{above}~1")).await?,
+                        None => from,
+                    };
+                    // One that was retired and is back goes on under its own name.
+                    if last_called(self.edges, tagging.name(), &former, before).await? == former {
+                        called.insert(former.clone());
+                        tagging.rename(former);
+                        next = Some(before);
+                        break;
+                    }
+                }
+                above = Some(step.commit.revision);
             }
         }
         self.is_read |= tagging.is_read();
         let (tagged, open) = tagging.told();
         self.tagged.extend(tagged);
         self.open = open;
-        Ok(())
+        Ok(called)
     }
 }
 
-/// Commits that may say what the branch does not, or not any more: where it stood before it was gone, what the environment is
-/// on, what the mirror keeps for it.
-async fn beside(edges: &Edges, environment: &EnvironmentName) -> BTreeSet<Revision> {
-    let mut found: BTreeSet<Revision> = edges.source.last_stood().await.ok().flatten().into_iter().collect();
-    if let Ok(target) = edges.target(environment)
-        && let Ok(Some(stored)) = target.load().await
-    {
-        found.extend(stored.record.goal.map(|goal| goal.revision));
-    }
-    found.extend(edges.source.kept(environment).await.unwrap_or_default());
-    found
-}
-
-async fn before(edges: &Edges, revision: Revision) -> Result<Revision, EdgeError> {
-    edges.source.resolve(&format!("{revision}~1")).await
+/// Whether what lies before was asked already.
+fn is_read(read: Option<&Read>, tagging: &Tagging) -> bool {
+    read.is_some_and(|read| read.called.contains(tagging.name()))
 }
 
 /// The files that can say anything of the open keys.

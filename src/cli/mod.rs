@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod value;
 mod edges;
+mod lineage;
 mod trace;
 mod renames;
 mod hiding;

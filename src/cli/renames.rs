@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::edges::Edges;
 use super::trace::{file_alone, has};
 use crate::client::git::TrailEnd;
-use crate::domain::desired::{FileTree, environment_file, environment_names, former_name, heads, heir_of};
+use crate::domain::desired::{FileTree, environment_file, environment_names, former_name, heads};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
-use crate::domain::rollout::Rollout;
 use crate::port::EdgeError;
 
 /// A revision, and what tells the environments of it.
@@ -113,34 +112,6 @@ async fn renamed(edges: &Edges, later: &Side, earlier: &Side) -> Result<BTreeMap
         }
     }
     Ok(found)
-}
-
-/// What an environment that a commit does not have is called there: where it goes on under another name, that one.
-///
-/// # Errors
-/// When the mirror can't be read.
-pub(super) async fn called_since(
-    edges: &Edges,
-    environment: &EnvironmentName,
-    at: Revision,
-) -> Result<EnvironmentName, EdgeError> {
-    let mut name = environment.clone();
-    for _ in 0..Rollout::FORMER {
-        if has(edges, &name, at).await? {
-            break;
-        }
-        let mut heir = heir_of(&edges.source.part(at, heads()).await?, &name);
-        if heir.is_none() {
-            // Nobody need say it any more: the commit that took the name away mostly does.
-            let trail = edges.source.trail(at, file_alone(&name), BTreeSet::new(), 1).await?;
-            if let Some(step) = trail.steps.first() {
-                heir = heir_of(&edges.source.part(step.commit.revision, heads()).await?, &name);
-            }
-        }
-        let Some(heir) = heir else { break };
-        name = heir;
-    }
-    Ok(name)
 }
 
 /// The names that an environment had before, newest first, as the commits up to one say.

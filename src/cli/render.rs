@@ -10,7 +10,7 @@ use serde_json::ser::PrettyFormatter;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::hiding::hidden;
+use super::hiding::{Shown, hidden};
 use super::key::{Named, lost, named, open, read, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
@@ -25,7 +25,9 @@ use crate::port::{EdgeError, EdgeKind};
 /// Print what a revision says of an environment
 ///
 /// Every key with its merged value and where that stands, also of a commit that has the environment under a former name. The target
-/// is asked only what commit a generation was of, or what the environment was called; of the repository only its layers are read. Values tagged `!sensitive`, there, at the branch head, or
+/// is asked only what commit a generation was of, and what the branch does not tell: what the environment was called, or, where
+/// the branch does not have the commit, what may tag what that shows. Of the repository only the environment's layers are read, and
+/// what may tag a value since. Values tagged `!sensitive`, there, at the branch head, or
 /// when the key was last on the branch, are hidden, and left out of an export.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -116,7 +118,7 @@ async fn tagged(
     let mut tagged = keys(true);
     // The branch head itself has the last word.
     if edges.head() != Some(at) {
-        tagged.extend(hidden(edges, environment, keys(false)).await?);
+        tagged.extend(hidden(edges, environment, keys(false), Shown::At(&[at])).await?);
     }
     Ok(tagged)
 }

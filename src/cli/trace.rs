@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::edges::Edges;
 use super::error::Failure;
+use super::lineage::last_called;
 use crate::client::git::{TrailEnd, Wanted};
 use crate::domain::desired::{FileTree, Problem, Provenance, environment_file, files_of, former_name, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -25,20 +26,22 @@ pub(super) async fn called(edges: &Edges, environment: &EnvironmentName, at: Rev
     if has(edges, environment, at).await? {
         return Ok(environment.clone());
     }
-    let mut names = Vec::new();
     if let Some(head) = edges.head().filter(|head| *head != at) {
         let tree = edges.source.pick(head, file_alone(environment)).await?;
-        names.extend(former_name(&tree, environment));
-    }
-    // Without its target an environment has the names that the head knows.
-    if let Ok(target) = edges.target(environment)
-        && let Ok(Some(stored)) = target.load().await
-    {
-        names.extend(stored.record.former.into_iter().rev().map(|former| former.name));
-    }
-    for name in names {
-        if has(edges, &name, at).await? {
+        if let Some(name) = former_name(&tree, environment)
+            && has(edges, &name, at).await?
+        {
             return Ok(name);
+        }
+    }
+    // Without its target an environment has the names that the head knows. Not `load`, which reads every key where there is no record.
+    if let Ok(target) = edges.target(environment)
+        && let Ok(Some(stored)) = target.former(environment).await
+    {
+        for former in stored.record.former.into_iter().rev() {
+            if has(edges, &former.name, at).await? {
+                return Ok(former.name);
+            }
         }
     }
     Ok(environment.clone())
@@ -133,14 +136,18 @@ impl<'e> Trace<'e> {
         for step in trail.steps {
             let is_there = step.tree.nodes.contains_key(&environment_file(&self.name));
             if let (false, Some(renaming), Some(former)) = (is_there, self.above, &self.former) {
-                // What lies before it is the past of another name.
-                self.from = Some(source.resolve(&format!("{renaming}~1")).await?);
-                self.renamed = Some((former.clone(), renaming));
-                self.name = former.clone();
-                (self.former, self.above) = (None, None);
-                self.beyond.clear();
-                self.in_gap = true;
-                return Ok(found);
+                let before = source.resolve(&format!("{renaming}~1")).await?;
+                // One that was retired and is back goes on under its own name.
+                if last_called(self.edges, &self.name, former, before).await? == *former {
+                    // What lies before it is the past of another name.
+                    self.from = Some(before);
+                    self.renamed = Some((former.clone(), renaming));
+                    self.name = former.clone();
+                    (self.former, self.above) = (None, None);
+                    self.beyond.clear();
+                    self.in_gap = true;
+                    return Ok(found);
+                }
             }
             self.in_gap &= !is_there;
             if self.in_gap {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::edges::Edges;
 use super::error::{Exit, Failure};
-use super::hiding::is_hidden;
+use super::hiding::{Shown, is_hidden};
 use super::key::{KeyArgs, open, revision, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
@@ -18,8 +18,9 @@ use crate::domain::revision::Revision;
 
 /// Show which line of which layer gives a key its value, and what it overrides
 ///
-/// Reads of the revision only the files that can name the key, so it is as fast in a large repository as in a small one. No
-/// target is asked: this is what the repository says, `plan` tells whether it is live. What is tagged `!sensitive`, there, at
+/// Reads of the revision only the files that can name the key, so it is as fast in a large repository as in a small one. The
+/// target is asked only what the branch does not tell: what the environment was called, or, where the branch does not have the
+/// commit, what may tag what that shows. This is what the repository says, `plan` tells whether it is live. What is tagged `!sensitive`, there, at
 /// the branch head, or when the key was last on the branch, is never shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -62,7 +63,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Re
         Ok(Some(Provenance { said, entry, sensitive })) => {
             let last = said.len().saturating_sub(1);
             let shows = !sensitive && said.iter().any(|said| said.value.is_some());
-            let sensitive = sensitive || shows && is_hidden(edges, environment, key).await?;
+            let sensitive = sensitive || shows && is_hidden(edges, environment, key, Shown::At(&[at])).await?;
             let said = said.into_iter().enumerate().map(|(at, said)| Said {
                 layer: said.layer,
                 file: said.origin.file.to_string(),

@@ -61,7 +61,7 @@ pub struct Past {
     broken: Vec<(Revision, Problem)>,
     /// A newer commit tags the key `!sensitive`: what it was before may well be the secret itself.
     hides: bool,
-    /// Whether the newest commit tags it that says anything of it.
+    /// Whether the newest commit tags it that has or tags it: one that only takes it back has no say.
     newest: Option<bool>,
     /// Values that were tagged somewhere.
     tagged: BTreeSet<ValueDigest>,
@@ -87,7 +87,7 @@ impl Past {
                 return;
             }
         };
-        if let Some(provenance) = provenance.as_ref().filter(|says| !says.said.is_empty() || says.entry.is_some()) {
+        if let Some(provenance) = provenance.as_ref().filter(|says| says.sensitive || says.entry.is_some()) {
             self.newest.get_or_insert(provenance.sensitive);
         }
         let (entry, sensitive) = provenance.map_or((None, false), |provenance| (provenance.entry, provenance.sensitive));
@@ -126,7 +126,7 @@ impl Past {
         self.versions.len().saturating_sub(1)
     }
 
-    /// Whether the newest commit tags the key `!sensitive` that can be read and says anything of it; none: no commit did yet.
+    /// Whether the newest commit tags the key `!sensitive` that can be read and has or tags it; none: no commit did yet.
     #[must_use]
     pub fn newest_tag(&self) -> Option<bool> {
         self.newest
@@ -188,13 +188,14 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::domain::desired::Said;
     use crate::domain::time::Timestamp;
 
     fn revision(number: u8) -> Revision {
         Revision::from_bytes([number; 20])
     }
 
-    /// A step by words: `7 value@file:line` at commit 7, `7 -` without the key, `7 ?` without the environment, `7 !` that is
+    /// A step by words: `7 value@file:line` at commit 7, `7 -` without the key, `7 0` where a layer takes it back, `7 ?` without the environment, `7 !` that is
     /// broken, `7 value@file:line 8 9` that commits 8 and 9 were reached with;
     /// a value behind `*` is tagged.
     fn step(words: &str) -> Step {
@@ -210,6 +211,11 @@ mod tests {
         };
         let says = match words.next().unwrap() {
             "-" => Ok(Some(Provenance { said: Vec::new(), entry: None, sensitive: false })),
+            "0" => {
+                let origin = Origin { file: Arc::from("f"), line: 1, column: 1 };
+                let said = vec![Said { layer: "web".into(), origin, value: None }];
+                Ok(Some(Provenance { said, entry: None, sensitive: false }))
+            }
             "?" => Ok(None),
             "!" => Err(vec![Problem {
                 file: "f".into(),
@@ -337,6 +343,8 @@ mod tests {
             (&["3 -", "2 ?", "1 !"][..], None),
             (&["2 a@x:1", "1 *a@x:1"], Some(false)),
             (&["4 !", "3 -", "2 *a@x:1", "1 a@x:1"], Some(true)),
+            (&["3 0", "2 *a@x:1", "1 a@x:1"], Some(true)),
+            (&["2 0", "1 a@x:1"], Some(false)),
         ] {
             let mut past = Past::default();
             for words in steps {

@@ -145,6 +145,26 @@ impl Obstacle {
     pub fn said(&self) -> String {
         format!("{}{}", self.why, self.values)
     }
+
+    /// Whether that has digests, from which a short value could be guessed.
+    #[must_use]
+    pub const fn tells_digests(&self) -> bool {
+        match self.kind {
+            ObstacleKind::Differing | ObstacleKind::Drifted => true,
+            ObstacleKind::Adoptable
+            | ObstacleKind::Flagged
+            | ObstacleKind::Owned(_)
+            | ObstacleKind::Hidden
+            | ObstacleKind::Left
+            | ObstacleKind::Unfit => false,
+        }
+    }
+
+    /// The same with nothing in it that tells of the value.
+    #[must_use]
+    pub fn without_digests(self) -> Self {
+        if self.tells_digests() { Self { values: ": a sensitive value".to_owned(), ..self } } else { self }
+    }
 }
 
 /// Why a key must not be touched, as far as what helps differs by it.

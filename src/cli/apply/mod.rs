@@ -11,6 +11,7 @@ use self::end::{Came, End, Ends, Left};
 use super::ask::{By, Foreground, duration, give_back, reason, stays, submit};
 use super::edges::{AnyTarget, Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::hiding::tellable;
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::progress::Steps;
@@ -299,7 +300,8 @@ impl Way<'_> {
         };
         let changed = plan.changes.iter().map(|change| Left::new(&change.key, &change.why));
         let reported = plan.drifted.iter().map(|key| Left::new(key, "changed by hand, and drift is only reported here"));
-        let held = plan.obstacles.iter().map(|obstacle| Left::new(&obstacle.key, &obstacle.said()));
+        let obstacles = tellable(edges, environment, plan.obstacles).await?;
+        let held = obstacles.iter().map(|obstacle| Left::new(&obstacle.key, &obstacle.said()));
         Ok(held.chain(reported).chain(changed).collect())
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::hiding::is_hidden;
+use crate::cli::hiding::{Shown, is_hidden};
 use crate::cli::key::{KeyArgs, Named, lost, named, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
@@ -97,7 +97,7 @@ async fn then(
     if said.sensitive {
         return Err(hidden(key, &clean(&entry.origin.to_string())));
     }
-    if is_hidden(edges, environment, key).await? {
+    if is_hidden(edges, environment, key, Shown::At(&[at])).await? {
         return Err(hidden(key, "at a newer commit"));
     }
     let (file, line) = (entry.origin.file.to_string(), entry.origin.line);
@@ -147,7 +147,7 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
         return Err(Failure::new(format!("{environment} has no {key} live")).hint(hint));
     };
-    if is_hidden(edges, environment, key).await? {
+    if is_hidden(edges, environment, key, Shown::Live).await? {
         return Err(hidden(key, "at the branch head, or when it was last there"));
     }
     Ok(Found::of(environment, key, value))

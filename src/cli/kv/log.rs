@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
-use crate::cli::hiding::is_hidden;
+use crate::cli::hiding::{Shown, is_hidden};
 use crate::cli::key::{KeyArgs, history, open, revision};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
@@ -92,9 +92,10 @@ async fn one(
     let mut off_branch = off_branch(edges, environment, key, &told.astray, attempts.last()).await?;
     let shows_any = told.shows_any() || off_branch.iter().any(OffBranch::shows);
     // Where the walk began at the branch head, that has said it.
+    let shown: Vec<Revision> = [upto].into_iter().chain(told.astray.iter().map(|(_, revision)| *revision)).collect();
     let hides = match newest_tag {
         Some(tagged) => tagged,
-        None => shows_any && is_hidden(edges, environment, key).await?,
+        None => shows_any && is_hidden(edges, environment, key, Shown::At(&shown)).await?,
     };
     if hides {
         told.hide();

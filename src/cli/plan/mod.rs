@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
-use super::hiding::hidden;
+use super::hiding::{Shown, hidden};
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
@@ -148,8 +148,11 @@ async fn sensitive(
 ) -> Result<BTreeSet<KeyPath>, Failure> {
     let says = |state: &DesiredState, key: &KeyPath| state.entries().get(key).is_some_and(|entry| entry.sensitive);
     let tags = |key: &KeyPath| says(&look.desired, key) || look.before.iter().any(|state| says(state, key));
-    let first = look.preview.first.iter().flat_map(|first| &first.plan.changes);
-    let keys: BTreeSet<&KeyPath> = look.preview.plan.changes.iter().chain(first).map(|change| &change.key).collect();
+    let Preview { plan, first, .. } = &look.preview;
+    let first = first.iter().flat_map(|first| &first.plan.changes);
+    let changed = plan.changes.iter().chain(first).map(|change| &change.key);
+    let in_the_way = plan.obstacles.iter().filter(|obstacle| obstacle.tells_digests()).map(|obstacle| &obstacle.key);
+    let keys: BTreeSet<&KeyPath> = changed.chain(in_the_way).collect();
     let (mut tagged, mut others) = (BTreeSet::new(), BTreeSet::new());
     for key in keys {
         if tags(key) {
@@ -159,7 +162,7 @@ async fn sensitive(
             others.insert(key.clone());
         }
     }
-    tagged.extend(hidden(edges, environment, others).await?);
+    tagged.extend(hidden(edges, environment, others, Shown::Live).await?);
     Ok(tagged)
 }
 
@@ -187,11 +190,10 @@ fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &Found) -> V
 fn described(named: Environment, look: &Look, found: &Found) -> Environment {
     let Look { record, former, live, desired, before: _, preview, first: goes_first } = look;
     let Preview { plan, hindrance, in_step, loosened, misread, first } = preview;
-    let obstacles = plan
-        .obstacles
-        .iter()
-        .map(|found| Obstacle { key: found.key.to_string(), kind: found.kind.into(), why: clean(&found.said()) })
-        .collect();
+    let obstacles = plan.obstacles.iter().cloned().map(|obstacle| {
+        let obstacle = if found.hidden.contains(&obstacle.key) { obstacle.without_digests() } else { obstacle };
+        Obstacle { key: obstacle.key.to_string(), kind: obstacle.kind.into(), why: clean(&obstacle.said()) }
+    });
     let texts = |keys: &[KeyPath]| keys.iter().map(ToString::to_string).collect();
     let complete = record.as_ref().and_then(|record| record.complete.as_ref());
     let novelty = match complete {
@@ -217,7 +219,7 @@ fn described(named: Environment, look: &Look, found: &Found) -> Environment {
         counts: plan.counts().into(),
         changes: changes(plan, desired, look, found),
         first,
-        obstacles,
+        obstacles: obstacles.collect(),
         strays: texts(&plan.strays),
         unmanaged: texts(&plan.unmanaged),
         drifted: texts(&plan.drifted),

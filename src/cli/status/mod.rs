@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::hiding::tellable_record;
 use super::options::Options;
 use super::output::{Output, Told, VERSION};
 use super::text::clean;
@@ -71,7 +72,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName) -> Result<Environment
         return Ok(Environment::uninitialised(environment, name, target.makes_its_record()));
     };
     let waiting = target.requests().await.map_or(0, |requests| requests.len());
-    let record = stored.record.as_of(edges.now()).into_owned();
+    let record = tellable_record(edges, environment, stored.record.as_of(edges.now()).into_owned()).await;
     let named = [&record.goal, &record.complete, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
     let note = record.note.as_ref().and_then(|note| note.revision);
     let mut subjects = Subjects(BTreeMap::new());

@@ -3,7 +3,7 @@
 //! Only first parents are walked, since those are what the branch was at. A directory that is the same in two commits is
 //! not looked into again, so a commit that has nothing to do with the files costs one tree: its root's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 
 use git2::{Commit, ErrorCode, Oid, Repository};
@@ -13,7 +13,7 @@ use super::fault::fault;
 use super::history::describe;
 use super::id::{oid, revision};
 use super::tree::{self, Reading, TreeLimits, damaged};
-use crate::domain::desired::{FileTree, Node};
+use crate::domain::desired::{ENVIRONMENT_FILE, ENVIRONMENTS, FileTree, Node};
 use crate::domain::revision::Revision;
 use crate::port::{self, EdgeError, EdgeKind};
 
@@ -26,6 +26,14 @@ pub struct Wanted {
     pub first: String,
     /// And these, which follow from the first as the commit has it.
     pub then: Box<Following>,
+}
+
+impl Wanted {
+    /// One file alone.
+    #[must_use]
+    pub fn alone(first: String) -> Self {
+        Self { first, then: Box::new(|_| Vec::new()) }
+    }
 }
 
 /// A commit at which some of the wanted files are not what they were at its first parent.
@@ -59,6 +67,17 @@ pub enum TrailEnd {
     More(Revision),
 }
 
+impl TrailEnd {
+    /// Where it goes on.
+    #[must_use]
+    pub const fn next(self) -> Option<Revision> {
+        match self {
+            Self::Root => None,
+            Self::More(next) => Some(next),
+        }
+    }
+}
+
 /// The most commits that one part goes back: a call to the mirror must end in time.
 const MOST_COMMITS: usize = 20_000;
 /// A part that read so many bytes of files ends: what it holds must fit in memory.
@@ -83,6 +102,43 @@ impl GitSource {
         .await
     }
 
+    /// The same of every environment's own file.
+    ///
+    /// # Errors
+    /// As [`Self::trail`].
+    pub async fn trail_of_environments(&self, upto: Revision, at_most: usize) -> Result<Trail, EdgeError> {
+        self.read(format!("read the past of the environments up to {upto}"), move |inner, mirror| {
+            let walk = Walk::new(mirror, Wanted::alone(ENVIRONMENTS.to_owned()), &inner.options.tree, upto)?;
+            Walk { first: Shape::of_environments(), ..walk }.trail(upto, &BTreeSet::new(), at_most)
+        })
+        .await
+    }
+
+    /// The newest commit that two others have in common, going back along first parents; none: there is none.
+    ///
+    /// # Errors
+    /// `NotFound` when the mirror does not have one of them.
+    pub async fn joint(&self, one: Revision, other: Revision) -> Result<Option<Revision>, EdgeError> {
+        let operation = format!("look where {one} and {other} part");
+        self.read(operation.clone(), move |_, mirror| {
+            let mut of_one = HashSet::new();
+            let mut next = Some(find(mirror, one, &operation)?);
+            while let Some(commit) = next {
+                of_one.insert(commit.id());
+                next = parent(&commit, &operation)?;
+            }
+            let mut next = Some(find(mirror, other, &operation)?);
+            while let Some(commit) = next {
+                if of_one.contains(&commit.id()) {
+                    return Ok(Some(revision(commit.id())));
+                }
+                next = parent(&commit, &operation)?;
+            }
+            Ok(None)
+        })
+        .await
+    }
+
     /// Which of some commits the branch was never at, as `upto` has it: it is none of them, nor is a first parent before it.
     ///
     /// # Errors
@@ -92,8 +148,8 @@ impl GitSource {
         self.read(operation.clone(), move |_, mirror| {
             let mut commit = find(mirror, upto, &operation)?;
             of.remove(&upto);
-            while !of.is_empty() && commit.parent_count() > 0 {
-                commit = commit.parent(0).map_err(|error| damaged(operation.clone(), error))?;
+            while let Some(before) = parent(&commit, &operation)?.filter(|_| !of.is_empty()) {
+                commit = before;
                 of.remove(&revision(commit.id()));
             }
             Ok(of)
@@ -121,9 +177,18 @@ impl GitSource {
 struct Shape {
     directories: BTreeMap<String, Shape>,
     files: BTreeSet<String>,
+    /// What is looked for in every other directory.
+    each: Option<Box<Shape>>,
 }
 
 impl Shape {
+    /// `environments/*/environment.yaml`.
+    fn of_environments() -> Self {
+        let own = Self { files: BTreeSet::from([ENVIRONMENT_FILE.to_owned()]), ..Self::default() };
+        let all = Self { each: Some(Box::new(own)), ..Self::default() };
+        Self { directories: BTreeMap::from([(ENVIRONMENTS.to_owned(), all)]), ..Self::default() }
+    }
+
     fn of(paths: &[String]) -> Self {
         let mut shape = Self::default();
         for path in paths {
@@ -205,11 +270,8 @@ impl<'m> Walk<'m> {
             }
             walked += 1;
             marked.extend(marks.get(&revision(commit.id())));
-            let parent = match commit.parent_count() {
-                0 => None,
-                _ => Some(commit.parent(0).map_err(|error| self.failed(error))?),
-            };
-            let before = match &parent {
+            let earlier = parent(&commit, &self.operation)?;
+            let before = match &earlier {
                 Some(parent) => Some(self.look(parent, Some(&here))?),
                 None => None,
             };
@@ -217,8 +279,8 @@ impl<'m> Walk<'m> {
                 let tree = self.files(&here)?;
                 steps.push(Step { commit: describe(&commit), tree, marked: std::mem::take(&mut marked) });
             }
-            let (Some(parent), Some(before)) = (parent, before) else { break TrailEnd::Root };
-            (commit, here) = (parent, before);
+            let (Some(earlier), Some(before)) = (earlier, before) else { break TrailEnd::Root };
+            (commit, here) = (earlier, before);
         };
         Ok(Trail { steps, beyond: marked, end })
     }
@@ -256,6 +318,13 @@ impl<'m> Walk<'m> {
                 seen.files.insert(name.clone(), (entry.id(), entry.filemode_raw()));
             }
         }
+        if let Some(below) = &shape.each {
+            for entry in tree.iter().filter(tree::is_directory) {
+                let Some(name) = entry.name().ok().filter(|name| !shape.directories.contains_key(*name)) else { continue };
+                let near = near.and_then(|near| near.directories.get(name));
+                seen.directories.insert(name.to_owned(), self.seen(entry.id(), below, near)?);
+            }
+        }
         for name in &shape.files {
             if let Some(entry) = tree.get_name(name).filter(|entry| !tree::is_directory(entry)) {
                 seen.files.insert(name.clone(), (entry.id(), entry.filemode_raw()));
@@ -277,6 +346,13 @@ impl<'m> Walk<'m> {
             files.nodes.insert(format!("{directory}{name}"), node);
         }
         seen.directories.iter().try_for_each(|(name, seen)| self.collect(seen, &format!("{directory}{name}/"), files))
+    }
+}
+
+fn parent<'m>(commit: &Commit<'m>, operation: &str) -> Result<Option<Commit<'m>>, EdgeError> {
+    match commit.parent_count() {
+        0 => Ok(None),
+        _ => commit.parent(0).map(Some).map_err(|error| damaged(operation.to_owned(), error)),
     }
 }
 

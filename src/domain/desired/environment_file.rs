@@ -12,9 +12,9 @@ use super::variables::{LARGEST_VARIABLE, MOST_VARIABLES, has_reference, is_name}
 use super::yaml;
 
 /// The file's name in the environment's directory.
-pub(super) const FILE: &str = "environment.yaml";
+pub const FILE: &str = "environment.yaml";
 /// The directory of all environments.
-pub(super) const ENVIRONMENTS: &str = "environments";
+pub const ENVIRONMENTS: &str = "environments";
 
 /// The most layers of one environment.
 const MOST_LAYERS: usize = 64;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use crate::domain::name::EnvironmentName;
 
-use super::environment_file::{self, ENVIRONMENTS, EnvironmentFile};
+use super::environment_file::ENVIRONMENTS;
 use super::manifest;
-use super::problem::{FileProblems, Problem};
+use super::naming::{OwnFile, environment_file, own_directory, own_file};
+use super::problem::Problem;
 use super::repository::{environment_names, read_scope};
 use super::selection::{Scope, Selection};
 use super::state::DesiredState;
-use super::tree::{FileTree, Node};
+use super::tree::FileTree;
 
 /// A manifest by a name that is refused.
 const MISSPELT: &str = "lockstep.yml";
@@ -49,7 +50,7 @@ pub fn manifest_alone() -> Selection {
 /// All that says something of one environment, given what [`head_of`] selects; none where that does not tell.
 #[must_use]
 pub fn own_files(tree: &FileTree, name: &EnvironmentName) -> Option<Selection> {
-    let file @ File::Read(_) = file(tree, name) else { return None };
+    let file @ OwnFile::Read(_) = own_file(tree, name) else { return None };
     let mut files = head_of(name);
     files.directories(layers(name, &[file]));
     Some(files)
@@ -59,7 +60,7 @@ pub fn own_files(tree: &FileTree, name: &EnvironmentName) -> Option<Selection> {
 #[must_use]
 pub fn head_of(name: &EnvironmentName) -> Selection {
     let mut files = manifest_alone();
-    files.paths([format!("{ENVIRONMENTS}/{name}/{}", environment_file::FILE)]);
+    files.paths([environment_file(name)]);
     files
 }
 
@@ -77,7 +78,7 @@ fn manifest_and(mut files: Selection) -> Selection {
 #[must_use]
 pub fn whole_environment(tree: &FileTree, name: &EnvironmentName) -> Selection {
     let mut files = heads();
-    files.directories(layers(name, &[file(tree, name)]));
+    files.directories(layers(name, &[own_file(tree, name)]));
     files
 }
 
@@ -90,8 +91,7 @@ pub fn affected(before: &FileTree, after: &FileTree, beside: &FileTree, changed:
     let mut names = environment_names(before);
     names.extend(environment_names(after));
     for name in names {
-        let own_file = format!("{ENVIRONMENTS}/{name}/{}", environment_file::FILE);
-        let files = [file(before, &name), file(after, &name), file(beside, &name)];
+        let files = [before, after, beside].map(|tree| own_file(tree, &name));
         let layers = layers(&name, &files);
         let [before, after, _] = files;
         if is_other(&before, &after) {
@@ -99,7 +99,7 @@ pub fn affected(before: &FileTree, after: &FileTree, beside: &FileTree, changed:
             part.scopes.insert(name, Scope::All);
             continue;
         }
-        let mut reached = of_all || matches!(before, File::Broken) || changed.contains(&own_file);
+        let mut reached = of_all || matches!(before, OwnFile::Broken(_)) || changed.contains(&environment_file(&name));
         let mut keys = BTreeSet::new();
         let inside =
             |path: &String| layers.iter().find_map(|layer| path.strip_prefix(layer)?.strip_prefix('/').map(str::to_owned));
@@ -130,62 +130,24 @@ pub fn read_part(tree: &FileTree, name: &EnvironmentName, part: &Part) -> Result
     part.scopes.get(name).map_or(Ok(None), |scope| read_scope(tree, name, scope))
 }
 
-/// Under which name an environment that this revision does not have goes on, given the [`heads`] of the revision; none: nobody
-/// says that it does.
-///
-/// # Errors
-/// The environment whose own file can't be read: nobody knows whether that says so.
-pub fn goes_on_as(tree: &FileTree, former: &EnvironmentName) -> Result<Option<EnvironmentName>, EnvironmentName> {
-    let mut broken = None;
-    for name in environment_names(tree) {
-        match file(tree, &name) {
-            File::Read(read) if read.environment.formerly.as_ref() == Some(former) => return Ok(Some(name)),
-            File::Broken => broken = broken.or(Some(name)),
-            File::Read(_) | File::Absent => {}
-        }
-    }
-    broken.map_or(Ok(None), Err)
-}
-
-/// An environment's own file.
-enum File {
-    Absent,
-    Broken,
-    Read(Box<EnvironmentFile>),
-}
-
-fn file(tree: &FileTree, name: &EnvironmentName) -> File {
-    let directory = format!("{ENVIRONMENTS}/{name}");
-    let path = format!("{directory}/{}", environment_file::FILE);
-    let Some(node) = tree.nodes.get(&path) else {
-        let is_there = tree.partly.contains(&directory) || tree.nodes.contains_key(&directory);
-        return if is_there { File::Broken } else { File::Absent };
-    };
-    let Node::File(bytes) = node else { return File::Broken };
-    let mut problems = FileProblems::of(&path);
-    match environment_file::read(name, bytes, &mut problems) {
-        Some(file) if problems.count() == 0 => File::Read(Box::new(file)),
-        _ => File::Broken,
-    }
-}
-
 /// Whether what both say of every key may differ although no file of a layer does.
-fn is_other(before: &File, after: &File) -> bool {
+fn is_other(before: &OwnFile, after: &OwnFile) -> bool {
     match (before, after) {
-        (File::Read(before), File::Read(after)) => {
+        (OwnFile::Read(before), OwnFile::Read(after)) => {
             let (before, after) = (&before.environment, &after.environment);
             before.layers != after.layers || before.variables != after.variables
         }
-        (File::Absent, File::Read(_)) | (File::Read(_), File::Absent) => true,
+        (OwnFile::Absent, OwnFile::Read(_)) | (OwnFile::Read(_), OwnFile::Absent) => true,
         // What can't be read has no keys to compare.
-        (File::Broken, _) | (_, File::Broken) | (File::Absent, File::Absent) => false,
+        (OwnFile::Broken(_), _) | (_, OwnFile::Broken(_)) | (OwnFile::Absent, OwnFile::Absent) => false,
     }
 }
 
 /// The directories of the layers, the environment's own among them.
-fn layers(name: &EnvironmentName, files: &[File]) -> BTreeSet<String> {
-    let read = files.iter().filter_map(|file| if let File::Read(file) = file { Some(&file.environment.layers) } else { None });
-    read.flatten().cloned().chain([format!("{ENVIRONMENTS}/{name}")]).collect()
+fn layers(name: &EnvironmentName, files: &[OwnFile]) -> BTreeSet<String> {
+    let read =
+        files.iter().filter_map(|file| if let OwnFile::Read(file) = file { Some(&file.environment.layers) } else { None });
+    read.flatten().cloned().chain([own_directory(name)]).collect()
 }
 
 /// The files of any layer, by their path in it, that decide together with one of them, and what they decide.

@@ -8,20 +8,15 @@ use std::sync::Arc;
 
 use crate::domain::name::{EnvironmentName, KeyPath};
 
-use super::environment_file::{self, ENVIRONMENTS};
+use super::environment_file::{self};
 use super::layer::{self, Layer, Told};
 use super::merge::{Budget, merge};
+use super::naming::{environment_file, own_directory};
 use super::problem::{Affected, FileProblems, Problem, whole_file};
 use super::selection::Scope;
 use super::state::{Entry, Origin};
 use super::tree::{FileTree, Node};
 use super::values::Action;
-
-/// Where an environment's own file lies in the repository.
-#[must_use]
-pub fn environment_file(environment: &EnvironmentName) -> String {
-    format!("{ENVIRONMENTS}/{environment}/{}", environment_file::FILE)
-}
 
 /// The files that can say anything of a key in an environment whose own file is this node; that file is not among them.
 ///
@@ -54,13 +49,6 @@ pub fn files_of_all<'k>(
         files
     };
     file.environment.layers.iter().chain([&own]).flat_map(of_layer).collect()
-}
-
-/// What an environment's own file says that it was called before, as far as that can be read (rule O9).
-#[must_use]
-pub fn former_name(tree: &FileTree, environment: &EnvironmentName) -> Option<EnvironmentName> {
-    let Some(Node::File(bytes)) = tree.nodes.get(&environment_file(environment)) else { return None };
-    environment_file::read(environment, bytes, &mut FileProblems::of(""))?.environment.formerly
 }
 
 /// What a revision says of one key in one environment.
@@ -134,10 +122,6 @@ pub fn provenance(tree: &FileTree, environment: &EnvironmentName, key: &KeyPath)
         said.push(Said { layer: (*directory).clone(), origin: origin.clone(), value });
     }
     Ok(Some(Provenance { said, entry, sensitive }))
-}
-
-pub(super) fn own_directory(environment: &EnvironmentName) -> String {
-    format!("{ENVIRONMENTS}/{environment}")
 }
 
 #[cfg(test)]

@@ -5,24 +5,15 @@
 //! newest word counts for every commit before it too, and a commit that lacks the key has no say. Many keys are asked about
 //! at once, and of each further commit only the files are read that are not what they were in the one after it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::name::{EnvironmentName, KeyPath};
 
-use super::environment_file::{self, EnvironmentFile};
 use super::layer;
-use super::problem::FileProblems;
-use super::provenance::{environment_file as path_of, own_directory};
-use super::repository::environment_names;
+use super::naming::{OwnFile, environment_file as path_of, former_name, own_directory, own_file};
 use super::tree::{FileTree, Node};
 use super::values::Action;
-
-/// The environment of a revision that was called so before, as far as the files of the environments can be read (rule O9).
-#[must_use]
-pub fn heir_of(tree: &FileTree, name: &EnvironmentName) -> Option<EnvironmentName> {
-    let formerly = |heir: &EnvironmentName| own_file(tree.nodes.get(&path_of(heir))?, heir)?.environment.formerly;
-    environment_names(tree).into_iter().find(|heir| formerly(heir).as_ref() == Some(name))
-}
 
 /// Some keys of an environment, and what is known of their tags from commits that were looked at, newest first.
 #[derive(Debug)]
@@ -34,8 +25,10 @@ pub struct Tagging {
     tagged: BTreeSet<KeyPath>,
     /// Some commit could be read.
     is_read: bool,
-    /// The environment's own file as it was last, with the layers and the former name that it tells.
+    /// The environment's own file as it was last, with the layers that it tells; none where it is not there.
     own: Option<Own>,
+    /// The name that it had before, as the oldest file under this one says that says so.
+    former: Option<EnvironmentName>,
     /// What the other files said last.
     files: BTreeMap<String, (Node, Says)>,
 }
@@ -44,7 +37,6 @@ pub struct Tagging {
 struct Own {
     node: Node,
     layers: Vec<String>,
-    formerly: Option<EnvironmentName>,
 }
 
 /// What a file says of the open keys.
@@ -52,8 +44,33 @@ struct Own {
 enum Says {
     /// Nobody knows: no key that it could name is decided by such a commit.
     Unreadable,
-    /// Whether each key that it names is tagged.
-    Keys(BTreeMap<KeyPath, bool>),
+    /// What it says of each key that it names.
+    Keys(BTreeMap<KeyPath, Word>),
+}
+
+/// What is said of one key.
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    tagged: bool,
+    /// The last layer that says anything, and whether it gives the key a value or takes it back.
+    layer: usize,
+    is_set: bool,
+}
+
+impl Word {
+    fn and(self, other: Self) -> Self {
+        let is_set = match self.layer.cmp(&other.layer) {
+            Ordering::Less => other.is_set,
+            Ordering::Equal => self.is_set && other.is_set,
+            Ordering::Greater => self.is_set,
+        };
+        Self { tagged: self.tagged || other.tagged, layer: self.layer.max(other.layer), is_set }
+    }
+
+    /// Whether it decides: what only takes the key back says nothing of the value that it had.
+    fn decides(self) -> bool {
+        self.tagged || self.is_set
+    }
 }
 
 impl Tagging {
@@ -61,7 +78,7 @@ impl Tagging {
     #[must_use]
     pub fn of(environment: EnvironmentName, keys: BTreeSet<KeyPath>) -> Self {
         let (tagged, files) = (BTreeSet::new(), BTreeMap::new());
-        Self { name: environment, open: keys, tagged, is_read: false, own: None, files }
+        Self { name: environment, open: keys, tagged, is_read: false, own: None, former: None, files }
     }
 
     /// What the environment is called at the commits that come next.
@@ -90,60 +107,69 @@ impl Tagging {
 
     /// Goes one commit further back, of which the environment's own file is here and those that [`super::files_of_all`] tells.
     ///
-    /// False: the environment was given its name by the commit after this one, and had [`Self::name`] before, so that other
-    /// files of this one are needed.
-    pub fn look(&mut self, tree: &FileTree) -> bool {
+    /// Some: the commit after this one has the environment and this one does not, and that is the name which it may have had
+    /// before. [`Self::rename`] says that it did; otherwise it was retired in between, and goes on under this one.
+    pub fn look(&mut self, tree: &FileTree) -> Option<EnvironmentName> {
         let path = path_of(&self.name);
         let Some(node) = tree.nodes.get(&path) else {
-            let former = self.own.take().and_then(|own| own.formerly);
             self.files.clear();
+            let former = self.own.take().and_then(|_| self.former.clone());
             self.is_read |= former.is_none();
-            return former.is_none_or(|former| {
-                self.name = former;
-                false
-            });
+            return former;
         };
         let is_as_before = self.own.as_ref().is_some_and(|own| own.node == *node);
         if !is_as_before {
             self.files.clear();
-            // What can't be read says nothing, and hides no former name that a newer commit gave.
-            let formerly = self.own.take().and_then(|own| own.formerly);
-            let read = own_file(node, &self.name);
-            let is_broken = read.is_none();
-            let (layers, formerly) = read.map_or((Vec::new(), formerly.clone()), |file| {
-                let former = file.environment.formerly.clone();
-                (layers_of(&self.name, file), former.or(formerly))
-            });
-            self.own = Some(Own { node: node.clone(), layers, formerly });
-            if is_broken {
-                return true;
-            }
+            // What says nothing hides no former name that a newer commit gave.
+            self.former = former_name(tree, &self.name).or_else(|| self.former.take());
+            // What can't be read says nothing of any key.
+            let layers = match own_file(tree, &self.name) {
+                OwnFile::Read(file) => file.environment.layers.into_iter().chain([own_directory(&self.name)]).collect(),
+                OwnFile::Broken(_) | OwnFile::Absent => Vec::new(),
+            };
+            self.own = Some(Own { node: node.clone(), layers });
         }
-        self.is_read |= self.own.as_ref().is_some_and(|own| !own.layers.is_empty());
-        let touched = self.read(tree, &path, !is_as_before);
-        self.decide(touched.as_ref());
-        true
+        if self.own.as_ref().is_some_and(|own| !own.layers.is_empty()) {
+            self.is_read = true;
+            let touched = self.read(tree, &path, !is_as_before);
+            self.decide(touched.as_ref());
+        }
+        None
+    }
+
+    /// Goes on under the former name; other files of the commit that was looked at last are needed.
+    pub fn rename(&mut self, former: EnvironmentName) {
+        self.name = former;
+        (self.own, self.former) = (None, None);
+        self.files.clear();
     }
 
     /// Reads the files that are not as they were. The keys that may be decided by that; none: any.
     fn read(&mut self, tree: &FileTree, own: &str, everything: bool) -> Option<BTreeSet<KeyPath>> {
         let mut before = std::mem::take(&mut self.files);
         let (mut touched, mut any) = (BTreeSet::new(), everything);
+        let mut touch = |says: &Says| match says {
+            Says::Unreadable => any = true,
+            Says::Keys(keys) => touched.extend(keys.keys().cloned()),
+        };
         for (path, node) in tree.nodes.iter().filter(|(path, _)| *path != own) {
             let said = match before.remove(path) {
                 Some((known, said)) if known == *node => said,
                 other => {
-                    any |= matches!(other, Some((_, Says::Unreadable)));
+                    // What it says no more may have been what kept another file from deciding.
+                    if let Some((_, said)) = &other {
+                        touch(said);
+                    }
                     let said = self.said(path, node);
-                    if let Says::Keys(keys) = &said {
-                        touched.extend(keys.keys().cloned());
+                    if let Says::Keys(_) = &said {
+                        touch(&said);
                     }
                     said
                 }
             };
             self.files.insert(path.clone(), (node.clone(), said));
         }
-        any |= before.values().any(|(_, said)| matches!(said, Says::Unreadable));
+        before.values().for_each(|(_, said)| touch(said));
         (!any).then_some(touched)
     }
 
@@ -151,14 +177,17 @@ impl Tagging {
     fn said(&self, path: &str, node: &Node) -> Says {
         let tree = FileTree { nodes: BTreeMap::from([(path.to_owned(), node.clone())]), ..FileTree::default() };
         let mut keys = BTreeMap::new();
-        for directory in self.own.iter().flat_map(|own| &own.layers) {
+        for (number, directory) in self.own.iter().flat_map(|own| &own.layers).enumerate() {
             let layer = layer::read(&tree, directory, *directory == own_directory(&self.name));
             if !layer.problems.is_empty() {
                 return Says::Unreadable;
             }
             for (key, told) in layer.keys.iter().filter(|(key, _)| self.open.contains(*key)) {
-                let tagged = matches!(told.action, Action::Set { sensitive: true, .. });
-                *keys.entry(key.clone()).or_default() |= tagged;
+                let (is_set, tagged) = match told.action {
+                    Action::Set { sensitive, .. } => (true, sensitive),
+                    Action::Absent => (false, false),
+                };
+                add(&mut keys, key, Word { tagged, layer: number, is_set });
             }
         }
         Says::Keys(keys)
@@ -173,15 +202,17 @@ impl Tagging {
             match says {
                 Says::Unreadable => unreadable.push(path.as_str()),
                 Says::Keys(keys) => {
-                    for (key, tagged) in keys.iter().filter(|(key, _)| touched.is_none_or(|touched| touched.contains(*key))) {
-                        *said.entry(key.clone()).or_insert(false) |= tagged;
+                    for (key, word) in keys.iter().filter(|(key, _)| touched.is_none_or(|touched| touched.contains(*key))) {
+                        add(&mut said, key, *word);
                     }
                 }
             }
         }
-        said.retain(|key, _| !unreadable.iter().any(|path| layers.iter().any(|layer| can_name(layer, path, key.as_str()))));
-        for (key, tagged) in &said {
-            if self.open.remove(key) && *tagged {
+        let may_say =
+            |key: &KeyPath| unreadable.iter().any(|path| layers.iter().any(|layer| can_name(layer, path, key.as_str())));
+        said.retain(|key, word| word.decides() && !may_say(key));
+        for (key, word) in &said {
+            if self.open.remove(key) && word.tagged {
                 self.tagged.insert(key.clone());
             }
         }
@@ -214,14 +245,8 @@ fn can_name(layer: &str, path: &str, key: &str) -> bool {
     }
 }
 
-fn own_file(node: &Node, environment: &EnvironmentName) -> Option<EnvironmentFile> {
-    let Node::File(bytes) = node else { return None };
-    let mut problems = FileProblems::of("");
-    environment_file::read(environment, bytes, &mut problems).filter(|_| problems.count() == 0)
-}
-
-fn layers_of(environment: &EnvironmentName, file: EnvironmentFile) -> Vec<String> {
-    file.environment.layers.into_iter().chain([own_directory(environment)]).collect()
+fn add(keys: &mut BTreeMap<KeyPath, Word>, key: &KeyPath, word: Word) {
+    keys.entry(key.clone()).and_modify(|known| *known = known.and(word)).or_insert(word);
 }
 
 #[cfg(test)]
@@ -244,8 +269,9 @@ mod tests {
         let keys = ["config/a", "config/b", "config/c/d"].map(|key| KeyPath::parse(key).unwrap());
         let mut tagging = Tagging::of(EnvironmentName::parse("test").unwrap(), keys.into());
         for files in commits {
-            if !tagging.look(&tree(files)) {
-                assert!(tagging.look(&tree(files)), "under its former name {}", tagging.name());
+            if let Some(former) = tagging.look(&tree(files)) {
+                tagging.rename(former);
+                assert_eq!(tagging.look(&tree(files)), None, "under its former name {}", tagging.name());
             }
         }
         let (found, rest) = tagging.told();
@@ -281,7 +307,7 @@ mod tests {
     fn every_layer_and_every_form_of_a_file_counts() {
         check(&[&[OWN, (BASE, "a: !sensitive 1\n"), (WEB, "a: 2\n")]], &["a"], &["b", "c/d"]);
         check(&[&[OWN, (BASE, "a: !sensitive 1\n"), (WEB, "a: !absent\n")]], &["a"], &["b", "c/d"]);
-        check(&[&[OWN, (BASE, "b: !absent\n"), ("web/files/config/a", "x")]], &[], &["c/d"]);
+        check(&[&[OWN, (BASE, "b: !absent\n"), ("web/files/config/a", "x")]], &[], &["b", "c/d"]);
         check(&[&[OWN, ("environments/test/kv/config/c.yaml", "d: !sensitive x\n")]], &["c/d"], &["a", "b"]);
         check(&[&[OWN, ("other/kv/config.yaml", "a: !sensitive 1\n")]], &[], &["a", "b", "c/d"]);
     }
@@ -306,10 +332,28 @@ mod tests {
         check(&[&[renamed, (BASE, "x: 1\n")], &[former, (WEB, "x: 1\n")], &[former, tagged]], &["a"], &["b", "c/d"]);
         check(&[&[OWN], &[renamed], &[former, tagged]], &["a"], &["b", "c/d"]);
         check(&[&[renamed], &[(OWN.0, "layers: 1\n")], &[former, tagged]], &["a"], &["b", "c/d"]);
-        let heir =
-            |files: Files<'_>| heir_of(&tree(files), &EnvironmentName::parse("old").unwrap()).map(|heir| heir.to_string());
-        assert_eq!(heir(&[renamed, ("environments/a/environment.yaml", "layers: 1\n")]).as_deref(), Some("test"));
-        assert_eq!(heir(&[OWN]), None);
+    }
+
+    #[test]
+    fn a_commit_that_only_takes_a_key_back_leaves_the_word_to_an_older_one() {
+        let taken_back = ("environments/test/kv/config.yaml", "a: !absent\n");
+        let tagged: Files<'_> = &[OWN, (BASE, "a: !sensitive 1\n"), taken_back];
+        // Taken back from nothing, which is invalid, and from an untagged value.
+        check(&[&[OWN, taken_back], tagged], &["a"], &["b", "c/d"]);
+        check(&[&[OWN, (BASE, "a: 2\n"), taken_back], tagged], &["a"], &["b", "c/d"]);
+        check(&[&[OWN, (WEB, "a: !absent\n"), (BASE, "a: 2\n")], &[OWN, (BASE, "a: 2\n")], tagged], &[], &["b", "c/d"]);
+        check(&[&[OWN, (BASE, "a: !absent\n"), (WEB, "a: 2\n")], tagged], &[], &["b", "c/d"]);
+    }
+
+    #[test]
+    fn an_environment_that_was_retired_and_is_back_is_asked_about_under_its_own_name_as_long_as_nobody_renames_it() {
+        let mut tagging = Tagging::of(EnvironmentName::parse("test").unwrap(), [KeyPath::parse("config/a").unwrap()].into());
+        let back: Files<'_> = &[(OWN.0, "layers: [base]\nformerly: old\n")];
+        assert_eq!(tagging.look(&tree(back)), None);
+        assert_eq!(tagging.look(&tree(&[])).as_ref().map(EnvironmentName::as_str), Some("old"));
+        assert_eq!(tagging.look(&tree(&[])), None, "once");
+        assert_eq!(tagging.look(&tree(&[OWN, (BASE, "a: !sensitive 1\n")])), None);
+        assert_eq!(tagging.told().0.len(), 1);
     }
 
     #[test]

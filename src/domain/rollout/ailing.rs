@@ -105,6 +105,26 @@ impl Rollout {
         }
         texts.join("; ")
     }
+
+    /// The keys of whose values it has digests, as far as it names them one by one.
+    #[must_use]
+    pub fn keys_with_digests(&self) -> BTreeSet<KeyPath> {
+        let drifted = self.drift.named.iter().filter(|(_, sides)| sides.wanted.or(sides.live).is_some());
+        let contested = self.repairs.contested.iter().filter(|(_, fight)| fight.ours.or(fight.theirs).is_some());
+        drifted.map(|(key, _)| key).chain(contested.map(|(key, _)| key)).cloned().collect()
+    }
+
+    /// The same without those of some keys, which a commit tags that it knows nothing of: for people only, since it decides by them.
+    #[must_use]
+    pub fn without_digests(mut self, of: &BTreeSet<KeyPath>) -> Self {
+        for (_, sides) in self.drift.named.iter_mut().filter(|(key, _)| of.contains(*key)) {
+            (sides.wanted, sides.live) = (None, None);
+        }
+        for (_, fight) in self.repairs.contested.iter_mut().filter(|(key, _)| of.contains(*key)) {
+            (fight.ours, fight.theirs) = (None, None);
+        }
+        self
+    }
 }
 
 /// The checks that fail throughout.

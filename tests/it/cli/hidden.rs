@@ -4,6 +4,7 @@ use base64::Engine as _;
 use lockstep::domain::revision::Revision;
 
 use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage};
+use crate::support::repo::Change;
 
 const OWN: (&str, &str) = ("environments/test/kv/config/app.yaml", "port: 9090\n");
 const KEY: &str = "config/app/password";
@@ -207,4 +208,127 @@ fn a_value_that_is_tagged_under_the_new_name_of_an_environment_is_not_shown_unde
     stage.repo.commit("gone", &[NOTHING]);
     check_hidden_at(&stage, plain, before);
     check_port_shown(&stage, plain);
+}
+
+#[test]
+fn a_key_that_the_newest_commit_only_takes_back_is_as_hidden_as_it_was_before() {
+    let taken_back = (OWN.0, "password: !absent\n");
+    // One that says so of nothing is invalid, one that says so of a placeholder is not.
+    for base in [NOTHING.1, "app: {other: 1, password: placeholder}\n"] {
+        let (mut stage, [before, plain, tagged, _]) = leaked();
+        stage.repo.move_to(tagged);
+        stage.repo.commit("taken back", &[(KEYS.0, base), taken_back]);
+        for other in [before, tagged] {
+            check_hidden_at(&stage, plain, other);
+        }
+        check_hidden(&stage, &[&["kv", "log", KEY]]);
+        check_port_shown(&stage, plain);
+    }
+}
+
+/// Gives the environment another name in one commit.
+fn renamed(stage: &mut Stage, from: &str, to: &str) -> Revision {
+    let file = |name: &str| format!("environments/{name}/environment.yaml");
+    let text = format!("{}formerly: {from}\n", ENVIRONMENT.1);
+    let changes = [(&*file(from), Change::Gone), (&*file(to), Change::File(text.as_bytes()))];
+    stage.repo.change(&format!("{from} is {to} now"), &changes)
+}
+
+#[test]
+fn a_name_is_followed_to_the_newest_one_also_where_no_file_says_any_more_what_it_was_called() {
+    let (mut stage, [before, plain, ..]) = leaked();
+    stage.repo.move_to(plain);
+    renamed(&mut stage, "test", "preview");
+    let live = "environments/live/environment.yaml";
+    let tagged = stage.repo.commit("tagged", &[("environments/preview/environment.yaml", ENVIRONMENT.1), KEYS]);
+    check_hidden_at(&stage, plain, before);
+    check_port_shown(&stage, plain);
+    // Twice, with a commit between two names that has neither.
+    stage.repo.move_to(plain);
+    renamed(&mut stage, "test", "preview");
+    stage.repo.remove("no preview", &["environments/preview/environment.yaml"]);
+    stage.repo.commit("live", &[(live, &format!("{}formerly: preview\n", ENVIRONMENT.1))]);
+    stage.repo.commit("tagged", &[(live, ENVIRONMENT.1), KEYS]);
+    stage.repo.commit("gone", &[NOTHING]);
+    check_hidden_at(&stage, plain, before);
+    check_port_shown(&stage, plain);
+    // The branch is gone as well.
+    stage.repo.move_to(tagged);
+    stage.run(&["plan"]);
+    stage.repo.delete_branch("main");
+    check_hidden_at(&stage, plain, before);
+}
+
+#[test]
+fn an_environment_that_was_retired_and_is_back_has_its_own_past_before_that_of_its_former_name() {
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, NOTHING]);
+    renamed(&mut stage, "test", "live");
+    let before = renamed(&mut stage, "live", "test");
+    let plain = stage.repo.commit("plain", &[(KEYS.0, &KEYS.1.replace("!sensitive ", ""))]);
+    stage.repo.commit("tagged", &[(KEYS.0, &KEYS.1.replace("hunter2canary", "second"))]);
+    stage.repo.remove("retired", &[ENVIRONMENT.0]);
+    let file = format!("{}formerly: live\n", ENVIRONMENT.1);
+    stage.repo.commit("back", &[(ENVIRONMENT.0, &file), NOTHING]);
+    check_hidden_at(&stage, plain, before);
+    let log = stage.run(&["kv", "log", "config/app/port"]).exits(0).out;
+    assert!(log.contains("8080") && log.contains("taken away"), "{log}");
+}
+
+/// The beginning of the digest of what somebody wrote by hand.
+const BY_HAND: (&str, &str) = ("1234", "03ac6742");
+
+#[test]
+fn no_digest_is_told_of_a_value_that_stays_hidden() {
+    let own = format!("{}drift: report\n", ENVIRONMENT.1);
+    let mut stage = Stage::with(&[MANIFEST, (ENVIRONMENT.0, &own), (KEYS.0, &KEYS.1.replace("!sensitive ", ""))]);
+    stage.run(&["apply", "--once"]).exits(0);
+    for key in [KEY, "config/app/port"] {
+        std::fs::write(stage.home.path().join("test/current").join(key), BY_HAND.0).unwrap();
+    }
+    stage.run(&["apply", "--once"]);
+    assert_eq!(stage.run(&["status"]).exits(0).out.matches(BY_HAND.1).count(), 2);
+    let other = KEYS.1.replace("!sensitive hunter2canary", "third").replace("8080", "9090");
+    let other = stage.repo.commit("other", &[(KEYS.0, &other)]).short();
+    stage.repo.commit("tagged", &[(KEYS.0, &KEYS.1.replace("hunter2canary", "second"))]);
+    stage.repo.commit("gone", &[(KEYS.0, "other: 1\n")]);
+    let planned = stage.run(&["plan", "--rev", &other]).exits(3).out;
+    assert!(
+        planned.contains("config/app/port (was changed by hand, and drift is only reported here: live sha256 03ac"),
+        "{planned}"
+    );
+    let verbs: [&[&str]; 5] = [&["plan", "--rev", &other], &["status"], &["plan"], &["apply", "--once"], &["status"]];
+    for verb in verbs {
+        for form in ["human", "json"] {
+            let said = stage.run(&[verb, &["--output", form]].concat());
+            let told = format!("{}{}", said.out, said.err);
+            let telling: Vec<&str> = told.split("config/").filter(|part| part.contains(BY_HAND.1)).collect();
+            assert!(telling.iter().all(|part| part.starts_with("app/port")), "{verb:?} in {form}: {telling:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_the_branch_itself_says_asks_no_target() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut stage =
+        Stage::with(&[MANIFEST, ENVIRONMENT, (KEYS.0, "pin: 1\n"), ("environments/test/kv/config.yaml", "pin: !absent\n")]);
+    let absent = stage.repo.tip().short();
+    let said = stage.repo.commit("said", &[("environments/test/kv/config.yaml", "pin: 2\n")]).short();
+    stage.repo.commit("absent", &[("environments/test/kv/config.yaml", "pin: !absent\n")]);
+    let address = listener.local_addr().unwrap();
+    stage.configure(&format!("  test: {{keys: [config/], consul: {{address: \"http://{address}\"}}}}\n"));
+    for verb in [
+        &["why", "config/pin"][..],
+        &["why", "config/pin", "--at", &absent],
+        &["why", "config/pin", "--at", &said],
+        &["diff", &absent, &said],
+        &["diff", &said, "HEAD"],
+        &["render", "test", "--at", &said],
+    ] {
+        let told = stage.run(verb);
+        assert!(told.out.contains("pin"), "{verb:?}: {told:?}");
+        let asked = listener.accept().map_err(|error| error.kind());
+        assert_eq!(asked.err(), Some(std::io::ErrorKind::WouldBlock), "{verb:?} asked the target");
+    }
 }

@@ -108,4 +108,43 @@ async fn a_commit_that_the_mirror_lacks_is_not_found() {
     let nowhere = Revision::parse(&"7".repeat(40)).unwrap();
     assert_eq!(source.trail(nowhere, wanted(), BTreeSet::new(), 1).await.unwrap_err().kind, EdgeKind::NotFound);
     assert_eq!(source.pick(nowhere, wanted()).await.unwrap_err().kind, EdgeKind::NotFound);
+    assert_eq!(source.trail_of_environments(nowhere, 1).await.unwrap_err().kind, EdgeKind::NotFound);
+    assert_eq!(source.joint(repo.tip(), nowhere).await.unwrap_err().kind, EdgeKind::NotFound);
+}
+
+#[tokio::test]
+async fn the_own_file_of_every_environment_is_followed_whatever_it_is_called() {
+    let own = |name: &str| format!("environments/{name}/environment.yaml");
+    let mut repo = TestRepo::with(&[("environments/README.md", "x"), (&own("a"), "layers: []\n")]);
+    repo.commit("keys", &[("environments/a/kv/x.yaml", "y: 1\n"), ("base/environment.yaml", "x")]);
+    repo.commit("b", &[(&own("b"), "layers: []\n")]);
+    repo.remove("no a", &[&own("a")]);
+    let (_place, source) = source(&repo).await;
+    let trail = source.trail_of_environments(repo.tip(), 100).await.unwrap();
+    let (a, b) = (own("a"), own("b"));
+    assert_eq!(told(&trail), [format!("no a: {b}"), format!("b: {a} {b}"), format!("first: {a}")]);
+    let part = source.trail_of_environments(repo.tip(), 1).await.unwrap();
+    assert_eq!(told(&part), [format!("no a: {b}")]);
+    assert!(part.end.next().is_some() && trail.end.next().is_none());
+}
+
+#[tokio::test]
+async fn two_commits_have_the_newest_in_common_that_the_branch_was_at_in_both() {
+    let mut repo = TestRepo::with(&[("a", "1")]);
+    let shared = repo.commit("shared", &[("a", "2")]);
+    let ours = repo.commit("ours", &[("a", "3")]);
+    repo.on("other").move_to(shared);
+    let theirs = repo.commit("theirs", &[("b", "3")]);
+    repo.on("alone");
+    let alone = repo.commit("alone", &[("b", "3")]);
+    repo.on("main");
+    // What a merge brought was never what the branch was at.
+    let merged = repo.merge("merged", theirs);
+    let (_place, source) = source(&repo).await;
+    for (one, other, expected) in
+        [(merged, ours, Some(ours)), (ours, merged, Some(ours)), (merged, theirs, Some(shared)), (merged, merged, Some(merged))]
+    {
+        assert_eq!(source.joint(one, other).await.unwrap(), expected);
+    }
+    assert_eq!(source.joint(merged, alone).await.unwrap(), None);
 }
