@@ -51,7 +51,8 @@ pub(super) async fn hidden(
     if let Some(head) = head {
         known.ask(environment, head, None).await?;
     }
-    if !known.open.is_empty() && !(known.is_read && is_of_the_branch(edges, shown).await?) {
+    let is_settled = known.open.is_empty() || known.is_read && is_of_the_branch(edges, shown).await?;
+    if !is_settled {
         known.ask_beside(environment).await?;
     }
     let Known { mut tagged, open, is_read, .. } = known;

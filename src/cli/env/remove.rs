@@ -87,6 +87,9 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
         && let Ok(lines) = target.history(1).await
         && let Some(said) = lines.first().and_then(crate::domain::rollout::HistoryLine::removal_said)
     {
+        if let AnyTarget::Directory(directory) = &target {
+            directory.end_dissolving().await?;
+        }
         return Ok(Removed { text: Some(clean(&said)), ..Removed::of(environment, &target) });
     }
     let by = args.by.name();

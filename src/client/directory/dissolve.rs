@@ -4,10 +4,13 @@
 //! goes before the version that it shows, so no reader finds a link to nothing for longer than that takes. Files that are not
 //! lockstep's were taken along into the live version: it stays with them, without its list, and `current` too.
 
+use std::io;
+
 use super::disk::Disk;
 use super::fault::During;
 use super::keep::remove_all_but;
-use super::lease::DirectoryLease;
+use super::lease::{DirectoryLease, LEASE};
+use super::state::RECORD;
 use super::version::CURRENT;
 use crate::domain::live::Fence;
 use crate::domain::rollout::Farewell;
@@ -29,5 +32,23 @@ impl Disk {
         let state = self.state(OPERATION)?;
         state.end(&farewell.line).during(OPERATION, &self.path)?;
         lease.take_files_away(&state.0).during(OPERATION, &self.path)
+    }
+
+    /// Takes away what a process left that died between the last two steps of [`Self::dissolve`]: the lock's files.
+    pub(super) fn end_dissolving(&self) -> Result<(), EdgeError> {
+        const OPERATION: &str = "finish a removal in";
+        let state = self.state(OPERATION)?;
+        let is_over = || -> io::Result<bool> { Ok(state.0.stat(RECORD)?.is_none() && state.0.stat(LEASE)?.is_some()) };
+        let end = || -> io::Result<()> {
+            if !is_over()? {
+                return Ok(());
+            }
+            match DirectoryLease::take(&state.0)? {
+                // Whoever had the lock until now may have made a record.
+                Ok(lease) if is_over()? => lease.take_files_away(&state.0),
+                Ok(_) | Err(_) => Ok(()),
+            }
+        };
+        end().during(OPERATION, &self.path)
     }
 }

@@ -98,6 +98,14 @@ impl DirectoryTarget {
         self.attended(limit, no_borders, &|| true, work).await
     }
 
+    /// Takes away what a removal left that was killed at its very end, when there was no record any more.
+    ///
+    /// # Errors
+    /// When the directory can't be read or written.
+    pub async fn end_dissolving(&self) -> Result<(), EdgeError> {
+        self.run(STATE_LIMIT, Disk::end_dissolving).await
+    }
+
     /// Runs work that asks at its borders whether to go on; the limit is on the silence between two of them.
     async fn attended<T: Send + 'static>(
         &self,

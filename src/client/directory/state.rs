@@ -28,7 +28,7 @@ pub(super) const PRIVATE_DIR: u32 = 0o700;
 /// The name of the state directory.
 pub(super) const STATE: &str = ".lockstep";
 
-const RECORD: &str = "record";
+pub(super) const RECORD: &str = "record";
 const HISTORY: &str = "history";
 const REQUESTS: &str = "requests";
 const ANSWERS: &str = "answers";

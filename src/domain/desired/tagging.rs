@@ -169,7 +169,9 @@ impl Tagging {
             };
             self.files.insert(path.clone(), (node.clone(), said));
         }
-        before.values().for_each(|(_, said)| touch(said));
+        for (_, said) in before.values() {
+            touch(said);
+        }
         (!any).then_some(touched)
     }
 

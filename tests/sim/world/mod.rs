@@ -94,6 +94,7 @@ impl Faults {
     pub(crate) const NONE: Self = Self { fails: 0, answer_lost: 0 };
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each says another thing, and any of them goes with any")]
 pub(crate) struct World {
     pub(crate) now: i64,
     pub(crate) random: Random,
