@@ -135,7 +135,9 @@ pub(super) fn exchange(
         }
     }
     publish(mirror, session, with, &work.publish)?;
-    take_away(mirror, session, with, &work.take_away)
+    take_away(mirror, session, with, &work.take_away)?;
+    // An exchange that was under way when they were forgotten may have brought them in again.
+    work.take_away.iter().try_for_each(|environment| forget_found(mirror, environment))
 }
 
 /// The ref of an environment's last good at the origin.
