@@ -85,7 +85,7 @@ impl Content {
             content.keys.insert(format!("config/{name}"), "1".to_owned());
         }
         // Many keys are rarely proven later on, and only of those the share that a commit deletes counts.
-        if random.percent(8) {
+        if random.percent(15) {
             content.keys.extend(bulk().map(|key| (key, "1".to_owned())));
             content.at_most = 50;
         }

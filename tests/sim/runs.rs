@@ -1,6 +1,6 @@
 //! Whole histories, the count of what they reached, and the planted bugs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use lockstep::domain::name::RepositoryName;
@@ -314,17 +314,22 @@ fn explain(seed: u64, report: &Report) -> String {
 fn no_history_breaks_a_rule_and_every_situation_is_reached() {
     #[expect(clippy::disallowed_methods, reason = "how fast the simulation itself is; nothing is decided by it")]
     let began = std::time::Instant::now();
-    let mut reached = BTreeSet::new();
+    let mut reached: BTreeMap<&str, usize> = BTreeMap::new();
     let mut broken = Vec::new();
     for seed in 0..seeds() {
         let report = history(seed, None);
         if !report.violations.is_empty() {
             broken.push(format!("seed {seed}: {}", report.violations.join("; ")));
         }
-        reached.extend(report.situations);
+        report.situations.into_iter().for_each(|situation| *reached.entry(situation).or_default() += 1);
     }
     assert!(broken.is_empty(), "{} histories broke a rule:\n{}", broken.len(), broken.join("\n"));
-    let missed: Vec<&&str> = SITUATIONS.iter().filter(|situation| !reached.contains(*situation)).collect();
+    // What few histories reach is what the next change of the scenario loses.
+    let mut rarest: Vec<(usize, &str)> =
+        SITUATIONS.iter().map(|situation| (reached.get(situation).copied().unwrap_or_default(), *situation)).collect();
+    rarest.sort_unstable();
+    println!("the rarest, and in how many histories: {:?}", &rarest[..8]);
+    let missed: Vec<&&str> = SITUATIONS.iter().filter(|situation| !reached.contains_key(*situation)).collect();
     assert!(missed.is_empty(), "no seed reached {missed:?}");
     let pace = f64::from(u32::try_from(seeds()).unwrap()) / began.elapsed().as_secs_f64();
     println!("{} histories, {pace:.0} a second, {} situations reached", seeds(), reached.len());

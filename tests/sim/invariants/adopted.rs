@@ -178,6 +178,16 @@ impl Truth {
         self.given_back.remove(key);
     }
 
+    /// Whether a key that was there before is held now.
+    pub(crate) fn has_adopted(&self) -> bool {
+        !self.foundlings.is_empty()
+    }
+
+    /// Whether a removal that is not over gave a key back.
+    pub(crate) fn has_given_back(&self) -> bool {
+        !self.given_back.is_empty()
+    }
+
     /// After a restore the keys that were adopted are those whose marks say so.
     pub(super) fn recall_foundlings(&mut self, store: &Store) {
         self.adoption = Adoption::default();

@@ -11,6 +11,10 @@ use crate::world::{PERSON, REPLICAS, World};
 pub(super) fn next(world: &mut World) -> Option<Event> {
     let retired = world.head().is_some_and(|head| head.retired && !head.broken);
     let here = world.record().is_some();
+    // Few removals get there, and fewer stop there.
+    if retired && world.is_half_removed() && world.truth.has_given_back() && world.random.percent(50) {
+        return Some(bring_back(world));
+    }
     if world.removing {
         // The last step is a short one: whoever is to be caught in it must be met there.
         if world.dissolving && world.random.percent(50) {
@@ -25,8 +29,8 @@ pub(super) fn next(world: &mut World) -> Option<Event> {
     }
     if world.is_half_removed() && retired {
         return match world.random.below(100) {
-            0..=29 => Some(bring_back(world)),
-            30..=69 => Some(remove(world)),
+            0..=19 => Some(bring_back(world)),
+            20..=89 => Some(remove(world)),
             _ => None,
         };
     }

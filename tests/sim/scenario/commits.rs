@@ -107,7 +107,7 @@ fn is_proven_in_bulk(world: &World) -> bool {
 pub(super) fn drops_the_bulk(world: &mut World) -> bool {
     let Some(tip) = world.origin.tip else { return false };
     let content = world.origin.content(tip).clone();
-    let drops = is_proven_in_bulk(world) && is_bulky(&content) && world.random.percent(25);
+    let drops = is_proven_in_bulk(world) && is_bulky(&content) && world.random.percent(50);
     if drops {
         drop_the_bulk(world, tip, content);
     }

@@ -48,6 +48,10 @@ pub(crate) fn happen(world: &mut World) -> Event {
         people::ask(world);
         return Event::Nothing;
     }
+    // What is adopted is soon given back by something else, and must meet a removal before.
+    if world.truth.has_adopted() && world.random.percent(8) {
+        return comings::retire(world);
+    }
     if commits::drops_the_bulk(world) {
         return Event::Nothing;
     }

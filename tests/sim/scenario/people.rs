@@ -75,7 +75,7 @@ pub(super) fn ask(world: &mut World) {
         && world.random.percent(75)
     {
         // Whoever reads a refusal answers it more often than not, and mostly with what it says.
-        let overriding = world.random.percent(30);
+        let overriding = world.random.percent(45);
         let enough = if world.random.percent(80) { named } else { named / 2 };
         let allow_deletes = (!overriding).then_some(enough);
         // They mean what they have read about, and more seldom whatever the branch is at.
