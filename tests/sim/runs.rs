@@ -177,6 +177,9 @@ fn history(seed: u64, bug: Option<Bug>) -> Report {
                     events.push(scenario::happen(&mut world));
                 } else if world.removes_to_the_end && !world.removing {
                     events.push(scenario::remove(&mut world));
+                } else {
+                    // A commit that came too late for a removal that was at its end.
+                    scenario::want_again(&mut world);
                 }
             }
         }

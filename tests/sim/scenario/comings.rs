@@ -109,6 +109,13 @@ fn copy_a_mark(world: &mut World) {
     }
 }
 
+/// Makes anew what was removed and the branch has.
+pub(crate) fn want_again(world: &mut World) {
+    if world.removed.is_some() && world.head().is_some_and(|head| !head.retired) {
+        initialise(world);
+    }
+}
+
 fn initialise(world: &mut World) -> Event {
     if let Some(name) = world.head().map(|head| named(head.name)) {
         world.initialise(&name);
@@ -144,9 +151,7 @@ pub(super) fn settle(world: &mut World) -> Vec<Event> {
             change(world, "has an error no more and retires", |content| content.broken = false);
         }
     }
-    if world.removed.is_some() && world.head().is_some_and(|head| !head.retired) {
-        initialise(world);
-    }
+    want_again(world);
     (0..REPLICAS).filter_map(|replica| late(world, replica)).collect()
 }
 

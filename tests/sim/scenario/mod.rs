@@ -7,7 +7,7 @@ mod people;
 
 use lockstep::domain::rollout::Verb;
 
-pub(crate) use self::comings::remove;
+pub(crate) use self::comings::{remove, want_again};
 pub(crate) use self::people::fight_on;
 use crate::losses;
 use crate::world::{Faults, REPLICAS, World};
