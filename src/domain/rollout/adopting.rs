@@ -12,6 +12,7 @@ use super::phase::Phase;
 use super::record::Rollout;
 use crate::domain::commit::Commit;
 use crate::domain::desired::DesiredState;
+use crate::domain::name::KeyPath;
 use crate::domain::plan::{Action, Intent, Obstacle, Plan};
 use crate::domain::revision::Revision;
 use crate::domain::scope::{KeyPrefix, KeyScope};
@@ -57,22 +58,32 @@ impl Rollout {
 
     /// The record of an advance that has just begun, with what it takes over. `before` it stood where it stands.
     pub(super) fn adopting(mut self, before: &Self, candidate: &Candidate<'_>, plan: &Plan, seen: &Observation<'_>) -> Self {
-        let keys = || plan.changes.iter().filter(|change| change.action == Action::Adopt).map(|change| &change.key);
-        if keys().next().is_none() {
+        if plan.changes.iter().all(|change| change.action != Action::Adopt) {
             return self;
         }
         let scope = before.may_adopt(Intent::Advance, candidate.tip, candidate.desired, seen);
-        // The keys themselves where they are few; else what was said of them, and in the end every key: more than was adopted
-        // may be named, never less.
-        let exactly = Some(keys().map(KeyPrefix::key)).filter(|_| keys().count() <= KeyScope::MOST);
-        let exactly = exactly.and_then(|keys| self.adopted.and(keys));
-        let widely = || self.adopted.and(scope.iter().cloned());
-        self.adopted = exactly.or_else(widely).unwrap_or_else(KeyScope::every);
         let only_marks = writes_only_marks(plan) && before.has_nothing_to_judge(candidate, seen);
         if let Some(attempt) = &mut self.attempt {
             attempt.adopts = scope;
             attempt.only_marks = only_marks;
         }
+        self.knowing_adopted(plan)
+    }
+
+    /// The record with the keys that a plan takes over among those that were ever adopted: before it is written, since nobody
+    /// could tell it afterwards. A key may have come while its attempt was under way.
+    pub(super) fn knowing_adopted(mut self, plan: &Plan) -> Self {
+        let adopted = plan.changes.iter().filter(|change| change.action == Action::Adopt).map(|change| &change.key);
+        let keys: Vec<&KeyPath> = adopted.filter(|key| !self.adopted.covers(key)).collect();
+        if keys.is_empty() {
+            return self;
+        }
+        // The keys themselves where they are few; else what was said of them, and in the end every key: more than was adopted
+        // may be named, never less.
+        let exactly = Some(&keys).filter(|keys| keys.len() <= KeyScope::MOST);
+        let exactly = exactly.and_then(|keys| self.adopted.and(keys.iter().map(|key| KeyPrefix::key(key))));
+        let widely = || self.adopted.and(self.attempt.as_ref()?.adopts.iter().cloned());
+        self.adopted = exactly.or_else(widely).unwrap_or_else(KeyScope::every);
         self
     }
 

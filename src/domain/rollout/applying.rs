@@ -53,15 +53,17 @@ impl Rollout {
         if intent == Intent::Advance && !plan.obstacles.is_empty() {
             return self.blocked(attempt, desired, &plan, seen);
         }
-        if attempt.only_marks && !plan.is_empty() && !writes_only_marks(&plan) {
-            // Somebody wrote meanwhile, and now a value is written too: said before it is, since what follows may be cut short.
-            return Step::record(self.clone().judged_after_all());
+        // Somebody wrote meanwhile: said before what follows from it is written, since that may be cut short.
+        let meanwhile = self.clone().judged_after_all(&plan).knowing_adopted(&plan);
+        if meanwhile != *self {
+            return Step::record(meanwhile);
         }
         if plan.is_empty() { self.written(&plan, seen) } else { self.write_on(plan) }
     }
 
-    fn judged_after_all(mut self) -> Self {
-        if let Some(attempt) = &mut self.attempt {
+    /// The record before a plan that writes a value, of an attempt that was to write marks alone: there is something to judge.
+    fn judged_after_all(mut self, plan: &Plan) -> Self {
+        if let Some(attempt) = self.attempt.as_mut().filter(|_| !plan.is_empty() && !writes_only_marks(plan)) {
             attempt.only_marks = false;
         }
         self

@@ -426,3 +426,22 @@ fn a_refusal_stays_as_it_is_while_somebody_writes_the_key_again_and_again() {
         assert_eq!(after, before, "the record was written at the pace of whoever writes the key");
     }
 }
+
+#[test]
+fn a_key_that_came_while_its_adoption_was_under_way_is_remembered_as_adopted() {
+    let begun = "commit good, settle, by hand k/1=1 k/2=1, batch 1, commit k/1=1 k/2=1 k/3=1 +Adopt=k/, pass";
+    check(
+        &format!("{begun}, by hand k/3=1, settle, by hand k/3=1, settle, show, commit retired, settle, remove"),
+        expect![[r#"
+            steady r2
+            live: a=1 health=good k/…×3
+            --
+            steady r2
+            head retired: r3 has no environment test; nothing is written or deleted
+            live: k/…(unmarked)×3
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. repair r2 by lockstep: repaired: k/3: written by somebody else (mark lost)
+            4. remove r2 by Grace: removed: removed"#]],
+    );
+}
