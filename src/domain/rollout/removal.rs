@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::line::{Closed, HistoryLine, Outcome};
 use super::observation::{HeadView, Observation};
-use super::phase::Phase;
+use super::phase::{Phase, Unproven};
 use super::record::Rollout;
 use super::{Apply, Identity, Save, Step, Suspension};
 use crate::domain::desired::DesiredState;
@@ -184,7 +184,15 @@ impl Rollout {
     /// The record before the first key goes. Readers are told by its goal's new number that what they find is not whole.
     fn begin_removal(&self, plan: &Plan, by: &str, because: &str, seen: &Observation<'_>) -> (Save, HistoryLine) {
         let mut record = self.clone();
+        let half_way = self.attempt.as_ref().filter(|attempt| attempt.line.closed.is_none()).map(|attempt| attempt.line.intent);
         let closed = record.close_open_lines(Outcome::Superseded, "superseded by the environment's removal", seen.now);
+        // Should the environment be wanted again, its goal is put right and still has to be judged (rule R8).
+        if let Some(intent) = half_way {
+            record.phase = Phase::HeldUnproven;
+            let rolling_back = intent == Intent::RollBack;
+            record.unproven = Some(if rolling_back { Unproven::RollbackUnknown } else { Unproven::Unknown });
+            record.reason = "a removal began before it was written completely and judged".to_owned();
+        }
         record.generation = plan.generation;
         if let Some(goal) = &mut record.goal {
             goal.generation = plan.generation;

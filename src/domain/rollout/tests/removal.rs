@@ -266,3 +266,77 @@ fn a_removal_that_was_broken_off_where_nothing_was_reached_is_over_when_the_envi
         1. remove r1 by Grace: superseded: broken off; the environment is wanted again: no key had gone"#]],
     );
 }
+
+#[test]
+fn an_attempt_that_a_removal_found_half_written_is_judged_when_the_environment_is_back() {
+    // Somebody took a key that it needs meanwhile, and gave it back later.
+    let half = "commit good b=1, settle, batch 1, commit b=2 c=2, pass, by hand c=9, wait 700, show, whole";
+    let back = "commit retired, settle, remove 1, settle, show, by hand -c, revert";
+    check(
+        &format!("{half}, {back}, settle"),
+        expect![[r#"
+        held-refused r2, complete r1, good r1
+        because: waiting for keys that somebody else holds: c (exists already and is not managed by lockstep, with another value)
+        live: a=1 b=2 c=9(unmarked) health=good
+        --
+        held-unproven r2, complete r1, good r1, unproven unknown
+        because: a removal began before it was written completely and judged
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: b=2 c=9(unmarked) health=good
+        --
+        steady r2
+        live: a=1 b=2 c=2 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: superseded: superseded by the environment's removal
+        3. remove r2 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand; c: new in base/kv/x.yaml:1"#]],
+    );
+    check(
+        &format!("{half}, {back}, wait 6, build sick, settle"),
+        expect![[r#"
+        held-refused r2, complete r1, good r1
+        because: waiting for keys that somebody else holds: c (exists already and is not managed by lockstep, with another value)
+        live: a=1 b=2 c=9(unmarked) health=good
+        --
+        held-unproven r2, complete r1, good r1, unproven unknown
+        because: a removal began before it was written completely and judged
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: b=2 c=9(unmarked) health=good
+        --
+        frozen r1, rejected r2
+        because: the rollback is unhealthy too: build failed at the deadline: got 500
+        head waiting-frozen: waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: superseded: superseded by the environment's removal
+        3. remove r2 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand; c: new in base/kv/x.yaml:1
+        4. rollback r1 by lockstep: frozen: build failed at the deadline: got 500"#]],
+    );
+}
+
+#[test]
+fn a_rollback_that_a_removal_found_half_written_is_judged_when_the_environment_is_back() {
+    let half =
+        "commit good b=1, settle, commit a=2 b=2 bad, wait 20, batch 1, tick, pass, contend b, wait 700, show, peace, whole";
+    let back = "commit retired, settle, remove 1, settle, show, revert";
+    check(
+        &format!("{half}, {back}, settle"),
+        expect![[r#"
+        held-refused r1, complete r2, rejected r2
+        because: somebody else keeps writing a
+        waits: somebody else keeps writing a
+        live: a=1 b=2 health=bad
+        --
+        held-unproven r1, complete r2, rejected r2, unproven rollback-unknown
+        because: a removal began before it was written completely and judged
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: b=2 health=bad
+        --
+        held-after-rollback r1, rejected r2
+        head rejected: rejected as r2: build failed at the deadline: got 503; a newer change, `lockstep release test` or the trailer `Lockstep-Retry: test` moves on
+        live: a=1 b=1 health=good
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
+        3. rollback r1 by lockstep: superseded: superseded by the environment's removal
+        4. remove r1 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand; b, health: changed in base/kv/x.yaml:1"#]],
+    );
+}
