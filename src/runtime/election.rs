@@ -137,7 +137,11 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
             let remembered = memory.remembered;
             let taken = take_over(&mut memory.readings, place, &self.source, &*self.target, remembered, now).await;
             match taken.map_err(Refused::silently)? {
-                Taken::Over => found = self.target.load().await,
+                Taken::Over(number) => {
+                    // Before the record is read: by then the target may have been restored to a state without it.
+                    memory.gave_out(number);
+                    found = self.target.load().await;
+                }
                 Taken::Nothing => {}
                 Taken::NotThere => refused = Refused::silently,
                 Taken::NotYet(error) => return Err(error.into()),

@@ -169,6 +169,11 @@ impl Memory {
         self.stored = Some(stored);
     }
 
+    /// A number was given out, whatever is read of it afterwards.
+    pub(super) fn gave_out(&mut self, number: Generation) {
+        self.remembered = self.remembered.max(number);
+    }
+
     /// The world could not be looked at, or not be written to: it is read again.
     pub(super) fn failed(&mut self) {
         self.state_changed();

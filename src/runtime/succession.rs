@@ -89,8 +89,8 @@ async fn fits<S: Source>(heir: &Heir, place: Place<'_>, source: &S) -> Result<()
 /// What came of a look for a record to take over.
 #[derive(Debug)]
 pub enum Taken {
-    /// The record of the former name goes on here.
-    Over,
+    /// The record of the former name goes on here, and this is the number that it was given.
+    Over(Generation),
     /// There is none to take over, and the head names no former name.
     Nothing,
     /// The head names a former name, and there is no record of it either.
@@ -148,7 +148,7 @@ pub async fn take_over<S: Source, T: Target>(
     target.take_over(former, stored.fence, &save).await?;
     keep_renamed(source, &save.record).await;
     tracing::info!(environment = %place.environment, %former, "goes on with the record of its former name");
-    Ok(Taken::Over)
+    Ok(Taken::Over(save.record.generation))
 }
 
 /// Why a head can't be followed that says the environment was called otherwise before: there is a record under each of the two

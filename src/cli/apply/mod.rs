@@ -163,7 +163,7 @@ async fn taken_over(
     let nothing = Generation::default();
     loop {
         match take_over(&mut readings, place, &edges.source, target, nothing, edges.now()).await? {
-            Taken::Over => return Ok(true),
+            Taken::Over(_) => return Ok(true),
             Taken::Nothing | Taken::NotThere => return Ok(false),
             Taken::NotYet(error) if is_fetched_again => return Err(error.into()),
             Taken::NotYet(error) => {
