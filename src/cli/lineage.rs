@@ -12,6 +12,20 @@ use crate::port::EdgeError;
 /// So many commits at which some own file changed are looked at at a time.
 const STEPS: usize = 64;
 
+/// An environment's own file, and no other.
+pub(super) fn file_alone(environment: &EnvironmentName) -> Wanted {
+    Wanted::alone(environment_file(environment))
+}
+
+/// Whether a commit has an environment of this name.
+///
+/// # Errors
+/// As [`names`].
+pub(super) async fn has(edges: &Edges, name: &EnvironmentName, at: Revision) -> Result<bool, EdgeError> {
+    let tree = edges.source.pick(at, file_alone(name)).await?;
+    Ok(tree.nodes.contains_key(&environment_file(name)))
+}
+
 /// The names under which an environment went on up to a commit, its own first: where the commit has it, that is the only one.
 /// Commits without any of them may lie between two names.
 ///
@@ -22,8 +36,7 @@ pub(super) async fn names(
     environment: &EnvironmentName,
     upto: Revision,
 ) -> Result<Vec<EnvironmentName>, EdgeError> {
-    let file = environment_file(environment);
-    if edges.source.pick(upto, Wanted::alone(file.clone())).await?.nodes.contains_key(&file) {
+    if has(edges, environment, upto).await? {
         return Ok(vec![environment.clone()]);
     }
     let mut heirs = Heirs::of(environment.clone());

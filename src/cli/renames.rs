@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edges::Edges;
-use super::trace::{file_alone, has};
+use super::lineage::{file_alone, has};
 use crate::client::git::TrailEnd;
 use crate::domain::desired::{FileTree, environment_file, environment_names, former_name, heads};
 use crate::domain::name::EnvironmentName;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::edges::Edges;
 use super::error::Failure;
-use super::lineage::last_called;
+use super::lineage::{file_alone, has, last_called};
 use crate::client::git::{TrailEnd, Wanted};
 use crate::domain::desired::{FileTree, Problem, Provenance, environment_file, files_of, former_name, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -60,20 +60,6 @@ pub(super) async fn picked(
     let name = called(edges, environment, at).await?;
     let tree = edges.source.pick(at, wanted(&name, key)).await?;
     Ok((name, tree))
-}
-
-/// Whether a commit has an environment of this name.
-///
-/// # Errors
-/// As [`called`].
-pub(super) async fn has(edges: &Edges, name: &EnvironmentName, at: Revision) -> Result<bool, EdgeError> {
-    let tree = edges.source.pick(at, file_alone(name)).await?;
-    Ok(tree.nodes.contains_key(&environment_file(name)))
-}
-
-/// An environment's own file, and no other.
-pub(super) fn file_alone(environment: &EnvironmentName) -> Wanted {
-    Wanted { first: environment_file(environment), then: Box::new(|_| Vec::new()) }
 }
 
 /// One commit at which the files that can name the key changed.
