@@ -5,16 +5,14 @@
 //! it there is no environment, and nothing in between. History stays under its name, and `init` goes on with its numbers.
 
 use super::ConsulTarget;
-use super::fault::lacking;
 use super::lease::Lease;
 use super::owner::OwnerEntry;
-use super::paths::OWNERS;
-use super::rights::Resource;
+use super::paths::{OWNERS, owner_key};
 use super::txn::Transaction;
 use crate::client::wire;
 use crate::domain::live::Fence;
 use crate::domain::rollout::Farewell;
-use crate::port::{EdgeError, EdgeKind};
+use crate::port::EdgeError;
 
 /// As long as what requests may be deleted.
 #[derive(Clone, Copy)]
@@ -31,16 +29,8 @@ impl ConsulTarget {
     /// # Errors
     /// `Denied` when it lacks it, with the rule; otherwise when Consul does not answer.
     pub async fn may_take_away(&self) -> Result<(), EdgeError> {
-        match self.server.http.allowed(&[Resource::everything_below(OWNERS)]).await? {
-            Some(allowed) if allowed != [true] => {
-                let doing = format!("remove what lockstep holds of {}", self.environment);
-                let error =
-                    self.server.http.error(EdgeKind::Denied, &doing).because("the token may not give its owner id back");
-                Err(error.hint(lacking("key_prefix", OWNERS)))
-            }
-            // Whoever can't be asked says so when it comes to it.
-            Some(_) | None => Ok(()),
-        }
+        let doing = format!("remove what lockstep holds of {}", self.environment);
+        self.server.http.must_write_below(&[OWNERS], &doing, "the token may not give its owner id back").await
     }
 
     pub(super) async fn take_away(&self, lease: &Lease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
@@ -48,15 +38,12 @@ impl ConsulTarget {
         self.check_expected(expected, &doing)?;
         self.drop_requests(While::Led(lease, expected), &doing).await?;
         let Farewell { identity, line, marks_stay } = farewell;
-        let owner = format!("{OWNERS}{}", identity.owner);
+        let owner = owner_key(identity.owner);
         let (revision, held) = (self.paths.revision(), self.paths.lease());
         let mut txn = Transaction::new();
         lease.check(&self.paths, &mut txn);
         txn.set(&self.paths.line(line.generation), &wire::history_to_json(line), 0);
-        // Alone: a transaction says nothing of what the token may not read.
-        let entry = self.server.http.read_key(&owner, &doing).await?;
-        // Somebody else's by now, or written by hand: not ours to take away.
-        if let Some(read) = entry.filter(|read| OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self))) {
+        if let Some(read) = self.own_entry(identity, &doing).await? {
             if *marks_stay {
                 txn.cas(&owner, &OwnerEntry::of(identity).removed().to_bytes(), 0, read.index);
             } else {

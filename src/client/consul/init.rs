@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::ConsulTarget;
 use super::dissolve::While;
 use super::owner::OwnerEntry;
-use super::paths::OWNERS;
+use super::paths::{OWNERS, owner_key};
 use super::txn::Transaction;
 use crate::client::wire;
 use crate::domain::name::EnvironmentName;
@@ -53,7 +53,7 @@ impl ConsulTarget {
                 target: self.draw_target(&doing)?,
                 owner: self.draw_owner(&taken, &doing)?,
             };
-            let owner_key = format!("{OWNERS}{}", identity.owner);
+            let owner_key = owner_key(identity.owner);
             let record = Rollout { generation, ..Rollout::new(identity.clone()) };
             let mut txn = Transaction::new();
             txn.cas(&owner_key, &OwnerEntry::of(&identity).to_bytes(), 0, 0);

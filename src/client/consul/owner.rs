@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::ConsulTarget;
+use super::kv::Read;
+use super::paths::owner_key;
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::rollout::Identity;
+use crate::port::EdgeError;
 
 /// Whose an owner id is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,15 @@ impl OwnerEntry {
     /// Whether it is of some environment of this repository, as long as that is there.
     pub(super) fn is_within(&self, repository: &RepositoryName) -> bool {
         !self.removed && self.repository == repository.as_str()
+    }
+}
+
+impl ConsulTarget {
+    /// The owner entry of an identity that this environment has; none: it is gone, somebody else's by now, or written by hand.
+    pub(super) async fn own_entry(&self, identity: &Identity, doing: &str) -> Result<Option<Read>, EdgeError> {
+        // Alone: a transaction says nothing of what the token may not read.
+        let read = self.server.http.read_key(&owner_key(identity.owner), doing).await?;
+        Ok(read.filter(|read| OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self))))
     }
 }
 

@@ -3,8 +3,14 @@
 /// Below this every environment of this Consul has its owner id (rule O4).
 pub(super) use crate::domain::name::OWNERS_PREFIX as OWNERS;
 use crate::domain::name::{EnvironmentName, RepositoryName, STATE_PREFIX};
+use crate::domain::resource::OwnerId;
 use crate::domain::revision::Generation;
 use crate::domain::rollout::RequestId;
+
+/// Where the entry of an owner id lies.
+pub(super) fn owner_key(owner: OwnerId) -> String {
+    format!("{OWNERS}{owner}")
+}
 
 /// Where one environment's state lies.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 use super::ConsulTarget;
 use super::init::HERE_AGAIN;
 use super::owner::OwnerEntry;
-use super::paths::OWNERS;
+use super::paths::{OWNERS, owner_key};
 use super::rights::Resource;
 use super::txn::Transaction;
 use crate::domain::live::Fence;
@@ -77,7 +77,7 @@ impl ConsulTarget {
             owner: recovery.owner,
         };
         let save = recovery.save(identity.clone(), told.revision, told.by, told.because, told.at);
-        let owner = format!("{OWNERS}{}", identity.owner);
+        let owner = owner_key(identity.owner);
         let entry = http.read_key(&owner, &doing).await?;
         if entry.as_ref().is_some_and(|read| !OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self))) {
             return Err(http.error(EdgeKind::Conflict, &doing).because("its owner id was given to somebody else meanwhile"));

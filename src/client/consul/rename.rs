@@ -10,8 +10,7 @@ use super::dissolve::While;
 use super::fault::{GIVE_RULES, lacking};
 use super::lease::Lease;
 use super::owner::OwnerEntry;
-use super::paths::OWNERS;
-use super::rights::Resource;
+use super::paths::{OWNERS, owner_key};
 use super::txn::Transaction;
 use crate::client::wire;
 use crate::domain::live::Fence;
@@ -50,23 +49,15 @@ impl ConsulTarget {
     pub(super) async fn may_take_record_over(&self, former: &EnvironmentName, identity: &Identity) -> Result<(), EdgeError> {
         let old = self.under(former);
         let doing = old.taking_over(&self.environment);
-        let needed = [old.paths.base(), OWNERS];
-        let asked = needed.map(Resource::everything_below);
-        if let Some(allowed) = self.server.http.allowed(&asked).await?
-            && let Some((prefix, _)) = needed.iter().zip(allowed).find(|(_, allowed)| !allowed)
-        {
-            let because = "the token may not write where the record is under its former name";
-            let error = self.server.http.error(EdgeKind::Denied, &doing).because(because);
-            return Err(error.hint(lacking("key_prefix", prefix)));
-        }
+        let because = "the token may not write where the record is under its former name";
+        self.server.http.must_write_below(&[old.paths.base(), OWNERS], &doing, because).await?;
         // One that can't be used is one as well, and stands in the way.
         if self.server.http.read_key(&self.paths.record(), &doing).await?.is_some() {
             let because = format!("{} has a record of its own here", self.environment);
             let error = self.server.http.error(EdgeKind::Refused, &doing).because(because).about(vec![self.paths.record()]);
             return Err(error.hint(format!("`lockstep status {}` shows what is wrong with it", self.environment)));
         }
-        let entry = self.server.http.read_key(&owner_key(identity), &doing).await?;
-        if !entry.is_some_and(|read| is_of(&read.value, &old)) {
+        if old.own_entry(identity, &doing).await?.is_none() {
             return Err(self.not_of(&old, identity, &doing));
         }
         match old.holder(&doing).await? {
@@ -86,7 +77,7 @@ impl ConsulTarget {
 
     fn not_of(&self, old: &Self, identity: &Identity, doing: &str) -> EdgeError {
         let because = format!("the entry of its owner id {} is not of {}", identity.owner, old.environment);
-        let error = self.server.http.error(EdgeKind::Refused, doing).because(because).about(vec![owner_key(identity)]);
+        let error = self.server.http.error(EdgeKind::Refused, doing).because(because).about(vec![owner_key(identity.owner)]);
         error.hint("look at that entry: somebody changed or removed it")
     }
 
@@ -112,7 +103,7 @@ impl ConsulTarget {
 
     async fn move_record(&self, old: &Self, lease: &Lease, expected: Fence, save: &Save, doing: &str) -> Result<(), EdgeError> {
         let identity = &save.record.identity;
-        let owner = owner_key(identity);
+        let owner = owner_key(identity.owner);
         let (revision, held) = (old.paths.revision(), old.paths.lease());
         let mut txn = Transaction::new();
         lease.check(&old.paths, &mut txn);
@@ -126,11 +117,8 @@ impl ConsulTarget {
             // Whoever looks under the old name finds where it went.
             txn.cas(&old.paths.line(line.generation), &wire::history_to_json(line), 0, 0);
         }
-        // Alone: a transaction says nothing of what the token may not read.
-        match self.server.http.read_key(&owner, doing).await? {
-            Some(read) if is_of(&read.value, old) => txn.cas(&owner, &OwnerEntry::of(identity).to_bytes(), 0, read.index),
-            Some(_) | None => return Err(self.not_of(old, identity, doing)),
-        }
+        let Some(read) = old.own_entry(identity, doing).await? else { return Err(self.not_of(old, identity, doing)) };
+        txn.cas(&owner, &OwnerEntry::of(identity).to_bytes(), 0, read.index);
         for found in self.server.http.read_some(&self.server.limits, &[&revision, &held], doing).await? {
             txn.delete_cas(&found.key, found.index);
         }
@@ -138,13 +126,4 @@ impl ConsulTarget {
         old.drop_requests(While::Led(lease, expected), doing).await?;
         self.transact(txn, doing).await.map(|_| ())
     }
-}
-
-fn owner_key(identity: &Identity) -> String {
-    format!("{OWNERS}{}", identity.owner)
-}
-
-/// Whether an owner entry is of this environment.
-fn is_of(value: &[u8], target: &ConsulTarget) -> bool {
-    OwnerEntry::from_bytes(value).is_some_and(|entry| entry.is_of(target))
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ConsulTarget;
+use super::fault::lacking;
 use super::http::{Ask, Http};
 use crate::domain::live::{AsOf, LiveState};
 use crate::domain::name::{KeyPath, ServiceName};
@@ -96,6 +97,25 @@ impl Http {
             allowed.extend(verdicts.into_iter().map(|verdict| verdict.allow));
         }
         Ok(Some(allowed))
+    }
+
+    /// Refuses what needs every key below these prefixes to be written, where the token surely may not. A Consul that does not
+    /// answer such questions says so when it comes to it.
+    ///
+    /// # Errors
+    /// `Denied` with the first rule that is missing; otherwise when Consul does not answer.
+    pub(super) async fn must_write_below(
+        &self,
+        prefixes: &[&str],
+        doing: &str,
+        because: &'static str,
+    ) -> Result<(), EdgeError> {
+        let asked: Vec<Resource<'_>> = prefixes.iter().map(|prefix| Resource::everything_below(prefix)).collect();
+        let Some(allowed) = self.allowed(&asked).await? else { return Ok(()) };
+        match prefixes.iter().zip(allowed).find(|(_, allowed)| !allowed) {
+            Some((prefix, _)) => Err(self.error(EdgeKind::Denied, doing).because(because).hint(lacking("key_prefix", prefix))),
+            None => Ok(()),
+        }
     }
 }
 
