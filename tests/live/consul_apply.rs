@@ -29,8 +29,7 @@ async fn a_plan_that_fits_is_one_transaction_with_everything_in_it() {
     assert!(written.complete);
 
     // One transaction, one index: keys, record, history and revision together.
-    let (_, body) = agent.curl("GET", "/v1/kv/?recurse&consistent", b"");
-    let pairs: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
+    let pairs = agent.pairs("");
     let of_attempt = |name: &str| {
         name.starts_with("config/") || ["record", "revision", "history/1"].iter().any(|end| name == format!("{STATE}{end}"))
     };

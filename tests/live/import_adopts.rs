@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::import::{committed, load, run};
 use crate::import_tools::repository;
@@ -29,8 +29,7 @@ type Seen = (String, u64, u64);
 
 /// Everything but what lockstep itself has.
 fn seen(agent: &Agent) -> BTreeMap<String, Seen> {
-    let (_, body) = agent.curl("GET", "/v1/kv/?recurse&consistent", b"");
-    let pairs: Vec<Value> = serde_json::from_slice(&body).unwrap();
+    let pairs = agent.pairs("");
     let pairs = pairs.iter().map(|pair| {
         let number = |field: &str| pair[field].as_u64().unwrap();
         let value = pair["Value"].as_str().unwrap_or_default().to_owned();

@@ -221,26 +221,26 @@ impl Agent {
         }
     }
 
+    /// Every key below a prefix with all that Consul says of it.
+    #[track_caller]
+    pub(crate) fn pairs(&self, prefix: &str) -> Vec<serde_json::Value> {
+        match self.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"") {
+            (404, _) => Vec::new(),
+            (200, body) => serde_json::from_slice(&body).unwrap(),
+            other => panic!("list {prefix}: {other:?}"),
+        }
+    }
+
     /// Every key below a prefix with its flags.
     #[track_caller]
     pub(crate) fn tree(&self, prefix: &str) -> Vec<(String, u64)> {
-        let (status, body) = self.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
-        if status == 404 {
-            return Vec::new();
-        }
-        let pairs: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
-        pairs.iter().map(|pair| (pair["Key"].as_str().unwrap().into(), pair["Flags"].as_u64().unwrap())).collect()
+        self.pairs(prefix).iter().map(|pair| (pair["Key"].as_str().unwrap().into(), pair["Flags"].as_u64().unwrap())).collect()
     }
 
     /// Every key below a prefix with its value.
     #[track_caller]
     pub(crate) fn values(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
-        let (status, body) = self.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
-        if status == 404 {
-            return BTreeMap::new();
-        }
-        let pairs: Vec<serde_json::Value> = serde_json::from_slice(&body).unwrap();
-        pairs.iter().map(|pair| (pair["Key"].as_str().unwrap().into(), decode(&pair["Value"]))).collect()
+        self.pairs(prefix).iter().map(|pair| (pair["Key"].as_str().unwrap().into(), decode(&pair["Value"]))).collect()
     }
 
     fn try_curl(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {

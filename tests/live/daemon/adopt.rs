@@ -40,8 +40,7 @@ fn put_many(agent: &Agent, count: usize, value: &str) {
 
 /// Which keys carry a mark, and whether it says adopted.
 fn marks(agent: &Agent) -> BTreeMap<String, bool> {
-    let (_, body) = agent.curl("GET", "/v1/kv/config/?recurse&consistent", b"");
-    let pairs: Vec<Value> = serde_json::from_slice(&body).unwrap_or_default();
+    let pairs = agent.pairs("config/");
     let marked = pairs.iter().filter_map(|pair| match Flags(pair["Flags"].as_u64()?).ownership() {
         Ownership::Marked(mark) => Some((pair["Key"].as_str()?.to_owned(), mark.adopted)),
         Ownership::Unmarked | Ownership::Foreign => None,

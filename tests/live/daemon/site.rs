@@ -284,13 +284,9 @@ impl Site {
 
 /// Everything that a Consul's KV holds: key, value and the index of its last write.
 pub(super) fn dump(agent: &Agent, prefix: &str) -> Vec<(String, Vec<u8>, u64)> {
-    let (status, body) = agent.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
-    if status == 404 {
-        return Vec::new();
-    }
-    let pairs: Vec<Value> = serde_json::from_slice(&body).unwrap();
     let text = |pair: &Value, field: &str| pair[field].as_str().unwrap().to_owned();
-    pairs
+    agent
+        .pairs(prefix)
         .iter()
         .map(|pair| (text(pair, "Key"), crate::support::decode(&pair["Value"]), pair["ModifyIndex"].as_u64().unwrap()))
         .collect()

@@ -76,13 +76,11 @@ pub(super) fn everything(agent: &Agent) -> BTreeMap<String, Whole> {
 
 /// Every key below a prefix.
 pub(super) fn below(agent: &Agent, prefix: &str) -> BTreeMap<String, Whole> {
-    let (status, body) = agent.curl("GET", &format!("/v1/kv/{prefix}?recurse&consistent"), b"");
-    if status == 404 {
-        return BTreeMap::new();
-    }
-    assert_eq!(status, 200);
-    let pairs: Vec<Value> = serde_json::from_slice(&body).unwrap();
-    pairs.iter().map(|pair| (pair["Key"].as_str().unwrap().to_owned(), Whole::of(pair, decode(&pair["Value"])))).collect()
+    agent
+        .pairs(prefix)
+        .iter()
+        .map(|pair| (pair["Key"].as_str().unwrap().to_owned(), Whole::of(pair, decode(&pair["Value"]))))
+        .collect()
 }
 
 /// What others have, as it has to stay.
