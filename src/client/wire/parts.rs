@@ -80,6 +80,8 @@ pub(super) struct AttemptWire {
     adopts: BTreeSet<Text<KeyPrefix>>,
     #[serde(default, skip_serializing_if = "is_false")]
     only_marks: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    puts_back: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -279,6 +281,7 @@ both_ways! {
             |keys: BTreeSet<Text<KeyPath>>| keys.into_iter().map(of_text).collect();
         adopts: prefixes, scope;
         only_marks: as_is, kept;
+        puts_back: as_is, kept;
     }
     RefusedAttempt <=> RefusedWire {
         digest: as_text, of_text;

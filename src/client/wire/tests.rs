@@ -98,9 +98,9 @@ fn scope() -> impl Strategy<Value = KeyScope> {
 prop_compose! {
     fn attempt()(
         line in line(), applied in of(moment()), except in vec(text(), 0..3), drifted_before in btree_set(key(), 0..3),
-        adopts in scope(), only_marks in any::<bool>(),
+        adopts in scope(), only_marks in any::<bool>(), puts_back in any::<bool>(),
     ) -> Attempt {
-        Attempt { line, applied, except, drifted_before, adopts, only_marks }
+        Attempt { line, applied, except, drifted_before, adopts, only_marks, puts_back }
     }
 }
 
@@ -331,6 +331,7 @@ fn overgrown() -> Rollout {
             drifted_before: keys.clone().collect(),
             adopts: wide.clone(),
             only_marks: true,
+            puts_back: true,
         }),
         repair: Some(line),
         baseline: (0..200).map(|n| CheckName::parse(&format!("check-{n}")).unwrap()).collect(),

@@ -76,7 +76,7 @@ impl Rollout {
             adopted: &self.adopted,
             reverts: self.is_proven(desired.revision_digest()),
             drift,
-            half_removed: self.is_half_removed(),
+            half_removed: self.puts_back(),
             leave,
         };
         plan(&terms, seen.live)
@@ -122,6 +122,7 @@ impl Rollout {
             drifted_before: plan.drifted.iter().cloned().collect(),
             adopts: KeyScope::default(),
             only_marks: false,
+            puts_back: self.puts_back(),
         });
         record.reason = String::new();
         record.drift = Drift::default();
@@ -151,6 +152,7 @@ impl Rollout {
         self.overwrite_drift = false;
         if let Some(attempt) = &mut self.attempt {
             attempt.adopts = KeyScope::default();
+            attempt.puts_back = false;
         }
         self
     }
@@ -176,6 +178,14 @@ impl Rollout {
         let broken_off = line.intent == Intent::Remove && outcome == Outcome::Repaired;
         let outcome = if broken_off { Outcome::Superseded } else { outcome };
         let text = if broken_off { format!("broken off; the environment is wanted again: {text}") } else { text.to_owned() };
+        if let Some(attempt) = self.attempt.as_mut().filter(|_| line.intent == Intent::Remove) {
+            // Whoever takes the removal's place goes on with putting back.
+            attempt.puts_back = !broken_off;
+            // An attempt that it found half written is written now: its health counts from here (rule H6).
+            if broken_off && self.phase == Phase::HeldUnproven {
+                attempt.applied.get_or_insert(now);
+            }
+        }
         line.closed = Some(Closed { at: now, outcome, text });
         Some(line)
     }

@@ -61,9 +61,7 @@ impl Rollout {
             HeadView::Invalid(tip, text) => return note(Some(*tip), HeadVerdict::Invalid, text.clone()),
             HeadView::Unfit(tip, text) => return note(Some(*tip), HeadVerdict::Refused, text.clone()),
             HeadView::Retired(tip) => {
-                let text =
-                    format!("{} has no environment {}; nothing is written or deleted", tip.short(), self.identity.environment);
-                return note(Some(*tip), HeadVerdict::Retired, text);
+                return note(Some(*tip), HeadVerdict::Retired, self.retired_at(*tip));
             }
             HeadView::At(tip) => *tip,
         };
@@ -226,6 +224,11 @@ impl Rollout {
         let HeadView::At(tip) = seen.head else { return None };
         let frozen = self.frozen_tip?;
         seen.books.after(frozen, tip).iter().find(|commit| commit.releases(&self.identity.environment))
+    }
+
+    /// What is said of a head that does not have the environment (rule O9).
+    pub(super) fn retired_at(&self, tip: Revision) -> String {
+        format!("{} has no environment {}; nothing is written or deleted", tip.short(), self.identity.environment)
     }
 
     /// The branch tip as far as it is believed: what a rejection or a freeze remembers.

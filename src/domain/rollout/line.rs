@@ -153,4 +153,6 @@ pub struct Attempt {
     pub adopts: KeyScope,
     /// It writes marks and no value, to an environment that has nothing unproven: nothing is to be judged (rule O8).
     pub only_marks: bool,
+    /// A removal was broken off before it: until everything is written, what that took is no drift (rule O9).
+    pub puts_back: bool,
 }

@@ -101,6 +101,12 @@ impl Rollout {
         self.repair.as_ref().is_some_and(|line| line.intent == Intent::Remove)
     }
 
+    /// Whether what is gone may be what a removal took that was broken off: its line is open, or the attempt that came upon it has
+    /// not written everything yet.
+    pub(super) fn puts_back(&self) -> bool {
+        self.is_half_removed() || self.attempt.as_ref().is_some_and(|attempt| attempt.puts_back)
+    }
+
     /// Ends a removal that was broken off where nothing was ever reached, once the head has the environment again: no key had
     /// gone, so there is nothing to put right.
     pub(super) fn finish_removal_of_nothing(&self, seen: &Observation<'_>) -> Option<Step> {

@@ -76,19 +76,6 @@ impl Rollout {
         self.repair.is_some() && !self.is_half_removed()
     }
 
-    /// What is put right before going to a revision that reports drift: what a removal took that was broken off, which nobody
-    /// could tell from drift afterwards (rule O9).
-    pub(super) fn repair_before(&self, next: &DesiredState, seen: &Observation<'_>) -> Option<Step> {
-        let goal = self.goal.as_ref().filter(|_| self.is_half_removed())?;
-        if next.environment().policy.drift == DriftPolicy::Correct {
-            return None;
-        }
-        match self.repair(seen.books.of(goal)?, seen) {
-            Care::Step(step) => Some(step),
-            Care::Nothing(_) => None,
-        }
-    }
-
     /// Keys without our mark that a repair would make ours again, and that the head drops which goes live as soon as it may: what
     /// a plan of it shows as left is left (rule O2). A head that is refused changes nothing here: drift is judged against the
     /// goal (rule R4).
@@ -110,7 +97,7 @@ impl Rollout {
             return Err(suspension.stops(name));
         }
         if let HeadView::Retired(tip) = seen.head {
-            return Err(format!("{} has no environment {name}; nothing is written or deleted", tip.short()));
+            return Err(self.retired_at(tip));
         }
         let unchanged = |text: &str| Ok((Save::of(self.clone()), text.to_owned()));
         let Some(goal) = &self.goal else { return unchanged("nothing was ever applied here") };
@@ -216,6 +203,9 @@ impl Rollout {
     fn whole_after(mut self, plan: &Plan) -> Self {
         if plan.obstacles.is_empty() {
             self.complete.clone_from(&self.goal);
+            if let Some(attempt) = &mut self.attempt {
+                attempt.puts_back = false;
+            }
         }
         self
     }

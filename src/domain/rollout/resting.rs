@@ -35,9 +35,6 @@ impl Rollout {
             Outlook::Waits(step) => return step,
             Outlook::Denied(record) => return Step::record(*record),
             Outlook::Followed(candidate, plan) => {
-                if let Some(step) = self.repair_before(candidate.desired, seen) {
-                    return step;
-                }
                 return self.await_baseline(&candidate, seen).unwrap_or_else(|| self.advance(&candidate, plan, seen));
             }
         };

@@ -69,7 +69,8 @@ pub(super) fn reported_drift_is_left(
         return;
     }
     // What a removal gave back has its value still, and nobody's mark; it gets ours back.
-    let half_removed = record.repair.as_ref().is_some_and(|line| line.intent == Intent::Remove);
+    let half_removed = record.repair.as_ref().is_some_and(|line| line.intent == Intent::Remove)
+        || record.attempt.as_ref().is_some_and(|attempt| attempt.puts_back);
     for (change, value) in changes.iter().filter(|(change, _)| change.action != Action::Adopt) {
         let found = world.store.keys.get(change.key.as_str());
         let given_back = found.is_some_and(|found| half_removed && found.flags == 0 && Some(&found.value) == value.as_ref());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::Save;
 use super::super::attempt::Aim;
 use super::super::line::Outcome;
-use super::super::observation::Observation;
+use super::super::observation::{HeadView, Observation};
 use super::super::people::Pin;
 use super::super::reached::Reached;
 use super::super::record::Rollout;
@@ -21,6 +21,9 @@ impl Rollout {
         request: &Request,
         seen: &Observation<'_>,
     ) -> Result<(Save, String), String> {
+        if let HeadView::Retired(tip) = seen.head {
+            return Err(self.retired_at(tip));
+        }
         // What a rollback that waits has not written is neither left nor rejected.
         let goal = self.stands_on().ok_or("nothing was ever applied here")?;
         let to = to.or_else(|| self.way_back()).ok_or_else(|| self.no_way_back(goal))?;

@@ -214,12 +214,12 @@ fn what_a_broken_off_removal_took_comes_back_where_drift_is_only_reported_and_wh
     check(
         &format!("{before}, commit c=2 @drift=report, settle"),
         expect![[r#"
-        steady r3
-        drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
-        live: a=1 b=9(unmarked) c=2 health=good
-        1. advance r1 by Ada: proven: healthy
-        2. remove r1 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand
-        3. advance r3 by Ada: proven: healthy, with drift (1 key)"#]],
+            steady r3
+            drift of 1: b (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+            live: a=1 b=9(unmarked) c=2 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. remove r1 by Grace: superseded: superseded by r3
+            3. advance r3 by Ada: proven: healthy, with drift (1 key)"#]],
     );
     check(
         &format!("{before}, deny a, revert, settle, show, allow, new rights, settle"),
@@ -338,5 +338,40 @@ fn a_rollback_that_a_removal_found_half_written_is_judged_when_the_environment_i
         2. advance r2 by Ada: rolled-back: build failed at the deadline: got 503
         3. rollback r1 by lockstep: superseded: superseded by the environment's removal
         4. remove r1 by Grace: superseded: broken off; the environment is wanted again: a: deleted by hand; b, health: changed in base/kv/x.yaml:1"#]],
+    );
+}
+
+#[test]
+fn a_rollback_that_comes_upon_a_removal_that_was_broken_off_puts_back_what_that_took_also_where_drift_is_only_reported() {
+    let before = "commit good b=1 c=1 @drift=report, settle, commit b=2 @drift=report, settle, by hand c=9, settle, commit retired, settle, remove 2";
+    check(
+        &format!("{before}, show, revert, batch 1, ask rollback, settle"),
+        expect![[r#"
+        steady r2
+        drift of 1: c (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: c=9(unmarked) health=good
+        --
+        held-after-rollback r1, rejected r2, pinned by Grace
+        drift of 1: c (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+        live: a=1 b=1 c=9(unmarked) health=good
+        done: rolling back from r2 to r1
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. remove r2 by Grace: superseded: rolled back by Grace: to see
+        4. rollback r1 by Grace: proven: healthy, with drift (1 key)"#]],
+    );
+    check(
+        &format!("{before}, ask rollback, settle"),
+        expect![[r#"
+        steady r2
+        drift of 1: c (changed, live sha256 19581e27…, wanted sha256 6b86b273…)
+        head retired: r3 has no environment test; nothing is written or deleted
+        live: c=9(unmarked) health=good
+        refused: r3 has no environment test; nothing is written or deleted
+        1. advance r1 by Ada: proven: healthy
+        2. advance r2 by Ada: proven: healthy
+        3. remove r2 by Grace: under way"#]],
     );
 }

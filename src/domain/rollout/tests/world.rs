@@ -250,6 +250,9 @@ impl World {
 
     fn sample(&mut self) {
         self.align_health();
+        if self.record.sampled().is_none() {
+            return;
+        }
         let Some(desired) = self.record.goal.as_ref().and_then(|goal| self.desired(goal.revision)) else { return };
         self.samples += 1;
         for check in self.record.checks_asked(&desired).collect::<Vec<_>>() {
