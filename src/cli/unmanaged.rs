@@ -123,7 +123,7 @@ impl Unmanaged {
             Some((&obstacle.key, standing, Some(obstacle.said())))
         }));
         let adopting = plan.changes.iter().filter(|change| change.action == Action::Adopt);
-        found.extend(adopting.map(|change| (&change.key, Standing::Adopting, Some(change.why.clone()))));
+        found.extend(adopting.map(|change| (&change.key, Standing::Adopting, Some(change.why.to_string()))));
         found.retain(|(key, ..)| key.as_str().starts_with(prefix));
         found.sort_unstable_by_key(|(key, ..)| *key);
         let mut counts = Counts::default();

@@ -1,6 +1,10 @@
 //! Station 3: desired and live state become a plan: the changes in order, each with its fence and its why.
 
+mod why;
+
 use std::collections::BTreeSet;
+
+pub use why::Why;
 
 use super::desired::{DesiredState, Entry, EntrySum};
 use super::environment::DriftPolicy;
@@ -121,8 +125,8 @@ pub struct Change {
     pub fence: Fence,
     /// The flags that the write leaves; meaningless for a delete.
     pub flags: Flags,
-    /// Why, for people: "new in base/kv/a.yaml:3", "changed by hand".
-    pub why: String,
+    /// Why.
+    pub why: Why,
 }
 
 /// A key that a plan needs and must not touch, and why.
@@ -325,6 +329,7 @@ pub fn plan(terms: &Terms<'_>, live: &LiveState) -> Plan {
             None => {}
         }
     }
+    plan.changes.shrink_to_fit();
     plan
 }
 
@@ -363,7 +368,7 @@ impl Terms<'_> {
         let may_be_adopted = || self.adopted.covers(key) && (complete.is_some() || self.intent != Intent::Advance);
         let (action, fence, adopted, why) = match found {
             None => {
-                let why = if complete.is_some() { "deleted by hand".to_owned() } else { format!("new in {}", entry.origin) };
+                let why = if complete.is_some() { Why::Said("deleted by hand") } else { Why::New(entry.origin.clone()) };
                 (Action::Create, Fence::ABSENT, may_be_adopted(), why)
             }
             Some(found) => match found.flags.ownership() {
@@ -372,9 +377,9 @@ impl Terms<'_> {
                         return Verdict::Nothing;
                     }
                     let why = if complete.is_some_and(|before| before.digest == entry.digest) {
-                        "changed by hand".to_owned()
+                        Why::Said("changed by hand")
                     } else {
-                        format!("changed in {}", entry.origin)
+                        Why::Changed(entry.origin.clone())
                     };
                     (Action::Update, found.fence, mark.adopted, why)
                 }
@@ -383,7 +388,7 @@ impl Terms<'_> {
                     return Verdict::Blocked(ObstacleKind::Owned(mark.owner), why);
                 }
                 Ownership::Unmarked | Ownership::Foreign if complete.is_some() => {
-                    (Action::Update, found.fence, may_be_adopted(), "written by somebody else (mark lost)".to_owned())
+                    (Action::Update, found.fence, may_be_adopted(), Why::Said("written by somebody else (mark lost)"))
                 }
                 Ownership::Unmarked => return self.unmanaged(key, entry, found),
                 Ownership::Foreign => {
@@ -413,7 +418,7 @@ impl Terms<'_> {
             return Verdict::Blocked(ObstacleKind::Adoptable, format!("{UNMANAGED}, with the same value"));
         }
         let mark = KeyMark { adopted: true, owner: self.owner, generation: self.generation };
-        let why = format!("is there with the value of {}", entry.origin);
+        let why = Why::There(entry.origin.clone());
         let (action, fence) = (Action::Adopt, found.fence);
         Verdict::Write(Change { key: key.clone(), action, fence, flags: mark.flags(), why })
     }
@@ -443,10 +448,10 @@ impl Terms<'_> {
                 action: Action::Release,
                 fence,
                 flags: Flags::default(),
-                why: why.to_owned(),
+                why: Why::Said(why),
             });
         }
-        let why = format!("no longer in the repository (was in {})", last.origin);
+        let why = Why::Dropped(last.origin.clone());
         Verdict::Write(Change { key: key.clone(), action: Action::Delete, fence, flags: Flags::default(), why })
     }
 

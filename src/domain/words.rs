@@ -20,10 +20,10 @@ pub fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
 
 /// The first `shown` of some names with why, those of the same reason together, and how many more there are:
 /// `a, b: deleted by hand; c: written over and 2 more`.
-pub(in crate::domain) fn by_reason<'t>(all: impl ExactSizeIterator<Item = (&'t str, &'t str)>, shown: usize) -> String {
+pub(in crate::domain) fn by_reason<'t, W: ToString>(all: impl ExactSizeIterator<Item = (&'t str, W)>, shown: usize) -> String {
     let and_more = and_more(all.len(), shown);
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (name, why) in all.take(shown) {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for (name, why) in all.take(shown).map(|(name, why)| (name, why.to_string())) {
         match reasons.iter_mut().find(|(known, _)| *known == why) {
             Some((_, names)) => names.push(name),
             None => reasons.push((why, vec![name])),

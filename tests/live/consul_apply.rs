@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use lockstep::domain::live::Fence;
-use lockstep::domain::plan::{Action, Change};
+use lockstep::domain::plan::{Action, Change, Why};
 use lockstep::domain::resource::Flags;
 use lockstep::domain::revision::ValueDigest;
 use lockstep::port::{EdgeKind, Target as _};
@@ -179,7 +179,7 @@ async fn a_released_key_keeps_its_value_and_loses_its_mark() {
     let fence = stage.target.live().await.unwrap().fence(&key("config/keep"));
     let next = desired([("config/a", "1")]);
     let release =
-        |fence| Change { key: key("config/keep"), action: Action::Release, fence, flags: Flags(0), why: "!keep".into() };
+        |fence| Change { key: key("config/keep"), action: Action::Release, fence, flags: Flags(0), why: Why::Said("!keep") };
 
     let behind = stage.apply_of(vec![release(Fence(fence.0 - 1))], &next, 2);
     assert_eq!(stage.write(&behind, &next).await.unwrap_err().kind, EdgeKind::Conflict);

@@ -8,7 +8,7 @@ use lockstep::domain::desired::{DesiredState, Entry, Origin};
 use lockstep::domain::environment::{Environment, Policy};
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
-use lockstep::domain::plan::{Action, Change, Counts, Intent, Plan};
+use lockstep::domain::plan::{Action, Change, Counts, Intent, Plan, Why};
 use lockstep::domain::resource::{Flags, KeyMark, OwnerId};
 use lockstep::domain::revision::{Generation, Revision, ValueDigest};
 use lockstep::domain::rollout::{Apply, Closed, HistoryLine, Outcome, Phase, Reached, Rollout, Save, TargetId};
@@ -107,11 +107,11 @@ impl Stage {
                 Some(found) if found.digest == entry.digest && found.flags.mark_of(self.owner()).is_some() => continue,
                 Some(_) => Action::Update,
             };
-            changes.push(Change { key: key.clone(), action, fence: live.fence(key), flags, why: "wanted".into() });
+            changes.push(Change { key: key.clone(), action, fence: live.fence(key), flags, why: Why::Said("wanted") });
         }
         for (key, entry) in &live.entries {
             if !desired.entries().contains_key(key) && entry.flags.mark_of(self.owner()).is_some() {
-                let why = "dropped".into();
+                let why = Why::Said("dropped");
                 changes.push(Change { key: key.clone(), action: Action::Delete, fence: entry.fence, flags: Flags(0), why });
             }
         }

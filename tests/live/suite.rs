@@ -13,7 +13,7 @@ use lockstep::domain::environment::{Environment, Policy};
 use lockstep::domain::keymap::KeyMap;
 use lockstep::domain::live::{Fence, LiveEntry, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
-use lockstep::domain::plan::{Action, Change, Counts, Intent, Plan};
+use lockstep::domain::plan::{Action, Change, Counts, Intent, Plan, Why};
 use lockstep::domain::resource::{Flags, KeyMark, OwnerId};
 use lockstep::domain::revision::{Generation, Revision, ValueDigest};
 use lockstep::domain::rollout::{
@@ -118,7 +118,8 @@ fn mark(owner: OwnerId, at: u32) -> Flags {
 /// The plain difference between what is live and what is wanted: what the planner makes of it is not tested here.
 pub fn difference(live: &LiveState, wanted: &DesiredState, owner: OwnerId, at: u32) -> Plan {
     let flags = mark(owner, at);
-    let change = |key: &KeyPath, action| Change { key: key.clone(), action, fence: live.fence(key), flags, why: "test".into() };
+    let change =
+        |key: &KeyPath, action| Change { key: key.clone(), action, fence: live.fence(key), flags, why: Why::Said("test") };
     let mut changes = Vec::new();
     for (key, entry) in wanted.entries() {
         match live.entries.get(key) {

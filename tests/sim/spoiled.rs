@@ -2,7 +2,7 @@
 
 use lockstep::domain::live::Fence;
 use lockstep::domain::name::KeyPath;
-use lockstep::domain::plan::{Action, Change, Intent};
+use lockstep::domain::plan::{Action, Change, Intent, Why};
 use lockstep::domain::resource::{Flags, KeyMark, Ownership};
 use lockstep::domain::revision::Generation;
 use lockstep::domain::rollout::{HeadView, Observation, Phase, Rollout, Save, Step, Verb};
@@ -131,5 +131,5 @@ fn renumber(record: &mut Rollout, generation: Generation) {
 }
 
 fn change(key: &KeyPath, action: Action, fence: Fence) -> Change {
-    Change { key: key.clone(), action, fence, flags: Flags::default(), why: String::new() }
+    Change { key: key.clone(), action, fence, flags: Flags::default(), why: Why::Said("") }
 }

@@ -298,7 +298,7 @@ impl Way<'_> {
             // The commit is in no mirror or can't be used by now; the phase and its reason say what that means.
             Previewed::Invalid(_) | Previewed::Unfit(_) | Previewed::Retired | Previewed::Missing => return Ok(Vec::new()),
         };
-        let changed = plan.changes.iter().map(|change| Left::new(&change.key, &change.why));
+        let changed = plan.changes.iter().map(|change| Left::new(&change.key, &change.why.to_string()));
         let reported = plan.drifted.iter().map(|key| Left::new(key, "changed by hand, and drift is only reported here"));
         let obstacles = tellable(edges, environment, plan.obstacles).await?;
         let held = obstacles.iter().map(|obstacle| Left::new(&obstacle.key, &obstacle.said()));

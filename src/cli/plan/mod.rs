@@ -182,7 +182,7 @@ fn changes(plan: &Plan, desired: &DesiredState, look: &Look, found: &Found) -> V
         let wanted = desired.entries().get(key).filter(|_| matches!(change.action, Action::Create | Action::Update));
         let differs = |digest| live.entries.get(key).is_some_and(|found| found.digest != digest);
         let after = wanted.map(|entry| if sensitive { Value::hidden(differs(entry.digest)) } else { Value::of(&entry.value) });
-        ChangeView { key: key.to_string(), action: change.action.into(), why: clean(&change.why), before, after }
+        ChangeView { key: key.to_string(), action: change.action.into(), why: clean(&change.why.to_string()), before, after }
     });
     changes.collect()
 }

@@ -13,7 +13,7 @@ use crate::domain::desired::{DesiredState, Entry, Origin};
 use crate::domain::environment::{Environment, Policy};
 use crate::domain::live::Fence;
 use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
-use crate::domain::plan::{Action, Change, Intent, Plan};
+use crate::domain::plan::{Action, Change, Intent, Plan, Why};
 use crate::domain::resource::Flags;
 use crate::domain::revision::{Generation, Revision, ValueDigest};
 use crate::domain::rollout::{Apply, Save};
@@ -62,7 +62,7 @@ fn a_disk_that_fills_up_during_a_build_leaves_no_trace() {
         action: Action::Create,
         fence: Fence::ABSENT,
         flags: Flags(0),
-        why: String::new(),
+        why: Why::Said(""),
     });
     let plan = Plan {
         intent: Intent::Advance,

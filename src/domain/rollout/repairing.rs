@@ -214,7 +214,7 @@ impl Rollout {
 /// Names some of the keys and what happened to them.
 fn summary(plan: &Plan) -> String {
     const SHOWN: usize = 3;
-    by_reason(plan.changes.iter().map(|change| (change.key.as_str(), change.why.as_str())), SHOWN)
+    by_reason(plan.changes.iter().map(|change| (change.key.as_str(), &change.why)), SHOWN)
 }
 
 impl Contested {
