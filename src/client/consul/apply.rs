@@ -141,6 +141,7 @@ impl Writing<'_> {
     /// of the deletes.
     async fn in_several(&self, expected: Fence, go_on: &(dyn Fn() -> bool + Sync)) -> Result<Written, EdgeError> {
         self.check_sizes()?;
+        let _writing = self.target.server.watches.writing();
         let count = self.apply.plan.changes.len();
         let mut written = Written { record: expected, complete: false, keys: Vec::with_capacity(count) };
         let mut at = 0;

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::ConsulTarget;
 use super::cover::{Cover, branches, cover};
@@ -30,6 +30,9 @@ const WAIT: Duration = Duration::from_mins(1);
 const DEADLINE: Duration = Duration::from_secs(70);
 /// How often a prefix is asked without blocking when every watch is taken (rule A10).
 const TURN: Duration = Duration::from_secs(5);
+/// How often a prefix is asked about while plans of many transactions are written: each answer costs Consul a walk over all keys
+/// below the prefix, and beside every write that would take as long as the writes themselves.
+const BESIDE_WRITES: Duration = Duration::from_secs(1);
 
 impl ConsulTarget {
     pub(super) async fn watch_all(&self, wake: &dyn Wake) {
@@ -66,9 +69,30 @@ impl Watches {
         }
     }
 
+    /// A plan of many transactions is written from now on: until this is dropped, news of keys are told now and then.
+    pub(super) fn writing(&self) -> Writes<'_> {
+        Writes::begin(&self.live.hub.writes)
+    }
+
     /// How often the watches on keys broke off so far: what happened meanwhile may be told by nothing any more.
     pub(super) fn losses(&self) -> u64 {
         self.live.hub.losses.load(Ordering::Relaxed)
+    }
+}
+
+/// As long as a plan of many transactions is written.
+pub(super) struct Writes<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Writes<'a> {
+    fn begin(writes: &'a watch::Sender<usize>) -> Self {
+        writes.send_modify(|plans| *plans += 1);
+        Self(writes)
+    }
+}
+
+impl Drop for Writes<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|plans| *plans = plans.saturating_sub(1));
     }
 }
 
@@ -113,6 +137,8 @@ struct Hub {
     changed: Notify,
     /// How often a watch broke off.
     losses: AtomicU64,
+    /// How many plans of many transactions are being written.
+    writes: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -146,7 +172,8 @@ impl Drop for Subscription {
 
 impl Hub {
     fn new(http: &Arc<Http>, plan: Plan) -> Self {
-        Self { http: Arc::clone(http), plan, state: Mutex::default(), changed: Notify::new(), losses: AtomicU64::new(0) }
+        let (changed, losses, writes) = (Notify::new(), AtomicU64::new(0), watch::Sender::new(0));
+        Self { http: Arc::clone(http), plan, state: Mutex::default(), changed, losses, writes }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -246,6 +273,11 @@ impl Hub {
             }
             Ok(answer) => Ok(Some(answer)),
         }
+    }
+
+    /// Waits while many transactions are written, but never for long: others' news are under the same prefixes.
+    async fn beside_writes(&self) {
+        let _ = timeout(BESIDE_WRITES, self.writes.subscribe().wait_for(|plans| *plans == 0)).await;
     }
 
     /// After an error anything may have happened: whatever is seen next is news.
@@ -367,6 +399,7 @@ async fn keep(hub: Arc<Hub>, prefix: String, nudge: Arc<Notify>) {
             Ok(()) => {
                 delays = patience();
                 sleep_until(pace.next(Instant::now())).await;
+                hub.beside_writes().await;
             }
             Err(problem) if hub.refuse(&prefix, &problem) => return,
             Err(problem) => {

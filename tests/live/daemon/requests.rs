@@ -1,12 +1,13 @@
-//! How many requests the whole command makes for a first sync, counted between it and Consul.
+//! How many requests a first sync takes, of the whole command and of a controller, counted between it and Consul.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::site::{APP, CHECK, MANY, Site, many};
 use crate::fake::{Asked, Fake};
-use crate::support::Agent;
+use crate::support::{Agent, eventually};
 
 /// What one request was for.
 fn kind(asked: &Asked) -> String {
@@ -75,4 +76,35 @@ fn a_first_sync_of_ten_thousand_keys_by_the_whole_command_takes_one_request_for_
         count(rest),
         [("PUT /v1/session/destroy", 1), ("write", 2)].map(|(kind, number)| (kind.to_owned(), number)).into()
     );
+}
+
+#[test]
+fn a_controller_that_writes_many_keys_asks_for_news_of_them_once_a_second_and_notices_hand_edits_all_the_same() {
+    const KEYS: usize = 10_000;
+    let agent = Agent::start();
+    let mut site = Site::new(&agent);
+    site.repo.remove("No checks", &[CHECK.0]);
+    site.repo.commit("Large", &[(MANY, &many(KEYS, "x"))]);
+    let (writes, looks, port) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), agent.port());
+    let (written, looked) = (Arc::clone(&writes), Arc::clone(&looks));
+    let proxy = Fake::start(move |asked| {
+        let many = asked.writes() && asked.count("cas") > 10;
+        written.fetch_add(usize::from(many), Ordering::SeqCst);
+        let busy = (1..KEYS.div_ceil(62)).contains(&written.load(Ordering::SeqCst));
+        looked.fetch_add(usize::from(busy && asked.path.starts_with("/v1/kv/config/?keys")), Ordering::SeqCst);
+        asked.forward(port)
+    });
+    site.readdress(&proxy.address());
+    // What comes within the patience of this test was noticed, not polled.
+    site.poll = "1h";
+    let begin = Instant::now();
+    let _controller = site.start("one");
+    site.readdress(&agent.address());
+    site.until_steady();
+    let (looks, most) = (looks.load(Ordering::SeqCst), 3 + begin.elapsed().as_secs());
+    assert!(u64::try_from(looks).unwrap() <= most, "{looks} looks, at most {most} are one a second and the first ones");
+    assert!(writes.load(Ordering::SeqCst) >= KEYS / 128, "the plan took many transactions");
+
+    agent.put("config/many/00007", b"by hand");
+    eventually("the hand edit is put right", || agent.get("config/many/00007").is_some_and(|value| value == b"x"));
 }
