@@ -72,6 +72,7 @@ have_toolchain() {
         fail "there is no cargo" "install Rust with rustup (https://rustup.rs); rust-toolchain.toml then chooses the version"
     (cd "$root" && cargo --version >/dev/null) ||
         fail "cargo does not run here" "rust-toolchain.toml asks for $(sed -n 's/^channel = //p' "$root/rust-toolchain.toml"): rustup toolchain install"
-    # libgit2 and ring are compiled from C.
-    have_packages cc=build-essential git=git || fail "a build needs a C compiler and git" "install what is named above"
+    # libgit2, ring and jemalloc are compiled from C.
+    have_packages cc=build-essential make=build-essential git=git ||
+        fail "a build needs a C compiler, make and git" "install what is named above"
 }
