@@ -1,12 +1,12 @@
 //! The first deploy of keys of 100 bytes into a real Consul, against what Consul itself needs for them and against
-//! `consul kv import`, interleaved. Every measurement has a fresh development agent.
+//! `consul kv import`, interleaved. Every measurement has a fresh agent, a development server unless it is to keep its data.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::inside::{Deploy, Inside};
 use crate::load::{BYTES, Load};
-use crate::support::Agent;
+use crate::support::{Agent, Options};
 use crate::table::{Line, median, ratio, spread};
 use crate::{on_runtime, rival, timed, wire};
 
@@ -16,14 +16,27 @@ const GOAL_FLOOR: f64 = 1.5;
 const GOAL_IMPORT: f64 = 8.0;
 
 pub(crate) fn ten_thousand(rounds: usize) -> Vec<Line> {
-    measure(Load(10_000), rounds, true)
+    measure(Load(10_000), rounds, Kind { with_import: true, durable: false })
 }
 
 pub(crate) fn hundred_thousand(rounds: usize) -> Vec<Line> {
-    measure(Load(100_000), rounds.div_ceil(2), false)
+    measure(Load(100_000), rounds.div_ceil(2), Kind { with_import: false, durable: false })
 }
 
-fn measure(load: Load, rounds: usize, with_import: bool) -> Vec<Line> {
+/// Into a server that writes all to its disk before it answers, as in production.
+pub(crate) fn durable(rounds: usize) -> Vec<Line> {
+    measure(Load(100_000), rounds.div_ceil(3), Kind { with_import: false, durable: true })
+}
+
+/// Against what, and where.
+#[derive(Clone, Copy)]
+struct Kind {
+    with_import: bool,
+    durable: bool,
+}
+
+fn measure(load: Load, rounds: usize, Kind { with_import, durable }: Kind) -> Vec<Line> {
+    let consul = || Agent::with(&Options { durable, ..Options::default() });
     let repository = load.repository();
     let deploy = |address: String| {
         let path = repository.path();
@@ -36,8 +49,8 @@ fn measure(load: Load, rounds: usize, with_import: bool) -> Vec<Line> {
     let (mut floors, mut deploys, mut imports) = (Vec::new(), Vec::new(), Vec::new());
     let mut phases: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
     for _ in 0..rounds {
-        floors.push(wire::floor(&Agent::start(), load));
-        let agent = Agent::start();
+        floors.push(wire::floor(&consul(), load));
+        let agent = consul();
         let Deploy { total, phases: times } = deploy(agent.address());
         load.check(&agent);
         deploys.push(total);
@@ -48,13 +61,14 @@ fn measure(load: Load, rounds: usize, with_import: bool) -> Vec<Line> {
             imports.push(rival::import(&Agent::start(), load));
         }
     }
-    let agent = Agent::start();
+    let agent = consul();
     let proxy = wire::Proxy::before(agent.port());
     deploy(proxy.address());
     let counted = proxy.counts();
 
     let (floor, ours) = (median(&floors), median(&deploys));
-    let what = format!("first deploy of {} keys of {BYTES} bytes", load.0);
+    let where_to = if durable { ", a server that keeps its data on disk" } else { "" };
+    let what = format!("first deploy of {} keys of {BYTES} bytes{where_to}", load.0);
     println!("{what}: where the time goes");
     for phase in timed::PHASES {
         println!("{phase:<34} {}", spread(&phases[phase]));

@@ -17,6 +17,7 @@ pub(crate) type Row = (&'static str, fn(usize) -> Vec<Line>);
 pub(crate) const ROWS: &[Row] = &[
     ("first-deploy-10000", first_deploy::ten_thousand),
     ("first-deploy-100000", first_deploy::hundred_thousand),
+    ("first-deploy-durable", first_deploy::durable),
     ("one-key", one_key::measure),
     ("running-100000", running::measure),
     ("drift", drift::measure),
