@@ -68,13 +68,15 @@ pub struct EdgeError {
     pub about: Vec<String>,
     /// What the person who reads this can do.
     pub hint: Option<String>,
+    /// The credential is known and lacks a right; the hint says which, as far as the other side told.
+    pub lacks_right: bool,
 }
 
 impl EdgeError {
     /// A failure of this kind, with no cause yet.
     #[must_use]
     pub fn new(system: &'static str, kind: EdgeKind, operation: impl Into<String>) -> Self {
-        Self { system, operation: operation.into(), kind, source: None, about: Vec::new(), hint: None }
+        Self { system, operation: operation.into(), kind, source: None, about: Vec::new(), hint: None, lacks_right: false }
     }
 
     /// With its cause: an error, or a text.
@@ -96,6 +98,12 @@ impl EdgeError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// For want of a right, with what to do about it.
+    #[must_use]
+    pub fn lacks_right(self, hint: impl Into<String>) -> Self {
+        Self { lacks_right: true, ..self.hint(hint) }
     }
 
     /// The operation and every cause below it in one line.

@@ -11,7 +11,7 @@ use super::text::count;
 use crate::client::consul::acl::{self, FormerNames};
 use crate::config::TargetConfig;
 use crate::domain::rollout::Formerly;
-use crate::port::{EdgeKind, Target as _};
+use crate::port::Target as _;
 
 /// Prepare a target for an environment, once, and print the `target_id` to pin
 ///
@@ -47,11 +47,9 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let there = if made.is_ok() { target.live().await.ok() } else { None };
     edges.close().await;
     let identity = made.map_err(|error| {
-        let hint = match (error.kind, edges.target_config(&environment)) {
+        let hint = match (error.lacks_right, edges.target_config(&environment)) {
             // Rules help a token that lacks a right; one that is unknown or unreadable has a hint of its own.
-            (EdgeKind::Denied, Ok(TargetConfig::Consul(consul)))
-                if error.hint.as_ref().is_none_or(|hint| hint.ends_with(acl::GIVE_RULES)) =>
-            {
+            (true, Ok(TargetConfig::Consul(consul))) => {
                 let pending = match &formerly {
                     Formerly::As(former) => Some(former.clone()),
                     Formerly::Never | Formerly::Unknown(_) => None,

@@ -63,6 +63,8 @@ pub struct Past {
     hides: bool,
     /// Whether the newest commit tags it that has or tags it: one that only takes it back has no say.
     newest: Option<bool>,
+    /// A commit could not be read that is newer than that one, and may tag it.
+    is_unsure: bool,
     /// Values that were tagged somewhere.
     tagged: BTreeSet<ValueDigest>,
 }
@@ -84,6 +86,7 @@ impl Past {
             Ok(provenance) => provenance,
             Err(problems) => {
                 self.broken.extend(problems.into_iter().next().map(|problem| (commit.revision, problem)));
+                self.is_unsure |= self.newest.is_none();
                 return;
             }
         };
@@ -126,10 +129,11 @@ impl Past {
         self.versions.len().saturating_sub(1)
     }
 
-    /// Whether the newest commit tags the key `!sensitive` that can be read and has or tags it; none: no commit did yet.
+    /// Whether the newest commit tags the key `!sensitive` that has or tags it; none: no commit did yet, or a newer one can't be
+    /// read for the environment, of which this part of the past does not know what it says of the key.
     #[must_use]
     pub fn newest_tag(&self) -> Option<bool> {
-        self.newest
+        self.newest.filter(|_| !self.is_unsure)
     }
 
     /// The versions, each with the generations that brought it, given the environment's attempts, oldest first.
@@ -342,7 +346,10 @@ mod tests {
         for (steps, expected) in [
             (&["3 -", "2 ?", "1 !"][..], None),
             (&["2 a@x:1", "1 *a@x:1"], Some(false)),
-            (&["4 !", "3 -", "2 *a@x:1", "1 a@x:1"], Some(true)),
+            // What can't be read may tag it as well as not.
+            (&["4 !", "3 -", "2 *a@x:1", "1 a@x:1"], None),
+            (&["3 -", "2 !", "1 a@x:1"], None),
+            (&["3 a@x:1", "2 !", "1 *a@x:1"], Some(false)),
             (&["3 0", "2 *a@x:1", "1 a@x:1"], Some(true)),
             (&["2 0", "1 a@x:1"], Some(false)),
         ] {

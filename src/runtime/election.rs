@@ -147,8 +147,8 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 Taken::NotYet(error) => return Err(error.into()),
             }
         }
-        if let Ok(None) = &found {
-            forget_removed(memory, &self.source, &self.environment).await?;
+        if is_missing(&found) {
+            forget_removed(memory, &self.source, &*self.target, &self.environment).await?;
         }
         match found.map_err(refused)? {
             // What the branch does not have was removed, or never wanted: no record is made for it.

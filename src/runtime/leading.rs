@@ -17,7 +17,7 @@ use super::next::{Next, after};
 use super::pass::{Decide, Passed, World, notice, pass_with};
 use super::sampling::Sampling;
 use super::sweeps::Sweeps;
-use crate::domain::rollout::{HeadVerdict, HistoryLine, Phase, Rollout, Stored};
+use crate::domain::rollout::{HistoryLine, Rollout};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, EdgeKind, Probe, Scheduler, Source, Target};
 use crate::telemetry::Event;
@@ -122,7 +122,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
             let wait = match next {
                 Next::Again => continue,
                 Next::GiveUp => return End::Lost,
-                Next::Wait { until: None, .. } if is_retired(memory) => return End::Retired,
+                Next::Wait { .. } if is_retired(&outcome) => return End::Retired,
                 Next::Wait { until, fetch } => {
                     if fetch {
                         self.fetches.ask();
@@ -209,11 +209,9 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
     }
 }
 
-/// Whether the branch head no longer names the environment, and nothing that was begun for it goes on.
-fn is_retired(memory: &Memory) -> bool {
-    let Some(Stored { record, .. }) = memory.stored() else { return false };
-    let under_way = matches!(record.phase, Phase::Applying | Phase::Verifying);
-    !under_way && record.note.as_ref().is_some_and(|note| note.verdict == HeadVerdict::Retired)
+/// Whether the branch head no longer names the environment, and nobody needs to lead it.
+fn is_retired(outcome: &Result<Passed, EdgeError>) -> bool {
+    matches!(outcome, Ok(Passed::Waiting { waiting, .. }) if waiting.retired)
 }
 
 /// Whether the record was not there to be read, or is not ours.

@@ -256,18 +256,23 @@ async fn forget_former<S: Source>(source: &S, record: &Rollout) {
     }
 }
 
-/// Keeps nothing for an environment without a record that the branch head does not have: it was removed. What is named at the
-/// origin is taken away by whoever removed it.
+/// Keeps nothing for an environment that the branch head does not have and that has no record here: it was removed. What is
+/// named at the origin is taken away by whoever removed it.
 ///
 /// # Errors
 /// When the mirror can't be read or written.
-pub(super) async fn forget_removed<S: Source>(
+pub(super) async fn forget_removed<S: Source, T: Target>(
     memory: &mut Memory,
     source: &S,
+    target: &T,
     environment: &EnvironmentName,
 ) -> Result<(), EdgeError> {
     let nothing = Some((Vec::new(), None));
-    if memory.kept != nothing && is_retired(memory, source).await? {
+    if memory.kept == nothing || !is_retired(memory, source).await? {
+        return Ok(());
+    }
+    // Where one is only refused there is one.
+    if let Ok(None) = target.former(environment).await {
         source.keep(environment, &[], None).await?;
         memory.kept = nothing;
     }

@@ -158,6 +158,7 @@ pub async fn pass_with<S: Source, T: Target, C: Clock>(
             forget(world, memory, lease, &stored).await;
             let until = if awaits_a_commit { memory.ahead.until() } else { None };
             waiting.until = [waiting.until, memory.look_again, memory.denial.ask_again(), until].into_iter().flatten().min();
+            waiting.retired &= !awaits_a_commit;
             Ok(Passed::Waiting { waiting, fetch: missing || awaits_a_commit })
         }
         Step::Record(save) => Ok(record(world, memory, lease, stored, &save).await),

@@ -16,6 +16,7 @@ use super::observe;
 use crate::domain::desired::{goes_on_as, heads};
 use crate::domain::health::HealthLog;
 use crate::domain::live::Fence;
+use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::{HeadView, NotRemoved, Observation, Removal, Rollout, Stored};
 use crate::port::{Clock as _, EdgeError, EdgeKind, Scheduler, Source, Target, Written};
@@ -41,14 +42,32 @@ pub struct Removing<'a, S, T, R> {
 #[derive(Debug)]
 pub struct Prospect {
     stored: Stored,
-    /// The branch head that does not have the environment.
-    retired: Revision,
     /// What it does.
     pub removal: Removal,
 }
 
-/// What becomes of keys that went already when the environment is wanted again.
-const COMES_BACK: &str = "what went already is put back by whoever leads next (`lockstep run`, or `lockstep apply --once`)";
+/// Why a removal did not come to its end.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// The branch wants the environment, or may: nobody is to go on, and whoever leads it puts back what went.
+    Wanted(EdgeError),
+    /// Something failed, or stands against it: to look and carry out again goes on from there.
+    Failed(EdgeError),
+}
+
+impl From<EdgeError> for Unfinished {
+    fn from(error: EdgeError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unfinished> for EdgeError {
+    fn from(unfinished: Unfinished) -> Self {
+        match unfinished {
+            Unfinished::Wanted(error) | Unfinished::Failed(error) => error,
+        }
+    }
+}
 
 /// How far a removal has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,21 +110,19 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
             remembered: stored.record.generation,
             restored: false,
         };
-        let retired = stored.record.retired_by(&seen.head);
         let removal = stored.record.removal(self.by, self.because, &seen);
-        let (removal, retired) =
-            removal.and_then(|removal| Ok((removal, retired?))).map_err(|why| self.refused(&stored.record, why))?;
-        self.goes_on_nowhere(&stored.record, retired, Stage::Shown).await?;
-        Ok(Prospect { stored, retired, removal })
+        let removal = removal.map_err(|why| self.refused(&stored.record, why))?;
+        self.goes_on_nowhere(&stored.record, removal.retired, Stage::Shown).await?;
+        Ok(Prospect { stored, removal })
     }
 
     /// Deletes and releases what the look showed, and then all that lockstep itself holds of the environment but its history.
     ///
     /// # Errors
-    /// `Refused` when the branch has the environment by now: a removal that has begun stops there, and nothing more goes.
-    /// Otherwise when a fetch or a write fails, or when a fetch shows a branch that may be an old one: what was done stays done,
-    /// and to look and carry out again finishes it. `Conflict` when somebody wrote meanwhile.
-    pub async fn carry_out(&self, memory: &mut Memory, lease: &T::Lease, prospect: &Prospect) -> Result<(), EdgeError> {
+    /// [`Unfinished::Wanted`] when the branch has the environment by now, or can't be read for it: a removal that has begun stops
+    /// there, and nothing more goes. Otherwise when a fetch or a write fails, or when a fetch shows a branch that may be an old
+    /// one: what was done stays done, and to look and carry out again finishes it. `Conflict` when somebody wrote meanwhile.
+    pub async fn carry_out(&self, memory: &mut Memory, lease: &T::Lease, prospect: &Prospect) -> Result<(), Unfinished> {
         let Prospect { stored, removal, .. } = prospect;
         let record = &stored.record;
         // Whoever was shown what goes may have taken their time to say yes.
@@ -129,7 +146,7 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
     }
 
     /// Writes the plan, as long as the branch does not have the environment again; the fence of the record then.
-    async fn clear(&self, memory: &mut Memory, lease: &T::Lease, prospect: &Prospect) -> Result<Fence, EdgeError> {
+    async fn clear(&self, memory: &mut Memory, lease: &T::Lease, prospect: &Prospect) -> Result<Fence, Unfinished> {
         let Prospect { stored, removal, .. } = prospect;
         let (apply, nothing) = (removal.apply(), stored.record.nothing());
         let wanted = OnceLock::new();
@@ -143,39 +160,44 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
             (Written { complete: true, record, .. }, _) => Ok(record),
             (_, Some(error)) => Err(error),
             (_, None) => {
-                Err(EdgeError::new("lockstep", EdgeKind::Transient, "write a plan to its end").because("it was stopped"))
+                let error = EdgeError::new("lockstep", EdgeKind::Transient, "write a plan to its end");
+                Err(error.because("it was stopped").into())
             }
         }
     }
 
     /// Fetches the branch once a poll, and notes when it has the environment again. A fetch that fails, or shows what may be an
     /// old branch, says nothing: another one has to go well before the record goes.
-    async fn follow(&self, memory: &mut Memory, prospect: &Prospect, wanted: &OnceLock<EdgeError>) -> Infallible {
+    async fn follow(&self, memory: &mut Memory, prospect: &Prospect, wanted: &OnceLock<Unfinished>) -> Infallible {
         loop {
             self.scheduler.sleep(self.poll).await;
             match self.stays_retired(memory, prospect, Stage::Begun).await {
                 Ok(()) => {}
-                Err(error) if error.kind == EdgeKind::Refused => drop(wanted.set(error)),
-                Err(error) => tracing::debug!(error = error.chain(), "nobody knows where the branch is; the removal goes on"),
+                Err(Unfinished::Failed(error)) if error.kind != EdgeKind::Refused => {
+                    tracing::debug!(error = error.chain(), "nobody knows where the branch is; the removal goes on");
+                }
+                Err(why) => drop(wanted.set(why)),
             }
         }
     }
 
     /// Looks whether the branch, fetched now, still does not have the environment.
-    async fn stays_retired(&self, memory: &mut Memory, prospect: &Prospect, stage: Stage) -> Result<(), EdgeError> {
-        let Prospect { stored: Stored { record, .. }, retired, .. } = prospect;
+    async fn stays_retired(&self, memory: &mut Memory, prospect: &Prospect, stage: Stage) -> Result<(), Unfinished> {
+        let Prospect { stored: Stored { record, .. }, removal: Removal { retired, .. } } = prospect;
         self.source.fetch().await?;
         let (head, ..) = observe::repository(record, memory, self.source, &[]).await?;
         if let Some(doubt) = self.doubt(&head, *retired).await? {
             let error = EdgeError::new("lockstep", EdgeKind::Transient, self.operation(record)).because(doubt);
-            return Err(error.hint("run it again: a second fetch, one poll interval later, has to agree"));
+            return Err(error.hint("run it again: a second fetch, one poll interval later, has to agree").into());
         }
-        let why = match record.retired_by(&head) {
-            Ok(tip) => return self.goes_on_nowhere(record, tip, stage).await,
-            Err(why) => why,
-        };
-        let comes_back = matches!(head, HeadView::At(_) | HeadView::Unfit(..));
-        Err(self.refused(record, if comes_back { stage.comes_back(why, record) } else { why }))
+        match record.retired_by(&head) {
+            Ok(tip) => self.goes_on_nowhere(record, tip, stage).await,
+            Err(why) if matches!(head, HeadView::At(_) | HeadView::Invalid(..)) => {
+                let why = stage.put_back(why, record, &record.identity.environment);
+                Err(Unfinished::Wanted(self.refused(record, why)))
+            }
+            Err(why) => Err(self.refused(record, why).into()),
+        }
     }
 
     /// Why nobody knows what the branch says of the environment: there is none, or it does not contain the head that retired the
@@ -197,28 +219,28 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
     }
 
     /// Looks whether the branch says that the environment goes on under another name, with its record and its keys.
-    async fn goes_on_nowhere(&self, record: &Rollout, tip: Revision, stage: Stage) -> Result<(), EdgeError> {
+    async fn goes_on_nowhere(&self, record: &Rollout, tip: Revision, stage: Stage) -> Result<(), Unfinished> {
         let name = &record.identity.environment;
-        let why = match goes_on_as(&self.source.some_files(tip, &heads()).await?, name) {
-            Ok(None) => return Ok(()),
+        match goes_on_as(&self.source.some_files(tip, &heads()).await?, name) {
+            Ok(None) => Ok(()),
             Ok(Some(heir)) => {
                 let because = format!("the branch head {} says that {name} goes on as {heir}", tip.short());
                 let hint = format!(
                     "the first controller of {heir} takes its record and its keys over; if they are to go instead, take `formerly: \
                      {name}` out of environments/{heir}/environment.yaml first"
                 );
-                stage.comes_back(NotRemoved { because, hint }, record)
+                let why = stage.put_back(NotRemoved { because, hint }, record, &heir);
+                Err(Unfinished::Wanted(self.refused(record, why)))
             }
-            Err(broken) => NotRemoved {
-                because: format!(
+            Err(broken) => {
+                let because = format!(
                     "environments/{broken}/environment.yaml of the branch head {} can't be read: it may say that {name} goes on as \
                      {broken}",
                     tip.short()
-                ),
-                hint: "commit a fix first: a broken file is never a removal".to_owned(),
-            },
-        };
-        Err(self.refused(record, why))
+                );
+                Err(self.refused(record, NotRemoved::broken(because)).into())
+            }
+        }
     }
 
     fn refused(&self, record: &Rollout, NotRemoved { because, hint }: NotRemoved) -> EdgeError {
@@ -231,14 +253,15 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
 }
 
 impl Stage {
-    /// What to do about a branch that wants the keys again.
-    fn comes_back(self, why: NotRemoved, record: &Rollout) -> NotRemoved {
+    /// With what becomes of keys that went already, where the branch does not say any more that the environment is retired.
+    fn put_back(self, why: NotRemoved, record: &Rollout, leader: &EnvironmentName) -> NotRemoved {
         if self == Self::Shown {
             return why;
         }
-        let name = &record.identity.environment;
         let hint = format!(
-            "the removal was stopped and the record of {name} is still there: {COMES_BACK}; or commit its removal again"
+            "{}; the removal was stopped and the record of {} is still there: what went already is put back by whoever leads {leader} \
+             next (`lockstep run`, or `lockstep apply --once {leader}`)",
+            why.hint, record.identity.environment
         );
         NotRemoved { hint, ..why }
     }

@@ -61,7 +61,7 @@ async fn carries_out(
     let mut last = Ok(());
     for _ in 0..LOOKS {
         let prospect = removing.look(memory).await?;
-        last = removing.carry_out(memory, lease, &prospect).await;
+        last = removing.carry_out(memory, lease, &prospect).await.map_err(EdgeError::from);
         if !last.as_ref().is_err_and(|error| error.kind == EdgeKind::Conflict) {
             break;
         }

@@ -13,14 +13,13 @@ use crate::cli::error::{Exit, Failure};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::{clean, count, rough};
-use crate::client::consul::acl;
 use crate::client::git::GitSource;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::{Action, Plan};
 use crate::port::{EdgeKind, Leading, Target as _};
 use crate::runtime::clock::RealTime;
 use crate::runtime::memory::Memory;
-use crate::runtime::removal::{Prospect, Removing};
+use crate::runtime::removal::{Prospect, Removing, Unfinished};
 
 /// So many keys of each kind are shown; structured output has all strays.
 const SHOWN: usize = 10;
@@ -83,12 +82,14 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
             .hint("a commit that has the environment may have come meanwhile; nothing was removed"));
     }
     let target = edges.target(environment)?;
-    if !matches!(target.load().await, Ok(Some(_)))
+    // A record that is only not the one that is meant, or can't be read, was not removed.
+    if let Ok(None) = target.former(environment).await
         && let Ok(lines) = target.history(1).await
         && let Some(said) = lines.first().and_then(crate::domain::rollout::HistoryLine::removal_said)
     {
-        if let AnyTarget::Directory(directory) = &target {
-            directory.end_dissolving().await?;
+        match &target {
+            AnyTarget::Directory(directory) => directory.end_dissolving().await?,
+            AnyTarget::Consul(consul) => consul.end_dissolving().await?,
         }
         return Ok(Removed { text: Some(clean(&said)), ..Removed::of(environment, &target) });
     }
@@ -113,8 +114,7 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
     let lease = lead(edges, environment, &target, output).await?;
     let outcome = Box::pin(carried_out(&removing, &mut memory, &lease, &shown, args)).await;
     give_back(&target, lease).await;
-    let plan = outcome.map_err(|failure| with_rules(edges, environment, failure))?;
-    Ok(Removed::with(environment, &target, &plan))
+    Ok(Removed::with(environment, &target, &outcome?))
 }
 
 /// Takes the lease, as soon as whoever has it sees that the environment is retired.
@@ -161,10 +161,9 @@ async fn carried_out(
         }
         match removing.carry_out(memory, lease, &prospect).await {
             Ok(()) => return Ok(shown.clone()),
-            Err(error) if error.kind == EdgeKind::Conflict => last = Some(error),
-            // The branch has it again: then nobody is to go on.
-            Err(error) if error.kind == EdgeKind::Refused => return Err(error.into()),
-            Err(error) => return Err(again(error.into(), args)),
+            Err(Unfinished::Failed(error)) if error.kind == EdgeKind::Conflict => last = Some(error),
+            Err(Unfinished::Failed(error)) => return Err(again(error.into(), args)),
+            Err(Unfinished::Wanted(error)) => return Err(error.into()),
         }
     }
     let failure = last.map_or_else(|| Failure::new("remove the environment"), Failure::from);
@@ -175,17 +174,6 @@ fn again(failure: Failure, args: &Args) -> Failure {
     let hints = failure.hint.iter().cloned();
     let also = format!("what is removed stays removed; `lockstep env remove {}` goes on from there", args.environment);
     let hint = hints.chain([also]).collect::<Vec<_>>().join("; ");
-    failure.hint(hint)
-}
-
-fn with_rules(edges: &Edges, environment: &EnvironmentName, failure: Failure) -> Failure {
-    let is_denied = failure.hint.as_ref().is_some_and(|hint| hint.contains(acl::GIVE_RULES));
-    if !is_denied || edges.target_config(environment).is_err() {
-        return failure;
-    }
-    let rules = acl::owners();
-    let hint =
-        format!("{}; besides, as `lockstep init`, it needs {}", failure.hint.clone().unwrap_or_default(), rules.trim_end());
     failure.hint(hint)
 }
 

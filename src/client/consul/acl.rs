@@ -3,8 +3,6 @@
 use super::paths::{OWNERS, Paths};
 use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 
-pub use super::fault::GIVE_RULES;
-
 /// The names that an environment had before, as far as a token needs rights there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormerNames {
@@ -50,8 +48,7 @@ pub fn rules_to_initialise(
 }
 
 /// What it takes to change who owns what.
-#[must_use]
-pub fn owners() -> String {
+fn owners() -> String {
     rule("key_prefix", OWNERS, "write", "only to initialise, recover, rename or remove")
 }
 

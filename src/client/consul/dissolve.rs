@@ -1,8 +1,9 @@
 //! The end of an environment: what lockstep itself holds of it goes, in transactions fenced like every other (rule O9).
 //!
-//! Requests and answers go first, since nothing rests on them. Then one transaction takes record, owner entry, `revision` key
-//! and lease away and closes the line of history: before it the environment is there and its removal can be done again, after
-//! it there is no environment, and nothing in between. History stays under its name, and `init` goes on with its numbers.
+//! One transaction takes record, owner entry, `revision` key and lease away and closes the line of history: before it the
+//! environment is there and its removal can be done again, after it there is no environment, and nothing in between. Only then
+//! do requests and answers go, which nobody answers or reads any more. History stays under its name, and `init` goes on with its
+//! numbers.
 
 use super::ConsulTarget;
 use super::lease::Lease;
@@ -14,29 +15,31 @@ use crate::domain::live::Fence;
 use crate::domain::rollout::Farewell;
 use crate::port::EdgeError;
 
-/// As long as what requests may be deleted.
-#[derive(Clone, Copy)]
-pub(super) enum While<'a> {
-    /// This lease is held and the record is at this fence.
-    Led(&'a Lease, Fence),
-    /// There is no record.
-    NoRecord,
-}
-
 impl ConsulTarget {
     /// Whether the token has the right that only the end of a removal takes: asked before the first key goes.
     ///
     /// # Errors
     /// `Denied` when it lacks it, with the rule; otherwise when Consul does not answer.
     pub async fn may_take_away(&self) -> Result<(), EdgeError> {
-        let doing = format!("remove what lockstep holds of {}", self.environment);
-        self.server.http.must_write_below(&[OWNERS], &doing, "the token may not give its owner id back").await
+        let needed = [(OWNERS, "the token may not give its owner id back")];
+        self.server.http.must_write_below(&needed, &self.dissolving()).await
+    }
+
+    /// Finishes the removal of an environment whose record is gone.
+    ///
+    /// # Errors
+    /// When Consul does not answer, or somebody makes the environment anew.
+    pub async fn end_dissolving(&self) -> Result<(), EdgeError> {
+        self.drop_requests(&self.dissolving()).await
+    }
+
+    fn dissolving(&self) -> String {
+        format!("remove what lockstep holds of {}", self.environment)
     }
 
     pub(super) async fn take_away(&self, lease: &Lease, expected: Fence, farewell: &Farewell) -> Result<(), EdgeError> {
-        let doing = format!("remove what lockstep holds of {}", self.environment);
+        let doing = self.dissolving();
         self.check_expected(expected, &doing)?;
-        self.drop_requests(While::Led(lease, expected), &doing).await?;
         let Farewell { identity, line, marks_stay } = farewell;
         let owner = owner_key(identity.owner);
         let (revision, held) = (self.paths.revision(), self.paths.lease());
@@ -54,24 +57,23 @@ impl ConsulTarget {
             txn.delete_cas(&found.key, found.index);
         }
         txn.delete_cas(&self.paths.record(), expected.0);
-        self.transact(txn, &doing).await.map(|_| ())
+        self.transact(txn, &doing).await?;
+        // The environment is gone by now: to fail would say otherwise.
+        if let Err(error) = self.end_dissolving().await {
+            tracing::debug!(error = error.chain(), "requests stay until the environment is initialised or removed again");
+        }
+        Ok(())
     }
 
-    /// Deletes every request and answer, each as it was read, and only as long as nothing has changed beside them.
-    pub(super) async fn drop_requests(&self, unchanged: While<'_>, doing: &str) -> Result<(), EdgeError> {
+    /// Deletes every request and answer, each as it was read, and only as long as there is no record.
+    pub(super) async fn drop_requests(&self, doing: &str) -> Result<(), EdgeError> {
         let mut all = Vec::new();
         self.server.http.read_tree(&self.paths.requests(), doing, &mut |read| all.push((read.key, read.index))).await?;
         let ops =
-            if all.is_empty() { 1 } else { self.server.http.ops_limit(&self.server.limits).await?.saturating_sub(2).max(1) };
+            if all.is_empty() { 1 } else { self.server.http.ops_limit(&self.server.limits).await?.saturating_sub(1).max(1) };
         for some in all.chunks(ops) {
             let mut txn = Transaction::new();
-            match unchanged {
-                While::Led(lease, record) => {
-                    lease.check(&self.paths, &mut txn);
-                    txn.check_index(&self.paths.record(), record.0);
-                }
-                While::NoRecord => txn.check_absent(&self.paths.record()),
-            }
+            txn.check_absent(&self.paths.record());
             for (key, index) in some {
                 txn.delete_cas(key, *index);
             }

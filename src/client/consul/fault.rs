@@ -5,13 +5,16 @@
 
 use serde::Deserialize;
 
+use super::paths::OWNERS;
 use crate::domain::name::STATE_PREFIX;
 use crate::port::{EdgeError, EdgeKind};
 
 /// Characters of Consul's own text that an error repeats.
 const LONGEST_TEXT: usize = 300;
-/// What the hint about a right that a token lacks ends with.
-pub const GIVE_RULES: &str = "give the token the rules that `lockstep acl-policy` prints for this environment";
+/// What to do about a right that a token lacks.
+const GIVE_RULES: &str = "give the token the rules that `lockstep acl-policy` prints for this environment";
+/// The same where owner ids are given out or taken back.
+const GIVE_RULES_TO_INITIALISE: &str = "give the token the rules that `lockstep acl-policy --init` prints for this environment";
 
 /// An answer with a status that means failure.
 pub(super) fn of_answer(operation: String, status: u16, body: &[u8]) -> EdgeError {
@@ -25,8 +28,8 @@ pub(super) fn of_answer_about(operation: String, status: u16, body: &[u8], neede
     let error = EdgeError::new("consul", kind, operation).because(format!("consul answered {status}: {text}"));
     match (hint, needed) {
         (Some(hint), _) => error.hint(hint),
-        (None, Some((resource, prefix))) if kind == EdgeKind::Denied => error.hint(lacking(resource, prefix)),
-        (None, None) if kind == EdgeKind::Denied => error.hint(GIVE_RULES),
+        (None, Some((resource, prefix))) if kind == EdgeKind::Denied => error.lacks_right(lacking(resource, prefix)),
+        (None, None) if kind == EdgeKind::Denied => error.lacks_right(GIVE_RULES),
         (None, _) => error,
     }
 }
@@ -108,7 +111,8 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
     };
     let (text, kind, about, hint) = if faults.iter().any(OpFault::is_denial) {
         let denied = named(&OpFault::is_denial);
-        let hint = of_own_state(&denied).map_or_else(|| GIVE_RULES.to_owned(), |prefix| lacking("key_prefix", prefix));
+        let for_all = || if denied.iter().any(|key| key.starts_with(OWNERS)) { GIVE_RULES_TO_INITIALISE } else { GIVE_RULES };
+        let hint = of_own_state(&denied).map_or_else(|| for_all().to_owned(), |prefix| lacking("key_prefix", prefix));
         // Older Consuls say that something is denied, and not what.
         (format!("{text}: {}", some_of(&denied)), EdgeKind::Denied, denied, Some(hint))
     } else if faults.iter().all(OpFault::is_conflict) {
@@ -118,14 +122,20 @@ pub(super) fn of_transaction(operation: String, faults: &[OpFault], keys: &[Stri
     };
     let error = EdgeError::new("consul", kind, operation).because(format!("consul refused it: {text}")).about(about);
     match hint {
-        Some(hint) => error.hint(hint),
+        Some(hint) => error.lacks_right(hint),
         None => error,
     }
 }
 
-/// What to do about a right that a token lacks.
+/// A right that a token lacks, and what to do about it.
 pub(super) fn lacking(resource: &str, prefix: &str) -> String {
-    format!("the token lacks {resource} {prefix:?} write; {GIVE_RULES}")
+    let rules = if prefix == OWNERS { GIVE_RULES_TO_INITIALISE } else { GIVE_RULES };
+    format!("the token lacks {resource} {prefix:?} write; {rules}")
+}
+
+/// A failure about what lies below a prefix: if a right is lacking, it is that one.
+pub(super) fn below(prefix: &str, error: EdgeError) -> EdgeError {
+    if error.lacks_right { error.hint(lacking("key_prefix", prefix)) } else { error }
 }
 
 /// The prefix of an environment's state, or of the owner ids, if the keys are below one: for those there is one rule each.
@@ -256,7 +266,28 @@ mod tests {
         let session = of_answer_about("test".into(), 403, b"Permission denied", Some(("session_prefix", "")));
         assert!(session.hint.unwrap().starts_with(r#"the token lacks session_prefix "" write; give"#));
         let unknown = of_answer_about("test".into(), 403, b"ACL not found", Some(("session_prefix", "")));
-        assert!(unknown.hint.unwrap().starts_with("the token is unknown"));
+        assert!(!unknown.lacks_right && unknown.hint.unwrap().starts_with("the token is unknown"));
+    }
+
+    #[test]
+    fn a_denial_about_owner_ids_names_the_rules_that_have_the_right_to_them() {
+        let (state, owner) = ("lockstep/demo/test/record".to_owned(), "lockstep/owners/17".to_owned());
+        for (keys, with_owners) in
+            [(vec![state.clone()], false), (vec![owner.clone()], true), (vec![state, owner.clone()], true)]
+        {
+            let denied: Vec<_> = (0..keys.len()).map(|index| OpFault { index, what: "Permission denied".into() }).collect();
+            let error = of_transaction("test".into(), &denied, &keys);
+            assert!(error.lacks_right);
+            let hint = error.hint.unwrap();
+            assert_eq!(hint.contains("`lockstep acl-policy --init`"), with_owners, "{keys:?}: {hint}");
+            assert_eq!(hint.contains("`lockstep acl-policy`"), !with_owners, "{keys:?}: {hint}");
+        }
+        let read = below(OWNERS, of_answer("test".into(), 403, b"Permission denied"));
+        assert!(
+            read.hint
+                .unwrap()
+                .contains("\"lockstep/owners/\" write; give the token the rules that `lockstep acl-policy --init`")
+        );
     }
 
     #[test]

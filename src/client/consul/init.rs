@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::ConsulTarget;
-use super::dissolve::While;
+use super::fault::below;
 use super::owner::OwnerEntry;
 use super::paths::{OWNERS, owner_key};
 use super::txn::Transaction;
@@ -43,7 +43,7 @@ impl ConsulTarget {
             Some(_) | None => error,
         };
         // What was asked of an environment that was here before, and removed since, is asked of nobody.
-        self.drop_requests(While::NoRecord, &doing).await.map_err(somebody_else)?;
+        self.drop_requests(&doing).await.map_err(somebody_else)?;
         // Its history stayed: no number is given out twice under one name.
         let generation = self.lines(&doing).await?.into_iter().max().unwrap_or_default();
         for _ in 0..DRAWS {
@@ -83,7 +83,7 @@ impl ConsulTarget {
         let Formerly::As(former) = formerly else { return Ok(None) };
         let old = self.under(former);
         let theirs = old.paths.record();
-        match self.server.http.read_key(&theirs, doing).await.map_err(|error| old.for_want_of_rights(error))? {
+        match self.server.http.read_key(&theirs, doing).await.map_err(|error| below(old.paths.base(), error))? {
             Some(read) => Err(self.goes_on(former, &read.value, doing)),
             None => Ok(Some(theirs)),
         }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::ConsulTarget;
+use super::fault::below;
 use super::kv::Read;
-use super::paths::owner_key;
+use super::paths::{OWNERS, owner_key};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::rollout::Identity;
 use crate::port::EdgeError;
@@ -77,7 +78,8 @@ impl ConsulTarget {
     /// The owner entry of an identity that this environment has; none: it is gone, somebody else's by now, or written by hand.
     pub(super) async fn own_entry(&self, identity: &Identity, doing: &str) -> Result<Option<Read>, EdgeError> {
         // Alone: a transaction says nothing of what the token may not read.
-        let read = self.server.http.read_key(&owner_key(identity.owner), doing).await?;
+        let read = self.server.http.read_key(&owner_key(identity.owner), doing).await;
+        let read = read.map_err(|error| below(OWNERS, error))?;
         Ok(read.filter(|read| OwnerEntry::from_bytes(&read.value).is_some_and(|entry| entry.is_of(self))))
     }
 }

@@ -6,8 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::ConsulTarget;
-use super::dissolve::While;
-use super::fault::{GIVE_RULES, lacking};
+use super::fault::below;
 use super::lease::Lease;
 use super::owner::OwnerEntry;
 use super::paths::{OWNERS, owner_key};
@@ -32,25 +31,19 @@ impl ConsulTarget {
         let doing = format!("read the record of {name}");
         let read = self.server.http.read_key(&old.paths.record(), &doing).await;
         // Where there is none, that is not a loss of anything here.
-        let read = read.map_err(|error| old.for_want_of_rights(error))?;
+        let read = read.map_err(|error| below(old.paths.base(), error))?;
         read.map(|read| old.record_in(&read, &doing)).transpose()
-    }
-
-    /// A denial of what lies under a former name, with the rule that is missing.
-    pub(super) fn for_want_of_rights(&self, error: EdgeError) -> EdgeError {
-        // A token that is unknown, say, has a hint of its own.
-        if error.kind == EdgeKind::Denied && error.hint.as_ref().is_none_or(|hint| hint.ends_with(GIVE_RULES)) {
-            return error.hint(lacking("key_prefix", self.paths.base()));
-        }
-        error
     }
 
     /// Whether a record could be taken over now, as far as a few small reads show it.
     pub(super) async fn may_take_record_over(&self, former: &EnvironmentName, identity: &Identity) -> Result<(), EdgeError> {
         let old = self.under(former);
         let doing = old.taking_over(&self.environment);
-        let because = "the token may not write where the record is under its former name";
-        self.server.http.must_write_below(&[old.paths.base(), OWNERS], &doing, because).await?;
+        let needed = [
+            (old.paths.base(), "the token may not write where the record is under its former name"),
+            (OWNERS, "the token may not give its owner id another name"),
+        ];
+        self.server.http.must_write_below(&needed, &doing).await?;
         // One that can't be used is one as well, and stands in the way.
         if self.server.http.read_key(&self.paths.record(), &doing).await?.is_some() {
             let because = format!("{} has a record of its own here", self.environment);
@@ -122,8 +115,11 @@ impl ConsulTarget {
         for found in self.server.http.read_some(&self.server.limits, &[&revision, &held], doing).await? {
             txn.delete_cas(&found.key, found.index);
         }
-        // While it can still be fenced; what was asked under the old name nobody answers any more.
-        old.drop_requests(While::Led(lease, expected), doing).await?;
-        self.transact(txn, doing).await.map(|_| ())
+        self.transact(txn, doing).await?;
+        // What was asked under the old name nobody answers any more, and not before.
+        if let Err(error) = old.drop_requests(doing).await {
+            tracing::debug!(error = error.chain(), "requests under the former name stay until it is initialised again");
+        }
+        Ok(())
     }
 }

@@ -99,21 +99,18 @@ impl Http {
         Ok(Some(allowed))
     }
 
-    /// Refuses what needs every key below these prefixes to be written, where the token surely may not. A Consul that does not
-    /// answer such questions says so when it comes to it.
+    /// Refuses what needs every key below these prefixes to be written, each with what the token may not do without that, where it
+    /// surely may not. A Consul that does not answer such questions says so when it comes to it.
     ///
     /// # Errors
     /// `Denied` with the first rule that is missing; otherwise when Consul does not answer.
-    pub(super) async fn must_write_below(
-        &self,
-        prefixes: &[&str],
-        doing: &str,
-        because: &'static str,
-    ) -> Result<(), EdgeError> {
-        let asked: Vec<Resource<'_>> = prefixes.iter().map(|prefix| Resource::everything_below(prefix)).collect();
+    pub(super) async fn must_write_below(&self, needed: &[(&str, &'static str)], doing: &str) -> Result<(), EdgeError> {
+        let asked: Vec<Resource<'_>> = needed.iter().map(|(prefix, _)| Resource::everything_below(prefix)).collect();
         let Some(allowed) = self.allowed(&asked).await? else { return Ok(()) };
-        match prefixes.iter().zip(allowed).find(|(_, allowed)| !allowed) {
-            Some((prefix, _)) => Err(self.error(EdgeKind::Denied, doing).because(because).hint(lacking("key_prefix", prefix))),
+        match needed.iter().zip(allowed).find(|(_, allowed)| !allowed) {
+            Some(((prefix, because), _)) => {
+                Err(self.error(EdgeKind::Denied, doing).because(*because).lacks_right(lacking("key_prefix", prefix)))
+            }
             None => Ok(()),
         }
     }

@@ -42,7 +42,7 @@ struct Own {
 /// What a file says of the open keys.
 #[derive(Debug)]
 enum Says {
-    /// Nobody knows: no key that it could name is decided by such a commit.
+    /// Nobody knows: no key that it could name is decided by such a commit, unless another file tags it.
     Unreadable,
     /// What it says of each key that it names.
     Keys(BTreeMap<KeyPath, Word>),
@@ -67,9 +67,10 @@ impl Word {
         Self { tagged: self.tagged || other.tagged, layer: self.layer.max(other.layer), is_set }
     }
 
-    /// Whether it decides: what only takes the key back says nothing of the value that it had.
-    fn decides(self) -> bool {
-        self.tagged || self.is_set
+    /// Whether it decides, although some file `may_say` something else that can't be read: that could not take a tag away. What
+    /// only takes the key back says nothing of the value that it had.
+    fn decides(self, may_say: impl FnOnce() -> bool) -> bool {
+        self.tagged || self.is_set && !may_say()
     }
 }
 
@@ -212,7 +213,7 @@ impl Tagging {
         }
         let may_say =
             |key: &KeyPath| unreadable.iter().any(|path| layers.iter().any(|layer| can_name(layer, path, key.as_str())));
-        said.retain(|key, word| word.decides() && !may_say(key));
+        said.retain(|key, word| word.decides(|| may_say(key)));
         for (key, word) in &said {
             if self.open.remove(key) && word.tagged {
                 self.tagged.insert(key.clone());
@@ -324,6 +325,15 @@ mod tests {
         check(&[&[(OWN.0, "layers: 1\n"), (BASE, "a: 1\n")], &[OWN, TAGGED]], &["a", "b", "c/d"], &[]);
         check(&[&[], &[OWN, TAGGED]], &["a", "b", "c/d"], &[]);
         check(&[&[OWN, ("base/kv", "a file"), (WEB, "a: 1\n")], &[OWN, TAGGED]], &["a", "b", "c/d"], &[]);
+    }
+
+    #[test]
+    fn a_tag_counts_whatever_else_cannot_be_read() {
+        let broken = (WEB, "a: 1\na: 2\n");
+        let untagged: Files<'_> = &[OWN, (BASE, "a: 1\n")];
+        check(&[&[OWN, (BASE, "a: !sensitive 1\n"), broken], untagged], &["a"], &["b", "c/d"]);
+        // Read already when the other file broke, and mended since.
+        check(&[&[OWN, broken], &[OWN, (BASE, "a: !sensitive 1\n"), broken], untagged], &["a"], &["b", "c/d"]);
     }
 
     #[test]

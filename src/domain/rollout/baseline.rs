@@ -51,7 +51,7 @@ impl Rollout {
             step
         } else {
             let reason = "sampling the checks of last good, so that what fails already does not count against the commit";
-            Step::Wait(Waiting { reason: reason.to_owned(), until: Some(end), sampling: true, ailing: None })
+            Step::Wait(Waiting { reason: reason.to_owned(), until: Some(end), sampling: true, ..Waiting::default() })
         })
     }
 

@@ -89,6 +89,9 @@ pub struct Waiting {
     pub sampling: bool,
     /// What is not as it should be meanwhile, of an environment that rests.
     pub ailing: Option<Ailing>,
+    /// The environment is retired, and nothing that was begun for it goes on: whatever else there is to look at again, nobody needs
+    /// to lead it (rule O9).
+    pub retired: bool,
 }
 
 /// A move of the record, with the history lines and answers that belong in the same transaction.

@@ -25,6 +25,8 @@ use crate::domain::words::count;
 /// A removal that may go on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Removal {
+    /// The branch head that does not have the environment.
+    pub retired: Revision,
     /// The record while keys go, with the removal's line; none when a removal that was broken off goes on under its own.
     pub opening: Option<Save>,
     /// What is deleted and released, and which marked keys stay.
@@ -57,13 +59,21 @@ pub struct NotRemoved {
     pub hint: String,
 }
 
+impl NotRemoved {
+    /// Nobody can tell what the branch says.
+    #[must_use]
+    pub fn broken(because: String) -> Self {
+        Self { because, hint: "commit a fix first: a broken file is never a removal".to_owned() }
+    }
+}
+
 impl Rollout {
     /// What a removal does now, if the branch head has no such environment and nothing else stands against it.
     ///
     /// # Errors
     /// When the environment is not retired, is suspended or under way, or when it can't be told what it owns.
     pub fn removal(&self, by: &str, because: &str, seen: &Observation<'_>) -> Result<Removal, NotRemoved> {
-        let tip = self.may_go(seen)?;
+        let retired = self.may_go(seen)?;
         let reached = self.known(seen)?;
         let generation = match &self.repair {
             Some(line) if line.intent == Intent::Remove => line.generation,
@@ -71,7 +81,7 @@ impl Rollout {
         };
         let terms = Terms {
             intent: Intent::Remove,
-            revision: self.goal.as_ref().map_or(tip, |goal| goal.revision),
+            revision: self.goal.as_ref().map_or(retired, |goal| goal.revision),
             generation,
             owner: self.identity.owner,
             desired: &self.nothing(),
@@ -93,7 +103,7 @@ impl Rollout {
                 (Some(save.clone()), save.record, line)
             }
         };
-        Ok(Removal { opening, plan, record, line, partial: seen.live.partial })
+        Ok(Removal { retired, opening, plan, record, line, partial: seen.live.partial })
     }
 
     /// Whether a removal has begun that is neither over nor taken back.
@@ -141,7 +151,7 @@ impl Rollout {
             HeadView::At(tip) | HeadView::Unfit(tip, _) => {
                 refuse(format!("the branch head {} has the environment {name}", tip.short()), hint)
             }
-            HeadView::Invalid(tip, text) => refuse(format!("the branch head {} is {text}", tip.short()), hint),
+            HeadView::Invalid(tip, text) => Err(NotRemoved::broken(format!("the branch head {} is {text}", tip.short()))),
             HeadView::Rewound(tip) => {
                 let text = format!("the branch went to {}, which does not contain the commit followed so far", tip.short());
                 refuse(text, "run it again: a second fetch, one poll interval later, has to agree")
@@ -197,7 +207,7 @@ impl Rollout {
             record.phase = Phase::HeldUnproven;
             let rolling_back = intent == Intent::RollBack;
             record.unproven = Some(if rolling_back { Unproven::RollbackUnknown } else { Unproven::Unknown });
-            record.reason = "a removal began before it was written completely and judged".to_owned();
+            "a removal began before it was written completely and judged".clone_into(&mut record.reason);
         }
         record.generation = plan.generation;
         if let Some(goal) = &mut record.goal {

@@ -117,7 +117,8 @@ impl Rollout {
         }
     }
 
-    /// Whether there is drift that goes when it may be overwritten, and the keys that stay as they are all the same, with why.
+    /// Whether there is drift that goes when it may be overwritten, and the keys that stay as they are all the same, with why: an
+    /// answer is stored, and has no digest of what any head may come to call sensitive.
     fn overwritable(
         &self,
         overwriting: &Self,
@@ -130,7 +131,7 @@ impl Rollout {
             let plan = self.plan(attempt.line.intent, goal.revision, desired, goal.generation, seen);
             // The attempt goes on only when nothing else stands in its way.
             let others = plan.obstacles.iter().filter(|obstacle| obstacle.kind != ObstacleKind::Drifted);
-            let others: Vec<_> = others.map(|obstacle| (obstacle.key.clone(), obstacle.said())).collect();
+            let others: Vec<_> = others.map(|obstacle| (obstacle.key.clone(), obstacle.why.clone())).collect();
             return (others.is_empty() && (!plan.drifted.is_empty() || in_the_way(&plan)), others);
         }
         let generation = self.next_generation(seen);
@@ -142,7 +143,7 @@ impl Rollout {
         let why = |obstacle: &Obstacle| match self.repairs.contested.get(&obstacle.key) {
             Some(fight) if obstacle.kind == ObstacleKind::Left && fight.waits(seen.now) => fight.said(),
             _ if given_up.contains(&obstacle.key) => "the head drops it".to_owned(),
-            _ => obstacle.said(),
+            _ => obstacle.why.clone(),
         };
         let stays = plan.obstacles.iter().map(|obstacle| (obstacle.key.clone(), why(obstacle))).collect();
         let head = match self.judge_head(seen) {

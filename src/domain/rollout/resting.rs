@@ -145,8 +145,12 @@ impl Rollout {
             return Step::record(Self { phase, reason, note, drift, ..self.clone() });
         }
         let (desired, ailing) = goal.unzip();
-        let until = [self.next_repair(seen.now), self.suspended_until(), self.due(desired, seen)].into_iter().flatten().min();
-        Step::Wait(Waiting { reason: note.map_or_else(String::new, |note| note.text), until, ailing, ..Waiting::default() })
+        let suspended_until = self.suspended_until();
+        let until = [self.next_repair(seen.now), suspended_until, self.due(desired, seen)].into_iter().flatten().min();
+        // The record says of itself when a suspension is over.
+        let retired = note.as_ref().is_some_and(|note| note.verdict == HeadVerdict::Retired) && suspended_until.is_none();
+        let reason = note.map_or_else(String::new, |note| note.text);
+        Step::Wait(Waiting { reason, until, ailing, retired, ..Waiting::default() })
     }
 
     /// The note as the record has it already, where that says the same.

@@ -98,6 +98,30 @@ fn a_branch_head_that_cannot_be_read_shows_nothing_that_the_commit_before_it_hid
     }
 }
 
+#[test]
+fn a_branch_head_that_tags_a_key_beside_a_file_that_cannot_be_read_shows_it_at_no_commit() {
+    let layers = ENVIRONMENT.1.replace("[base]", "[base, web]");
+    let plain: (&str, &str) = (KEYS.0, &KEYS.1.replace("!sensitive ", ""));
+    let mut stage = Stage::with(&[MANIFEST, (ENVIRONMENT.0, &layers), plain, ("web/kv/config.yaml", "other: 1\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("tagged, and broken beside it", &[KEYS, ("web/kv/config.yaml", "other: 1\nother: 2\n")]);
+    let verbs: &[&[&str]] = &[
+        &["kv", "log", KEY],
+        &["kv", "log", KEY, "--at", "HEAD~1"],
+        &["kv", "get", KEY],
+        &["kv", "get", KEY, "--at", "HEAD~1"],
+        &["kv", "get", KEY, "--at", "1"],
+        &["why", KEY, "--at", "HEAD~1"],
+        &["render", "test", "--at", "HEAD~1"],
+        &["render", "test", "--at", "1", "--format", "consul-export"],
+    ];
+    check_hidden(&stage, verbs);
+    for said in [stage.run(&["kv", "log", KEY]), stage.run(&["render", "test", "--at", "HEAD~1"])] {
+        assert!(!format!("{said:?}").contains("hunter2canary"), "{said:?}");
+    }
+    assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", "HEAD~1"]).exits(0).out, "8080");
+}
+
 /// Every verb that could show a key's value, asked for two commits: one that has the value as it was before it was tagged, and
 /// one before or after it.
 #[track_caller]

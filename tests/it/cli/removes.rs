@@ -72,6 +72,30 @@ fn files_of_others_stay_where_they_are() {
     assert_eq!(stage.live().len(), 1);
 }
 
+#[test]
+fn a_controller_gives_the_lease_of_a_retired_environment_up_although_a_contested_key_waits_for_its_next_repair() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Another one", &[OTHER]);
+    let daemon = Daemon::start(&stage);
+    daemon.says("lease-gained");
+    let port = || stage.home.path().join("test/current/config/app/port");
+    let contested = || {
+        let status = stage.run(&["status", "test", "--output", "json"]).json();
+        status["environments"][0]["contested"].as_array().is_some_and(|keys| !keys.is_empty())
+    };
+    for turn in 0..3 {
+        std::fs::remove_file(port()).unwrap();
+        std::fs::write(port(), format!("by hand {turn}")).unwrap();
+        until("it is repaired", || std::fs::read_to_string(port()).is_ok_and(|value| value == "8080"));
+    }
+    until("it is contested", contested);
+    std::fs::remove_file(port()).unwrap();
+    stage.repo.remove("Not needed any more", &[ENVIRONMENT.0]);
+    let said = stage.run(&["env", "remove", "test", "--yes"]).exits(0);
+    assert!(said.out.contains("test is removed"), "{said:?}");
+}
+
 #[track_caller]
 fn refused(stage: &Stage, says: &str) {
     let said = stage.run(&["env", "remove", "test", "--yes"]).exits(1).err;

@@ -15,7 +15,7 @@ use lockstep::runtime::clock::RealTime;
 use lockstep::runtime::memory::Memory;
 use lockstep::runtime::pass::{World, pass};
 use lockstep::runtime::reading::Fit;
-use lockstep::runtime::removal::{Prospect, Removing};
+use lockstep::runtime::removal::{Prospect, Removing, Unfinished};
 
 use super::target;
 
@@ -30,6 +30,8 @@ const RETIRED: u8 = 2;
 const BACK: u8 = 3;
 const RENAMED: u8 = 4;
 const BROKEN: u8 = 5;
+/// The environment is not there, and another one can't be read.
+const UNCLEAR: u8 = 6;
 
 /// What a fetch finds.
 #[derive(Debug, Clone, Copy)]
@@ -86,9 +88,10 @@ impl Source for Lagging {
     }
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+        let other = if number(revision) == UNCLEAR { "layers: [\n" } else { "layers: []\n" };
         let mut files = vec![
             ("lockstep.yaml".to_owned(), "name: calvin-config\nlockstep: \"^1\"\n".to_owned()),
-            ("environments/other/environment.yaml".to_owned(), "layers: []\n".to_owned()),
+            ("environments/other/environment.yaml".to_owned(), other.to_owned()),
         ];
         let rules = "layers: []\nrollout: {min_healthy_time: 0s, healthy_deadline: 10s, fail_after: 2}\n";
         let manifest = |name: &str, more: &str| (format!("environments/{name}/environment.yaml"), format!("{rules}{more}"));
@@ -172,6 +175,10 @@ impl Site {
 
     /// Looks and carries out, with these fetches in between; the first is that before the first key goes.
     async fn remove(&mut self, finds: &[Finds], then: &[Finds], poll: Duration) -> Result<(), EdgeError> {
+        Ok(self.tries_to_remove(finds, then, poll).await?)
+    }
+
+    async fn tries_to_remove(&mut self, finds: &[Finds], then: &[Finds], poll: Duration) -> Result<(), Unfinished> {
         let shown: Vec<Finds> = [Finds::At(RETIRED)].iter().chain(finds).copied().collect();
         let source = Lagging::new(&shown, then);
         source.fetch().await.unwrap();
@@ -221,20 +228,38 @@ async fn a_git_server_that_is_behind_ends_no_removal_for_a_commit_that_nobody_ma
 
 #[tokio::test]
 async fn what_the_branch_says_for_certain_ends_a_removal_with_what_to_do_about_it() {
-    let put_back = "is put back by whoever leads next";
-    for (finds, says, hint) in [
-        (Finds::At(BACK), "has the environment test", put_back),
+    for (finds, says, hint, leader) in [
+        (Finds::At(BACK), "has the environment test", "commit its removal", Some("test")),
         // A rewind that two fetches agree about.
-        (Finds::Still(LIVE), "has the environment test", put_back),
-        (Finds::At(RENAMED), "goes on as preview", put_back),
-        (Finds::At(BROKEN), "is invalid", "commit its removal"),
+        (Finds::Still(LIVE), "has the environment test", "commit its removal", Some("test")),
+        (Finds::At(RENAMED), "goes on as preview", "take `formerly: test` out of", Some("preview")),
+        (Finds::At(BROKEN), "is invalid", "commit a fix", Some("test")),
+        // As long as the environment is retired nobody puts anything back, and the next removal goes on.
+        (Finds::At(UNCLEAR), "it may say that test goes on as other", "commit a fix", None),
     ] {
         let mut site = Site::new().await;
-        let error = site.remove(&[Finds::At(RETIRED), finds], &[finds], NEVER).await.unwrap_err();
+        // Before the first key there is nothing to put back.
+        let error = EdgeError::from(site.tries_to_remove(&[finds], &[finds], NEVER).await.unwrap_err());
+        assert_eq!((error.kind, site.files()), (EdgeKind::Refused, FILES), "{finds:?}: {}", error.chain());
+        let told = error.hint.unwrap_or_default();
+        assert!(told.contains(hint) && !told.contains("put back"), "{finds:?}: {told}");
+        // Before the record goes.
+        let error = match site.tries_to_remove(&[Finds::At(RETIRED), finds], &[finds], NEVER).await.unwrap_err() {
+            Unfinished::Wanted(error) if leader.is_some() => error,
+            Unfinished::Failed(error) if leader.is_none() => error,
+            other @ (Unfinished::Wanted(_) | Unfinished::Failed(_)) => panic!("{finds:?}: {other:?}"),
+        };
         assert_eq!((error.kind, site.files()), (EdgeKind::Refused, 0), "{finds:?}: {}", error.chain());
         assert!(error.chain().contains(says), "{finds:?}: {}", error.chain());
         let told = error.hint.unwrap_or_default();
-        assert!(told.contains(hint) && told.contains("put back") == (hint == put_back), "{finds:?}: {told}");
+        let puts_back = leader.map_or_else(
+            || !told.contains("put back"),
+            |leader| {
+                told.contains(&format!("is put back by whoever leads {leader} next"))
+                    && told.contains(&format!("`lockstep apply --once {leader}`"))
+            },
+        );
+        assert!(told.contains(hint) && puts_back, "{finds:?}: {told}");
         assert!(site.has_a_record().await);
     }
 }

@@ -166,7 +166,9 @@ fn a_rename_takes_the_rights_that_are_printed_for_the_new_name_and_its_older_his
             let said = site.run(&["apply", "--once"]).exits(1);
             let text = format!("{}{}", said.out, said.err);
             let lacks = format!("the token lacks key_prefix \"{part}\" write");
-            assert!(text.contains(&lacks) && text.contains("`lockstep acl-policy`"), "{text}");
+            assert!(text.contains(&lacks) && text.contains("give the token the rules that `lockstep acl-policy"), "{text}");
+            let (owners, init) = (part.contains("owners"), text.contains("`lockstep acl-policy --init`"));
+            assert_eq!((text.contains("may not give its owner id another name"), init), (owners, owners), "{text}");
         }
         allow(&site, &agent, "renames", &rules);
         let controller = site.start("one");
@@ -217,6 +219,9 @@ fn adopting_and_looking_around_take_the_printed_rights_and_recovering_and_removi
         for (number, verb) in verbs.into_iter().enumerate() {
             let said = site.run(verb).exits(1).err;
             assert!(said.contains("lockstep/owners/"), "{said}");
+            if number == 1 {
+                assert!(said.contains("the rules that `lockstep acl-policy --init` prints") && !said.contains('#'), "{said}");
+            }
             allow(&site, &agent, &format!("more-{number}"), &printed(&site, &["--init"]));
             ran(&site, verb);
             allow(&site, &agent, "controller", "");

@@ -12,6 +12,9 @@ use crate::support::{Agent, eventually};
 /// The environment's file under its new name.
 const RENAMED: &str = "environments/preview/environment.yaml";
 
+/// A request to it under its old name.
+const REQUEST: &str = "lockstep/demo/test/requests/0123456789abcdef";
+
 /// Gives the environment `test` the name `preview` while nobody looks.
 pub(super) fn rename(repo: &mut TestRepo) {
     let file = format!("{}formerly: test\n", ENVIRONMENT.1);
@@ -110,11 +113,19 @@ fn a_take_over_beside_another_leader_another_owner_or_other_roots_is_refused_and
     site.roots = "config/";
     site.repo.revert(narrow);
     // The owner entry is another's by now.
+    agent.put(REQUEST, b"asked under the old name");
     let owner = agent.tree("lockstep/owners/")[0].0.clone();
     let entry = agent.get(&owner).unwrap();
     agent.put(&owner, br#"{"repository": "demo", "environment": "somebody", "target": "x"}"#);
     refused(&site, "is not of test");
     agent.put(&owner, &entry);
+    // Its next line is there already: the one transaction that takes it over is refused.
+    let line = format!("lockstep/demo/test/history/{}", agent.tree("lockstep/demo/test/history/").len() + 1);
+    agent.put(&line, b"{}");
+    refused(&site, &line);
+    agent.delete(&line);
+    assert!(agent.get(REQUEST).is_some(), "what was asked is answered as long as it is called test");
+    agent.delete(REQUEST);
     let of_keys = |values: &std::collections::BTreeMap<String, Vec<u8>>| {
         values.iter().filter(|(key, _)| !key.ends_with("/lease")).map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
     };

@@ -88,6 +88,7 @@ fn a_retired_environment_is_left_as_it_is_and_removed_only_when_a_person_says_so
     end_sessions(&it.agent);
 
     // With the controller running beside it.
+    assert!(it.site.kept("one") > 0);
     let said = it.site.run(&["env", "remove", "test", "--yes", "--reason", "moved", "--output", "json"]).exits(0).json();
     assert_eq!((&said["changed"], &said["deleted"], &said["released"]), (&true.into(), &2.into(), &2.into()), "{said:#}");
     assert_eq!(said["strays"], serde_json::json!(["config/copied"]));
@@ -112,6 +113,8 @@ fn a_retired_environment_is_left_as_it_is_and_removed_only_when_a_person_says_so
     assert_eq!((&line["intent"], &line["outcome"]), (&"remove".into(), &"removed".into()), "{lines:#}");
     let numbers = line["generation"].as_u64().unwrap();
     assert!(it.controller.runs(), "{}", it.controller.log());
+    it.site.repo.commit("Something else", &[("README.md", "test was moved")]);
+    eventually("the controller's mirror keeps nothing for it", || it.site.kept("one") == 0);
     it.controller.terminate();
     it.controller.ended();
 
@@ -223,6 +226,58 @@ fn a_removal_of_a_thousand_keys_killed_anywhere_is_finished_by_the_next_one() {
         site.repo.remove("Gone again", &[ENVIRONMENT.0]);
     }
     assert!(seen_whole, "no kill came after the last write");
+}
+
+#[test]
+fn a_record_that_was_made_since_a_removal_is_no_leftover_of_it() {
+    let agent = Agent::start();
+    let mut site = Site::named("demo", &agent.address());
+    site.init();
+    retire(&mut site.repo);
+    site.run(&REMOVE).exits(0);
+    assert!(state(&agent).is_empty(), "{:?}", state(&agent));
+    // Made anew, nothing deployed, and its id not pinned yet.
+    site.forget_pin();
+    let said = site.run(&["init", "test"]).exits(0).out;
+    let pin = said.lines().find(|line| line.starts_with("target_id: ")).unwrap();
+    let said = site.run(&REMOVE).exits(1).err;
+    assert!(said.contains(pin) && state(&agent).len() == 2, "{said}");
+    site.pin(pin.strip_prefix("target_id: ").unwrap());
+    assert!(site.run(&REMOVE).exits(0).out.contains("test is removed"));
+    assert!(state(&agent).is_empty(), "{:?}", state(&agent));
+}
+
+#[test]
+fn what_was_asked_of_an_environment_goes_with_its_record_and_not_before() {
+    const REQUEST: &str = "lockstep/demo/test/requests/0123456789abcdef";
+    let agent = Agent::start();
+    let (port, refuses) = (agent.port(), Arc::new(AtomicBool::new(true)));
+    let proxy = {
+        let refuses = Arc::clone(&refuses);
+        Fake::start(move |asked| {
+            let body = String::from_utf8_lossy(&asked.body);
+            let ends = asked.is_transaction() && asked.count("delete-cas") > 0 && body.contains("/test/record\"");
+            if ends && refuses.load(Ordering::SeqCst) {
+                return Reply::refuse(413, "Request body too large");
+            }
+            asked.forward(port)
+        })
+    };
+    let mut site = Site::named("demo", &agent.address());
+    site.init();
+    agent.put(REQUEST, b"asked meanwhile");
+    retire(&mut site.repo);
+    site.readdress(&proxy.address());
+    let said = site.run(&REMOVE).exits(1).err;
+    assert!(said.contains("what is removed stays removed; `lockstep env remove test` goes on from there"), "{said}");
+    assert!(agent.get(REQUEST).is_some(), "{said}");
+    refuses.store(false, Ordering::SeqCst);
+    site.run(&REMOVE).exits(0);
+    assert!(state(&agent).is_empty(), "{:?}", state(&agent));
+    // Killed in between, the next one finishes it.
+    agent.put(REQUEST, b"asked meanwhile");
+    assert!(site.run(&REMOVE).exits(0).out.contains("nothing to do"));
+    assert!(state(&agent).is_empty(), "{:?}", state(&agent));
 }
 
 #[test]

@@ -200,6 +200,14 @@ impl Site {
         path
     }
 
+    /// How many names the mirror of a controller has for commits of the environment.
+    pub(super) fn kept(&self, name: &str) -> usize {
+        let mut entries = std::fs::read_dir(self.home.path().join(name)).unwrap().map(|entry| entry.unwrap().path());
+        let mirror = git2::Repository::open_bare(entries.find(|path| path.is_dir()).unwrap()).unwrap();
+        let found = mirror.references_glob(&format!("refs/lockstep/{}/*", self.environment)).unwrap();
+        found.count()
+    }
+
     /// What `status` says of the environment.
     #[track_caller]
     pub(super) fn status(&self) -> Value {

@@ -379,6 +379,14 @@ fn overwriting_drift_says_what_stays_and_is_refused_where_nothing_is_written() {
         &format!("{report}, theirs b, ask overwrite drift, settle"),
         expect!["refused: left as it is: b: owned by lockstep owner 8 (another repository or environment)"],
     );
+    // An answer is stored, and nobody knows what a head may come to hide.
+    answered(
+        "commit good b=1 @drift=report, settle, commit a=2 -b bad @drift=report, wait 5, by hand b=9, settle, by hand a=8, settle, \
+         commit b=7!sensitive good, settle, ask overwrite drift, settle",
+        expect![
+            "done: drift is put right once; left as it is: b: exists already and is not managed by lockstep, with another value"
+        ],
+    );
     answered(
         &format!("{report}, by hand a=9, ask suspend, settle, ask overwrite drift, pass"),
         expect!["refused: suspended by Grace: to see; nothing is written until `lockstep resume test`"],
