@@ -191,7 +191,7 @@ impl Rollout {
             record.phase = Phase::HeldUnproven;
             let rolling_back = intent == Intent::RollBack;
             record.unproven = Some(if rolling_back { Unproven::RollbackUnknown } else { Unproven::Unknown });
-            record.reason = "a removal began before it was written completely and judged".to_owned();
+            "a removal began before it was written completely and judged".clone_into(&mut record.reason);
         }
         record.generation = plan.generation;
         if let Some(goal) = &mut record.goal {
