@@ -137,11 +137,7 @@ pub async fn take_over<S: Source, T: Target>(
     target.may_take_over(former, &stored.record.identity).await?;
     fits(&heir, place, source).await?;
     // A name that was used before has a history of its own.
-    let own = match target.history(1).await {
-        Ok(lines) => lines.first().map(|line| line.generation),
-        Err(error) if error.kind == EdgeKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+    let own = target.newest_number().await?;
     let marked = target.live().await?.highest_generation(stored.record.identity.owner);
     let above = own.max(marked).unwrap_or_default().max(remembered);
     let save = stored.record.renamed(place.environment, above, tip, now);
