@@ -16,7 +16,7 @@ use crate::domain::desired::{DesiredState, FileTree, Selection};
 use crate::domain::health::Finding;
 use crate::domain::live::{Fence, LiveEntry, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
-use crate::domain::revision::Revision;
+use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
@@ -389,6 +389,10 @@ pub trait Target: Send + Sync {
         desired: &DesiredState,
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> impl Future<Output = Result<Written, EdgeError>> + Send;
+
+    /// The highest number that history has a line of under this name, whether or not that can be read, and whether or not there is
+    /// a record: none is given out twice (rule A5). None: it has no line.
+    fn newest_number(&self) -> impl Future<Output = Result<Option<Generation>, EdgeError>> + Send;
 
     /// History, newest first.
     fn history(&self, at_most: usize) -> impl Future<Output = Result<Vec<HistoryLine>, EdgeError>> + Send;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lockstep::domain::desired::{DesiredState, FileTree, Selection};
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
-use lockstep::domain::revision::Revision;
+use lockstep::domain::revision::{Generation, Revision};
 use lockstep::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
@@ -185,6 +185,10 @@ impl<T: Target> Target for Timed<T> {
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Written, EdgeError> {
         self.watch.during(APPLY, self.edge.apply(lease, expected, apply, desired, go_on)).await
+    }
+
+    async fn newest_number(&self) -> Result<Option<Generation>, EdgeError> {
+        self.edge.newest_number().await
     }
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {

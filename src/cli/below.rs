@@ -1,5 +1,7 @@
 //! What lies below an environment's roots, beside what a revision says of it: what `unmanaged` and `strays` list.
 
+use std::collections::BTreeSet;
+
 use super::edges::{Edges, Freshness};
 use super::error::Failure;
 use super::hiding::tellable;
@@ -8,6 +10,7 @@ use super::output::Output;
 use crate::domain::name::EnvironmentName;
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::Revision;
+use crate::domain::rollout::Needed;
 use crate::port::Target as _;
 use crate::runtime::observe::no_head;
 use crate::runtime::preview::{Look, Previewed, preview};
@@ -78,10 +81,8 @@ async fn look(edges: &Edges, environment: EnvironmentName) -> Result<Below, Fail
 
 impl Below {
     fn of(environment: EnvironmentName, revision: Revision, look: Box<Look>, mut notes: Vec<String>) -> Self {
-        let mut needed = look.record.as_ref().map_or_else(Vec::new, |record| record.revisions_needed(&[]));
-        needed.push(revision);
-        needed.sort_unstable();
-        needed.dedup();
+        let mut needed = look.record.as_ref().map_or_else(BTreeSet::new, |record| record.revisions_needed(&[]));
+        needed.insert(Needed::named(revision));
         let unread = needed.len().saturating_sub(look.before.len());
         if unread > 0 {
             notes.push(format!(

@@ -72,10 +72,7 @@ async fn lines(edges: &Edges, environment: &EnvironmentName, at_most: usize, rem
         return Ok(Found { lines, ..Found::default() });
     }
     let Some(Stored { record, .. }) = edges.record(environment, &target).await? else { return Ok(Found::default()) };
-    let then = |line: &HistoryLine| {
-        let former = record.former.iter().find(|former| line.generation <= former.until);
-        former.map(|former| former.name.clone())
-    };
+    let then = |line: &HistoryLine| record.formerly_at(line.generation).cloned();
     let (lines, unread) = under_every_name(edges, environment, &target, &record, at_most).await?;
     Ok(Found { lines: lines.into_iter().map(|line| (line.clone(), then(&line))).collect(), unread })
 }
@@ -89,22 +86,33 @@ pub(super) async fn under_every_name(
     record: &Rollout,
     at_most: usize,
 ) -> Result<(Vec<HistoryLine>, BTreeSet<EnvironmentName>), Failure> {
+    let own = target.history(at_most).await?;
+    // A directory has one history, and one row of numbers, whatever the environment is called.
+    let AnyTarget::Consul(consul) = target else { return Ok((own, BTreeSet::new())) };
     let mut unread = BTreeSet::new();
+    let mut ends = if record.former.is_empty() { Vec::new() } else { consul.ends().await? };
     let mut lines: BTreeMap<Generation, HistoryLine> = BTreeMap::new();
-    // Lines that were opened under a former name and closed under this one are told as they ended.
+    // Each name may have had lines of the same numbers while it was another environment's.
+    let mut take = |name: &EnvironmentName, found: Vec<HistoryLine>| {
+        let of_it = found.into_iter().filter(|line| record.called_at(line.generation) == name);
+        lines.extend(of_it.map(|line| (line.generation, line)));
+    };
+    take(environment, own);
     for former in &record.former {
-        // A directory has one history, whatever the environment is called.
-        let AnyTarget::Consul(old) = edges.target_under(environment, former.name.clone())? else { break };
-        match old.readable_history(at_most).await? {
-            Some(old) => {
-                lines
-                    .extend(old.into_iter().filter(|line| line.generation <= former.until).map(|line| (line.generation, line)));
+        let AnyTarget::Consul(old) = edges.target_under(environment, former.name.clone())? else { continue };
+        match old.readable_history(former.until, at_most).await? {
+            Some(found) => {
+                take(&former.name, found);
+                ends.extend(old.ends().await?);
             }
             // What was done under this name is worth telling without.
             None => drop(unread.insert(former.name.clone())),
         }
     }
-    lines.extend(target.history(at_most).await?.into_iter().map(|line| (line.generation, line)));
+    // Lines that were opened under one name and closed under a later one are told as they ended.
+    for (name, line) in ends {
+        take(&name, vec![line]);
+    }
     Ok((lines.into_values().rev().take(at_most).collect(), unread))
 }
 

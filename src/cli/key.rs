@@ -8,12 +8,13 @@ use super::history::under_every_name;
 use super::options::Options;
 use super::output::Output;
 use super::text::clean;
+use super::trace::called;
 use super::value::Value;
 use crate::domain::desired::{DesiredState, Entry, Problem, heads, read_environment, whole_environment};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::Intent;
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::HistoryLine;
+use crate::domain::rollout::{HistoryLine, Rollout, Stored};
 use crate::domain::scope::KeyPrefix;
 use crate::domain::words::shell_word;
 use crate::port::{EdgeError, Target as _};
@@ -118,11 +119,25 @@ pub(super) struct Named {
     pub(super) decision: Option<Generation>,
     /// What whoever named it should know.
     pub(super) note: Option<String>,
+    /// What the environment was called when it was taken there, where a generation tells.
+    pub(super) called: Option<EnvironmentName>,
 }
 
 impl Named {
-    const fn commit(revision: Revision) -> Self {
-        Self { revision, generation: None, decision: None, note: None }
+    /// What the environment was called there: by that name a commit may have another one as well.
+    ///
+    /// # Errors
+    /// As [`called`].
+    pub(super) async fn called(&self, edges: &Edges, environment: &EnvironmentName) -> Result<EnvironmentName, EdgeError> {
+        match &self.called {
+            Some(name) => Ok(name.clone()),
+            None => called(edges, environment, self.revision).await,
+        }
+    }
+
+    /// A commit, and nothing that is known of it.
+    pub(super) const fn commit(revision: Revision) -> Self {
+        Self { revision, generation: None, decision: None, note: None, called: None }
     }
 }
 
@@ -134,10 +149,12 @@ pub(super) async fn named(edges: &Edges, environment: &EnvironmentName, text: &s
         return Ok(Named::commit(edges.resolve(text).await?));
     };
     let target = edges.target(environment)?;
-    let newest = target.load().await?.map(|stored| stored.record.generation);
-    let lines = history(edges, environment, &target).await?;
+    let (record, lines) = history(edges, environment, &target).await?;
+    let newest = record.as_ref().map(|record| record.generation);
     if let Some(at) = lines.iter().position(|line| line.generation == generation) {
-        return live_with(environment, &lines[at], &lines[at + 1..]);
+        let named = live_with(environment, &lines[at], &lines[at + 1..])?;
+        let called = record.and_then(|record| called_when_reached(&record, &lines[at..], named.revision).cloned());
+        return Ok(Named { called, ..named });
     }
     let unknown = unknown_generation(environment, generation, newest);
     if text.len() < 4 {
@@ -145,6 +162,13 @@ pub(super) async fn named(edges: &Edges, environment: &EnvironmentName, text: &s
     }
     let is_past = newest.is_some_and(|newest| generation <= newest);
     edges.resolve(text).await.map(Named::commit).map_err(|no_commit| if is_past { unknown } else { no_commit })
+}
+
+/// What the environment was called when it first went to a revision that it was on later: to put that right or to go back to it
+/// takes a number of its own, and maybe under another name. The lines are newest first.
+fn called_when_reached<'r>(record: &'r Rollout, lines: &[HistoryLine], revision: Revision) -> Option<&'r EnvironmentName> {
+    let advance = lines.iter().find(|line| line.intent == Intent::Advance && line.revision == revision)?;
+    Some(record.called_at(advance.generation))
 }
 
 /// What was live with a line of history, given those before it, newest first.
@@ -199,22 +223,18 @@ pub(super) fn lost(environment: &EnvironmentName, generation: Generation, revisi
         .hint("the branch was rewritten since; somebody's clone may still have that commit")
 }
 
-/// What was done to an environment, newest first, whatever it was called; nothing where it has no record yet.
+/// The record of an environment, and what was done to it, newest first, whatever it was called; nothing where it has no record yet.
 pub(super) async fn history(
     edges: &Edges,
     environment: &EnvironmentName,
     target: &AnyTarget,
-) -> Result<Vec<HistoryLine>, Failure> {
-    match target.load().await? {
-        None => Ok(Vec::new()),
-        Some(stored) => {
-            let (lines, unread) = under_every_name(edges, environment, target, &stored.record, HISTORY).await?;
-            for name in &unread {
-                tracing::warn!(former = %name, "the history under a former name can't be read with this token");
-            }
-            Ok(lines)
-        }
+) -> Result<(Option<Rollout>, Vec<HistoryLine>), Failure> {
+    let Some(Stored { record, .. }) = target.load().await? else { return Ok((None, Vec::new())) };
+    let (lines, unread) = under_every_name(edges, environment, target, &record, HISTORY).await?;
+    for name in &unread {
+        tracing::warn!(former = %name, "the history under a former name can't be read with this token");
     }
+    Ok((Some(record), lines))
 }
 
 #[cfg(test)]

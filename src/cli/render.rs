@@ -15,7 +15,6 @@ use super::key::{Named, lost, named, open, read, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
-use super::trace::called;
 use super::value::{Value, line};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -60,21 +59,19 @@ enum Form {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = open(options, output).await?;
     let environment = edges.environment(&args.environment)?;
-    let (at, generation) = match &args.at {
-        Some(text) => {
-            let Named { revision, generation, note, .. } = named(&edges, &environment, text).await?;
-            if let Some(note) = note {
-                output.note(&note);
-            }
-            (revision, generation)
-        }
-        None => (edges.head_or("--at")?, None),
+    let asked = match &args.at {
+        Some(text) => named(&edges, &environment, text).await?,
+        None => Named::commit(edges.head_or("--at")?),
     };
+    if let Some(note) = &asked.note {
+        output.note(note);
+    }
+    let (at, generation) = (asked.revision, asked.generation);
     let unread = |error: EdgeError| match generation {
         Some(generation) if error.kind == EdgeKind::NotFound => lost(&environment, generation, at),
         _ => error.into(),
     };
-    let name = called(&edges, &environment, at).await.map_err(unread)?;
+    let name = asked.called(&edges, &environment).await.map_err(unread)?;
     let read = read(&edges, &name, at)
         .await
         .map_err(unread)?

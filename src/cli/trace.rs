@@ -121,10 +121,19 @@ impl<'e> Trace<'e> {
         let trail = source.trail(from, wanted(&self.name, &self.key), self.marks.clone(), at_most).await?;
         for step in trail.steps {
             let is_there = step.tree.nodes.contains_key(&environment_file(&self.name));
-            if let (false, Some(renaming), Some(former)) = (is_there, self.above, &self.former) {
+            let says = former_name(&step.tree, &self.name);
+            if let (Some(renaming), Some(former)) = (self.above, &self.former)
+                && says.as_ref() != Some(former)
+            {
                 let before = source.resolve(&format!("{renaming}~1")).await?;
-                // One that was retired and is back goes on under its own name.
-                if last_called(self.edges, &self.name, former, before).await? == *former {
+                // What has the name before may be another environment, which the renamed one took the place of; one that was
+                // retired and is back goes on under its own name.
+                let goes_on = if is_there {
+                    has(self.edges, former, before).await?
+                } else {
+                    last_called(self.edges, &self.name, former, before).await? == *former
+                };
+                if goes_on {
                     // What lies before it is the past of another name.
                     self.from = Some(before);
                     self.renamed = Some((former.clone(), renaming));
@@ -140,7 +149,7 @@ impl<'e> Trace<'e> {
                 self.beyond.extend(step.marked);
                 continue;
             }
-            self.former = former_name(&step.tree, &self.name).or_else(|| self.former.take());
+            self.former = says.or_else(|| self.former.take());
             self.above = is_there.then_some(step.commit.revision);
             found.push(Traced {
                 says: provenance(&step.tree, &self.name, &self.key),

@@ -17,7 +17,7 @@ use super::progress::Steps;
 use super::text::{clean, rough};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
-use crate::domain::rollout::{Awaited, Rollout};
+use crate::domain::rollout::{Awaited, Needed, Rollout};
 use crate::port::{Commit, EdgeError, EdgeKind, Source as _, Target as _, Tip};
 use crate::runtime::reading::Readings;
 use crate::runtime::succession::{Heir, claim};
@@ -198,7 +198,7 @@ impl Waiting<'_> {
     async fn heir(&mut self) -> Result<Option<Heir>, EdgeError> {
         let source = &self.edges.source;
         let Tip::At(tip) = source.head().await?.tip else { return Ok(None) };
-        self.readings.keep_only(&[tip].into());
+        self.readings.keep_only(&[Needed::named(tip)].into());
         claim(&mut self.readings, source, &self.target, tip).await
     }
 

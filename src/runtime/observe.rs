@@ -9,7 +9,7 @@ use crate::domain::desired::{environment_names, heads};
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Books, HeadView, Request, Rollout, Stored};
+use crate::domain::rollout::{Books, HeadView, Needed, Request, Rollout, Stored};
 use crate::port::{EdgeError, EdgeKind, Head, Source, Target, Tip};
 
 /// The record, read again where memory does not have it.
@@ -55,10 +55,10 @@ pub(super) async fn repository<S: Source>(
     let head = source.head().await?;
     let mut books = Books::default();
     let mut missing = false;
-    let mut needed: BTreeSet<Revision> = record.revisions_needed(requests).into_iter().collect();
+    let mut needed = record.revisions_needed(requests);
     let view = view(record, &head, memory, source).await?;
     if let HeadView::At(tip) = view {
-        needed.insert(tip);
+        needed.insert(Needed::named(tip));
         for after in record.ranges_needed() {
             if after != tip {
                 books.commits.insert((after, tip), source.commits(Some(after), tip).await?);
@@ -69,21 +69,14 @@ pub(super) async fn repository<S: Source>(
             tell_misread(record, &books, tip);
         }
     }
-    let tip = view.tip();
-    for revision in &needed {
-        // What the head says of a former name is what it says of another environment.
-        let reading = if Some(*revision) == tip {
-            memory.readings.of(*revision, source).await?
-        } else {
-            memory.readings.reached(*revision, source).await?
-        };
-        match reading {
+    for one in &needed {
+        match memory.readings.reached(*one, source).await? {
             Reading::Valid(desired) => {
-                books.desired.insert(*revision, desired);
+                books.desired.insert(*one, desired);
             }
             Reading::Missing => missing = true,
-            Reading::Invalid(text) => drop(books.unusable.insert(*revision, text)),
-            Reading::Retired => drop(books.unusable.insert(*revision, "it has no such environment".to_owned())),
+            Reading::Invalid(text) => drop(books.unusable.insert(one.revision, text)),
+            Reading::Retired => drop(books.unusable.insert(one.revision, "it has no such environment".to_owned())),
         }
     }
     memory.readings.keep_only(&needed);
@@ -190,8 +183,8 @@ pub(super) async fn is_retired<S: Source>(memory: &mut Memory, source: &S) -> Re
 /// When the mirror can't be read.
 pub(super) async fn equipped<S: Source>(memory: &mut Memory, source: &S, record: &Rollout) -> Result<bool, EdgeError> {
     memory.readings.known_as(record);
-    for revision in record.revisions_needed(&[]) {
-        if matches!(memory.readings.reached(revision, source).await?, Reading::Missing) {
+    for one in record.revisions_needed(&[]) {
+        if matches!(memory.readings.reached(one, source).await?, Reading::Missing) {
             return Ok(false);
         }
     }
@@ -281,7 +274,7 @@ pub(super) async fn forget_removed<S: Source, T: Target>(
 
 /// The record's commits that must stay in the mirror whatever happens to the branch (rule S2).
 fn to_keep(record: &Rollout) -> Vec<Revision> {
-    let mut keep = record.revisions_needed(&[]);
+    let mut keep: Vec<Revision> = record.revisions_needed(&[]).into_iter().map(|one| one.revision).collect();
     keep.extend([&record.goal, &record.complete, &record.last_good].into_iter().flatten().map(|reached| reached.tip));
     keep.extend(record.proven.iter().map(|proof| proof.revision));
     keep

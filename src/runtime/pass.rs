@@ -176,7 +176,7 @@ async fn unless_rivalled<T: Target>(
     books: &Books,
 ) -> Result<HeadView, EdgeError> {
     let Some(tip) = head.tip().filter(|tip| memory.unrivalled != Some(*tip)) else { return Ok(head) };
-    let Some(desired) = books.desired.get(&tip) else { return Ok(head) };
+    let Some(desired) = books.desired(tip) else { return Ok(head) };
     let rival = rival(record, desired, target).await?;
     memory.unrivalled = rival.is_none().then_some(tip);
     Ok(rival.map_or(head, |text| HeadView::Unfit(tip, text)))

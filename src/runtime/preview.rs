@@ -13,7 +13,7 @@ use crate::domain::live::LiveState;
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::resource::{OwnerId, Ownership};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Books, HeadView, Identity, Observation, Preview, Rollout, Stored, TargetId};
+use crate::domain::rollout::{Books, HeadView, Identity, Needed, Observation, Preview, Rollout, Stored, TargetId};
 use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, EdgeKind, Source, Target};
 
@@ -98,14 +98,9 @@ pub async fn preview<S: Source, T: Target>(
     let record = stored.clone().unwrap_or_else(|| Rollout::new(before_init(environment, repository, &live)));
     memory.readings.known_as(&record);
     let mut books = Books::default();
-    for revision in record.revisions_needed(&[]).into_iter().chain([at]).collect::<BTreeSet<_>>() {
-        let reading = if revision == at {
-            memory.readings.of(at, source).await?
-        } else {
-            memory.readings.reached(revision, source).await?
-        };
-        if let Reading::Valid(desired) = reading {
-            books.desired.insert(revision, desired);
+    for one in record.revisions_needed(&[]).into_iter().chain([Needed::named(at)]) {
+        if let Reading::Valid(desired) = memory.readings.reached(one, source).await? {
+            books.desired.insert(one, desired);
         }
     }
     observe::hidden(&mut live, &mut BTreeSet::new(), &books, target).await?;

@@ -10,7 +10,7 @@ use crate::domain::desired::{
 };
 use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::{Reached, Rollout};
+use crate::domain::rollout::{Former, Needed, Reached, Rollout};
 use crate::port::{EdgeError, EdgeKind, Source};
 
 /// What one revision says of one environment.
@@ -75,7 +75,7 @@ pub struct Readings {
     /// What the environment was called before, the newest name first.
     former: Vec<EnvironmentName>,
     /// What revisions say of it that were reached under such a name.
-    kept_former: BTreeMap<Revision, Reading>,
+    kept_former: BTreeMap<Needed, Reading>,
 }
 
 impl Readings {
@@ -101,34 +101,56 @@ impl Readings {
 
     /// Reads what was reached under the names of this record too.
     pub fn known_as(&mut self, record: &Rollout) {
-        let former: Vec<EnvironmentName> = record.former.iter().rev().map(|former| former.name.clone()).collect();
+        let mut former: Vec<EnvironmentName> = Vec::new();
+        for Former { name, .. } in record.former.iter().rev() {
+            if *name != self.environment && !former.contains(name) {
+                former.push(name.clone());
+            }
+        }
         if former != self.former {
             self.kept_former.clear();
             self.former = former;
         }
     }
 
-    /// What a revision says that the environment may have reached under a former name (rule O9).
+    /// What a revision says that the environment may have reached under a former name (rule O9). What it said when it was
+    /// reached decides under which: the name that the environment has now may have been another one's there.
     ///
     /// # Errors
     /// When the mirror can't be read.
-    pub async fn reached<S: Source>(&mut self, revision: Revision, source: &S) -> Result<Reading, EdgeError> {
-        let own = self.of(revision, source).await?;
-        if self.former.is_empty() || !matches!(own, Reading::Retired) {
+    pub async fn reached<S: Source>(&mut self, needed: Needed, source: &S) -> Result<Reading, EdgeError> {
+        let own = self.of(needed.revision, source).await?;
+        let is_meant = |reading: &Reading| match (reading, needed.digest) {
+            (Reading::Valid(desired), Some(digest)) => desired.revision_digest() == digest,
+            (reading, None) => !matches!(reading, Reading::Retired),
+            (Reading::Invalid(_) | Reading::Retired | Reading::Missing, Some(_)) => false,
+        };
+        if self.former.is_empty() || matches!(own, Reading::Missing) || is_meant(&own) {
             return Ok(own);
         }
-        if let Some(reading) = self.kept_former.get(&revision) {
+        if let Some(reading) = self.kept_former.get(&needed) {
             return Ok(reading.clone());
         }
+        let mut found = vec![(&self.environment, own)];
         for name in &self.former {
             let mut readings = Self::new(name.clone(), self.repository.clone(), self.fit.clone());
-            let reading = readings.of(revision, source).await?;
-            if !matches!(reading, Reading::Retired) {
-                self.kept_former.insert(revision, reading.clone());
-                return Ok(reading);
+            let reading = readings.of(needed.revision, source).await?;
+            let is_it = is_meant(&reading);
+            found.push((name, reading));
+            if is_it {
+                found.drain(..found.len() - 1);
+                break;
             }
         }
-        Ok(own)
+        found.retain(|(_, reading)| !matches!(reading, Reading::Retired));
+        let reading = match found.as_slice() {
+            [] => Reading::Retired,
+            // Another version of lockstep may have given the same content another digest.
+            [(_, reading)] => reading.clone(),
+            several => Reading::Invalid(of_several(several)),
+        };
+        self.kept_former.insert(needed, reading.clone());
+        Ok(reading)
     }
 
     /// What the revision says; a commit that the mirror lacks is looked for again each time.
@@ -226,16 +248,32 @@ impl Readings {
             Reading::Invalid(_) | Reading::Retired | Reading::Missing => None,
         };
         let same = |desired: &Arc<DesiredState>| desired.revision_digest() == reached.digest;
-        let named = self.kept.get(&reached.revision).and_then(|kept| state(&kept.reading));
+        let own = || self.kept.get(&reached.revision).and_then(|kept| state(&kept.reading));
+        let named = match self.kept_former.get(&Needed::reached(reached.revision, reached.digest)) {
+            Some(reading) => state(reading),
+            None => own().filter(|desired| self.former.is_empty() || same(desired)),
+        };
         let all = || self.kept.values().map(|kept| &kept.reading).chain(self.kept_former.values());
         named.or_else(|| all().filter_map(state).find(same))
     }
 
     /// Forgets all but these.
-    pub fn keep_only(&mut self, needed: &BTreeSet<Revision>) {
-        self.kept.retain(|revision, _| needed.contains(revision));
-        self.kept_former.retain(|revision, _| needed.contains(revision));
+    pub fn keep_only(&mut self, needed: &BTreeSet<Needed>) {
+        let revisions: BTreeSet<Revision> = needed.iter().map(|one| one.revision).collect();
+        self.kept.retain(|revision, _| revisions.contains(revision));
+        self.kept_former.retain(|one, _| needed.contains(one));
     }
+}
+
+/// Why nobody can say which of several environments of a commit was reached: each name is or was this one's there.
+fn of_several(found: &[(&EnvironmentName, Reading)]) -> String {
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let problems = found.iter().filter_map(|(name, reading)| match reading {
+        Reading::Invalid(text) => Some(format!("; of {name}: {text}")),
+        Reading::Valid(_) | Reading::Retired | Reading::Missing => None,
+    });
+    let problems: String = problems.collect();
+    format!("it has {}, all of them names of this environment, and none says what was reached{problems}", names.join(" and "))
 }
 
 /// The first problem, and how many there are.
@@ -244,5 +282,114 @@ fn summary(problems: &[&Problem]) -> String {
     match problems.len() {
         0 | 1 => format!("invalid: {first}"),
         more => format!("invalid: {more} problems, the first: {first}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::resource::OwnerId;
+    use crate::domain::revision::Generation;
+    use crate::domain::rollout::{Identity, TargetId};
+    use crate::port::{Commit, Head, Tip};
+
+    /// A mirror with one commit, which has these environments, each with a key of its name's value.
+    struct Mirror(&'static [&'static str]);
+
+    const COMMIT: Revision = Revision::from_bytes([1; 20]);
+
+    impl Source for Mirror {
+        async fn head(&self) -> Result<Head, EdgeError> {
+            Ok(Head { tip: Tip::At(COMMIT), confirmed: true, trouble: None })
+        }
+
+        async fn fetch(&self) -> Result<(), EdgeError> {
+            Ok(())
+        }
+
+        async fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
+            let mut files = vec![("lockstep.yaml".to_owned(), "name: demo\nlockstep: \"^1\"\n".to_owned())];
+            for name in self.0 {
+                files.push((format!("environments/{name}/environment.yaml"), "layers: []\n".to_owned()));
+                files.push((format!("environments/{name}/files/config/a"), (*name).to_owned()));
+            }
+            Ok(FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes()))))
+        }
+
+        async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
+            Ok(true)
+        }
+
+        async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
+            Ok(Vec::new())
+        }
+
+        async fn watch(&self, _: &(dyn Fn() + Sync)) {}
+
+        async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
+            Ok(())
+        }
+
+        async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+            Ok(())
+        }
+    }
+
+    fn named(name: &str) -> EnvironmentName {
+        EnvironmentName::parse(name).unwrap()
+    }
+
+    fn readings(environment: &str) -> Readings {
+        let fit = Fit { roots: KeyRoots::all(), files: false, settle: Duration::ZERO };
+        Readings::new(named(environment), RepositoryName::parse("demo").unwrap(), fit)
+    }
+
+    /// What `now`, which was called `before`, finds in a commit with these environments where it reached what one of this name
+    /// says: the name whose keys they are, or a part of why nobody can say.
+    async fn check(has: &'static [&'static str], reached: &'static str, expected: &str) {
+        let said = readings(reached).of(COMMIT, &Mirror(Box::leak(Box::new([reached])))).await.unwrap();
+        let Reading::Valid(said) = said else { panic!("{said:?}") };
+        let reached = Reached {
+            revision: COMMIT,
+            tip: COMMIT,
+            state: said.state_digest(),
+            digest: said.revision_digest(),
+            generation: Generation::default(),
+            rules: COMMIT,
+        };
+        let identity = Identity {
+            repository: RepositoryName::parse("demo").unwrap(),
+            environment: named("now"),
+            target: TargetId::parse("test-target").unwrap(),
+            owner: OwnerId::new(1).unwrap(),
+        };
+        let former = ["now", "before"].map(|name| Former { name: named(name), until: Generation::default() });
+        let mut readings = readings("now");
+        readings.known_as(&Rollout { former: former.to_vec(), ..Rollout::new(identity) });
+        let found = readings.reached(Needed::reached(COMMIT, reached.digest), &Mirror(has)).await.unwrap();
+        let whose = |desired: &DesiredState| desired.environment().name.to_string();
+        match &found {
+            Reading::Valid(desired) => assert_eq!(whose(desired), expected),
+            Reading::Invalid(text) => assert!(text.contains(expected), "{text}"),
+            Reading::Retired => assert_eq!(expected, "retired"),
+            Reading::Missing => panic!("{has:?}"),
+        }
+        // The samples are of the same checks.
+        let sampled = readings.valid(&reached).map(|desired| whose(&desired));
+        assert_eq!(sampled.is_some(), matches!(found, Reading::Valid(_)));
+        assert!(sampled.is_none_or(|name| name == expected), "{has:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_reached_decides_which_of_its_names_an_environment_had_in_a_commit() {
+        check(&["now"], "now", "now").await;
+        check(&["before"], "before", "before").await;
+        check(&["before", "now"], "before", "before").await;
+        check(&["before", "now"], "now", "now").await;
+        check(&["other"], "now", "retired").await;
+        // Neither: where one only can be meant, another version of lockstep gave it another digest.
+        check(&["now"], "other", "now").await;
+        check(&["before", "other"], "other", "before").await;
+        check(&["before", "now"], "other", "it has now and before, all of them names of this environment").await;
     }
 }

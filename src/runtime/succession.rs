@@ -7,7 +7,7 @@ use super::reading::{Fit, Reading, Readings};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{Rollout, Stored};
+use crate::domain::rollout::{Needed, Rollout, Stored};
 use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, EdgeKind, Source, Target, Tip};
 
@@ -74,10 +74,10 @@ async fn fits<S: Source>(heir: &Heir, place: Place<'_>, source: &S) -> Result<()
     let Place { environment: name, repository, fit } = place;
     let mut before = Readings::new(former.clone(), repository.clone(), fit.clone());
     before.known_as(&stored.record);
-    for revision in stored.record.revisions_needed(&[]) {
-        if let Reading::Invalid(text) = before.reached(revision, source).await? {
+    for one in stored.record.revisions_needed(&[]) {
+        if let Reading::Invalid(text) = before.reached(one, source).await? {
             let operation = format!("take the record of {former} over as {name}");
-            let because = format!("{}, which {former} reached, does not fit {name}: {text}", revision.short());
+            let because = format!("{}, which {former} reached, does not fit {name}: {text}", one.revision.short());
             return Err(EdgeError::new("lockstep", EdgeKind::Refused, operation)
                 .because(because)
                 .hint("give the environment the same roots under its new name; they can be narrowed afterwards"));
@@ -115,7 +115,7 @@ pub async fn take_over<S: Source, T: Target>(
     let head = source.head().await?;
     let Tip::At(tip) = head.tip else { return Ok(Taken::Nothing) };
     // Without a record there is nothing that earlier heads are kept for.
-    readings.keep_only(&BTreeSet::from([tip]));
+    readings.keep_only(&BTreeSet::from([Needed::named(tip)]));
     let Some(heir) = claim(readings, source, target, tip).await? else {
         let is_claimed = claimed(readings, source, tip).await?.is_some();
         return Ok(if is_claimed { Taken::NotThere } else { Taken::Nothing });
@@ -137,11 +137,7 @@ pub async fn take_over<S: Source, T: Target>(
     target.may_take_over(former, &stored.record.identity).await?;
     fits(&heir, place, source).await?;
     // A name that was used before has a history of its own.
-    let own = match target.history(1).await {
-        Ok(lines) => lines.first().map(|line| line.generation),
-        Err(error) if error.kind == EdgeKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+    let own = target.newest_number().await?;
     let marked = target.live().await?.highest_generation(stored.record.identity.owner);
     let above = own.max(marked).unwrap_or_default().max(remembered);
     let save = stored.record.renamed(place.environment, above, tip, now);

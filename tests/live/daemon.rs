@@ -11,6 +11,7 @@ mod deletes;
 mod retire;
 mod recover;
 mod rename;
+mod reused;
 mod faults;
 mod drift;
 mod keys;

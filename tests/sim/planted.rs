@@ -7,8 +7,8 @@ use lockstep::domain::plan::Intent;
 use lockstep::domain::resource::KeyMark;
 use lockstep::domain::revision::{Generation, Revision, RevisionDigest};
 use lockstep::domain::rollout::{
-    Adoption, Books, Grant, HeadVerdict, HeadView, Observation, Permit, Phase, RepairLog, Rollout, Step, Trouble, TroubleKind,
-    Unproven, Waiting,
+    Adoption, Books, Grant, HeadVerdict, HeadView, Needed, Observation, Permit, Phase, RepairLog, Rollout, Step, Trouble,
+    TroubleKind, Unproven, Waiting,
 };
 use lockstep::domain::scope::KeyScope;
 use lockstep::domain::time::Timestamp;
@@ -157,7 +157,7 @@ impl Planted<'_> {
                 if let (HeadView::At(tip), Some(goal)) = (&seen.head, &mut record.goal)
                     && *tip != goal.revision
                     && record.phase == Phase::Steady
-                    && seen.books.desired.get(tip).is_some_and(|state| state.revision_digest() == goal.digest)
+                    && seen.books.desired(*tip).is_some_and(|state| state.revision_digest() == goal.digest)
                 {
                     goal.digest = RevisionDigest::of([b"another".as_slice()]);
                 }
@@ -208,8 +208,9 @@ impl Planted<'_> {
         (content.checked, content.follows) = (with.checked, with.follows);
         let hybrid = read_environment(&content.tree(), &named(content.name)).ok().flatten()?;
         let mut books = seen.books.clone();
-        books.desired.remove(&goal.rules);
-        books.desired.insert(goal.revision, hybrid);
+        let [revision, rules] = [goal.revision, goal.rules].map(|one| Needed::reached(one, goal.digest));
+        books.desired.remove(&rules);
+        books.desired.insert(revision, hybrid);
         Some(books)
     }
 
@@ -222,12 +223,7 @@ impl Planted<'_> {
             let at = Timestamp::from_millis(seen.now.as_millis() - back);
             early = HealthLog::counting_from(at);
             if finding == Finding::Pass {
-                for check in record
-                    .goal
-                    .iter()
-                    .filter_map(|goal| seen.books.desired.get(&goal.revision))
-                    .flat_map(|state| state.checks().keys())
-                {
+                for check in record.goal.iter().filter_map(|goal| seen.books.of(goal)).flat_map(|state| state.checks().keys()) {
                     for at in [at, seen.now] {
                         early.take(&Sample { check: check.clone(), at, finding: finding.clone() });
                     }
@@ -254,7 +250,7 @@ impl Planted<'_> {
             (Bug::ProvesARollbackThatLeftKeys, _) if back && judged => record.goal.as_ref()?.revision,
             _ => return None,
         };
-        let (desired, owner) = (seen.books.desired.get(&wanted)?, record.identity.owner);
+        let (desired, owner) = (seen.books.desired(wanted)?, record.identity.owner);
         let mut live = seen.live.clone();
         for (key, entry) in desired.entries() {
             let of_others = |found: &&mut LiveEntry| {
@@ -275,6 +271,6 @@ impl Planted<'_> {
 /// The head, and what it says, where that is something else than the goal.
 fn new_head(record: &Rollout, seen: &Observation<'_>) -> Option<(Revision, RevisionDigest)> {
     let HeadView::At(tip) = seen.head else { return None };
-    let digest = seen.books.desired.get(&tip)?.revision_digest();
+    let digest = seen.books.desired(tip)?.revision_digest();
     (!record.is_in_step_with(digest)).then_some((tip, digest))
 }

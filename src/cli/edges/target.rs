@@ -7,6 +7,7 @@ use crate::client::directory::{DirectoryLease, DirectoryTarget};
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::Generation;
 use crate::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
@@ -156,6 +157,10 @@ impl Target for AnyTarget {
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Written, EdgeError> {
         either_with!(self, lease, target, lease => target.apply(lease, expected, apply, desired, go_on).await)
+    }
+
+    async fn newest_number(&self) -> Result<Option<Generation>, EdgeError> {
+        either!(self, target => target.newest_number().await)
     }
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {

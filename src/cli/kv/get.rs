@@ -1,5 +1,7 @@
 //! `kv get`: one key as it is live, or as some revision or generation has it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::cli::edges::Edges;
@@ -9,13 +11,13 @@ use crate::cli::key::{KeyArgs, Named, lost, named, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
-use crate::cli::trace::picked;
+use crate::cli::trace::wanted;
 use crate::cli::value::{Value, print};
 use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::words::shell_word;
-use crate::port::{EdgeKind, Target as _};
+use crate::port::{EdgeError, EdgeKind, Target as _};
 
 /// Print a key's value: as it is live, or as a revision or a generation has it
 ///
@@ -67,8 +69,9 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
     match at {
         None => live(edges, environment, key).await,
         Some(text) => {
-            let Named { revision, generation, decision, note } = named(edges, environment, text).await?;
-            let found = then(edges, environment, key, revision, generation).await?;
+            let asked = named(edges, environment, text).await?;
+            let found = then(edges, environment, key, &asked).await?;
+            let Named { generation, decision, note, .. } = asked;
             let [generation, decision] = [generation, decision].map(|number| number.map(Generation::number));
             Ok(Found { generation, decision, note, ..found })
         }
@@ -76,17 +79,14 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
 }
 
 /// What the commit says that a person named, or that a generation was of.
-async fn then(
-    edges: &Edges,
-    environment: &EnvironmentName,
-    key: &KeyPath,
-    at: Revision,
-    generation: Option<Generation>,
-) -> Result<Found, Failure> {
-    let (name, tree) = picked(edges, environment, key, at).await.map_err(|error| match generation {
+async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked: &Named) -> Result<Found, Failure> {
+    let at = asked.revision;
+    let unread = |error: EdgeError| match asked.generation {
         Some(generation) if error.kind == EdgeKind::NotFound => lost(environment, generation, at),
         _ => error.into(),
-    })?;
+    };
+    let name = asked.called(edges, environment).await.map_err(unread)?;
+    let tree = edges.source.pick(at, wanted(&name, key)).await.map_err(unread)?;
     let said = provenance(&tree, &name, key)
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(said) = said else { return Err(Failure::new(format!("{} has no environment {environment}", at.short()))) };
@@ -118,16 +118,18 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
     let mut revisions: Vec<Revision> = reached.map(|reached| reached.revision).collect();
     revisions.sort_unstable();
     revisions.dedup();
-    for revision in revisions {
-        let (name, tree) = match picked(edges, environment, key, revision).await {
-            Ok(picked) => picked,
+    // Whatever it was called there: another environment of one of its names only hides more.
+    let names: BTreeSet<&EnvironmentName> = record.former.iter().map(|former| &former.name).chain([environment]).collect();
+    for (revision, name) in revisions.into_iter().flat_map(|revision| names.iter().map(move |name| (revision, *name))) {
+        let tree = match edges.source.pick(revision, wanted(name, key)).await {
+            Ok(tree) => tree,
             Err(error) if written.contains(&revision) => {
                 let message = format!("whether {key} may be shown is not known without {}, which is live", revision.short());
                 return Err(Failure::new(message).because(&error));
             }
             Err(_) => continue,
         };
-        if let Ok(Some(said)) = provenance(&tree, &name, key)
+        if let Ok(Some(said)) = provenance(&tree, name, key)
             && said.sensitive
         {
             return Err(hidden(key, &revision.short()));

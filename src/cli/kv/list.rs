@@ -57,10 +57,9 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 
 async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args, prefix: &str) -> Result<List, Failure> {
     let target = edges.target(environment)?;
-    let record = target.load().await?.map(|stored| stored.record);
+    let (record, lines) = history(edges, environment, &target).await?;
     let owner = record.as_ref().map(|record| record.identity.owner);
-    let lines: BTreeMap<Generation, HistoryLine> =
-        history(edges, environment, &target).await?.into_iter().map(|line| (line.generation, line)).collect();
+    let lines: BTreeMap<Generation, HistoryLine> = lines.into_iter().map(|line| (line.generation, line)).collect();
     let since = match &args.changed_since {
         Some(text) => since(edges, environment, text, record.as_ref().map(|record| record.generation), &lines).await?,
         None => None,

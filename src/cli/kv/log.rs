@@ -164,7 +164,7 @@ async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output)
         Err(failure) => Err(failure),
     };
     match found {
-        Ok(lines) => {
+        Ok((_, lines)) => {
             let attempts = lines.iter().rev().filter(|line| line.is_deployment());
             attempts.map(|line| (line.generation, line.revision)).collect()
         }

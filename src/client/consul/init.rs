@@ -45,7 +45,7 @@ impl ConsulTarget {
         // What was asked of an environment that was here before, and removed since, is asked of nobody.
         self.drop_requests(&doing).await.map_err(somebody_else)?;
         // Its history stayed: no number is given out twice under one name.
-        let generation = self.lines(&doing).await?.into_iter().max().unwrap_or_default();
+        let generation = self.newest_line().await?.unwrap_or_default();
         for _ in 0..DRAWS {
             let identity = Identity {
                 repository: self.repository.clone(),

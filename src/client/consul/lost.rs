@@ -101,7 +101,7 @@ impl ConsulTarget {
 
     /// That the environment was removed, and by whom, where its history says so.
     async fn removed(&self) -> Result<Option<String>, EdgeError> {
-        let newest = self.read_history(1).await?.into_iter().next();
+        let newest = self.read_history(1, None).await?.into_iter().next();
         Ok(newest.and_then(|line| line.removal_said()))
     }
 

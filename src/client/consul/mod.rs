@@ -54,6 +54,7 @@ use crate::config;
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
+use crate::domain::revision::Generation;
 use crate::domain::rollout::{
     Answer, Apply, Farewell, Formerly, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
     TargetId,
@@ -131,17 +132,17 @@ impl ConsulTarget {
         Self { server, repository, environment, keys, pinned, paths, glimpse, answers }
     }
 
-    /// History, newest first; none where the token may not surely read it: Consul leaves hidden lines out of a list, or refuses
+    /// History up to a number, newest first; none where the token may not surely read it: Consul leaves hidden lines out of a list, or refuses
     /// the list.
     ///
     /// # Errors
     /// When Consul can't be asked.
-    pub async fn readable_history(&self, at_most: usize) -> Result<Option<Vec<HistoryLine>>, EdgeError> {
+    pub async fn readable_history(&self, upto: Generation, at_most: usize) -> Result<Option<Vec<HistoryLine>>, EdgeError> {
         let allowed = self.server.http.allowed(&[Resource::below(&self.paths.history())]).await?;
         if allowed.is_some_and(|allowed| allowed != [true]) {
             return Ok(None);
         }
-        match self.read_history(at_most).await {
+        match self.read_history(at_most, Some(upto)).await {
             Err(error) if error.kind == EdgeKind::Denied => Ok(None),
             read => read.map(Some),
         }
@@ -245,8 +246,12 @@ impl Target for ConsulTarget {
         self.apply_plan(lease, expected, apply, desired, go_on).await
     }
 
+    async fn newest_number(&self) -> Result<Option<Generation>, EdgeError> {
+        self.newest_line().await
+    }
+
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
-        self.read_history(at_most).await
+        self.read_history(at_most, None).await
     }
 
     fn requests_at_lead(&self) -> Option<Vec<Request>> {

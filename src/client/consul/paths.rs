@@ -48,6 +48,11 @@ impl Paths {
         format!("{}history/{generation}", self.base)
     }
 
+    /// The end of a line that was opened under a former name.
+    pub(super) fn line_as(&self, former: &EnvironmentName, generation: Generation) -> String {
+        format!("{}history/{former}/{generation}", self.base)
+    }
+
     pub(super) fn requests(&self) -> String {
         format!("{}requests/", self.base)
     }

@@ -42,9 +42,8 @@ impl ConsulTarget {
             }
         })
         .await?;
-        remains.open = Remains::open(self.read_history(Remains::LINES).await?);
-        // Also of a line that can't be read.
-        remains.newest = self.lines(&doing).await?.into_iter().max();
+        remains.open = Remains::open(self.read_history(Remains::LINES, None).await?);
+        remains.newest = self.newest_line().await?;
         Ok(Some(remains))
     }
 

@@ -9,6 +9,7 @@ use super::paths::Paths;
 use super::txn::{Found, Transaction};
 use crate::client::wire;
 use crate::domain::live::Fence;
+use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Generation;
 use crate::domain::rollout::{Answer, Formerly, HistoryLine, Identity, Request, RequestId, Rollout, Save, Stored, TargetId};
 use crate::port::{EdgeError, EdgeKind};
@@ -22,7 +23,7 @@ impl Paths {
             txn.set(&self.revision(), &marker, 0);
         }
         for line in &save.history {
-            let (key, text) = (self.line(line.generation), wire::history_to_json(line));
+            let (key, text) = (self.line_of(line.generation, &save.record), wire::history_to_json(line));
             if save.opens == Some(line.generation) {
                 // A number is given out once: a line that exists already means that somebody else gave it out too.
                 txn.cas(&key, &text, 0, 0);
@@ -32,6 +33,15 @@ impl Paths {
         }
         for answer in &save.answers {
             txn.set(&self.request(&answer.id), &wire::answer_to_json(answer), 0);
+        }
+    }
+
+    /// Where a line of this record goes. One that was opened under a former name is closed under this one, in a place of its own:
+    /// this name may have had a line of that number, of another environment (rule A5).
+    fn line_of(&self, generation: Generation, record: &Rollout) -> String {
+        match record.formerly_at(generation).filter(|former| **former != record.identity.environment) {
+            Some(former) => self.line_as(former, generation),
+            None => self.line(generation),
         }
     }
 
@@ -129,23 +139,53 @@ impl ConsulTarget {
         )))
     }
 
-    pub(super) async fn read_history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {
-        let doing = format!("read the history of {}", self.environment);
+    pub(super) async fn read_history(&self, at_most: usize, upto: Option<Generation>) -> Result<Vec<HistoryLine>, EdgeError> {
+        let doing = self.reading_history();
         let mut numbers = self.lines(&doing).await?;
+        numbers.retain(|number| upto.is_none_or(|upto| *number <= upto));
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         numbers.truncate(at_most);
         let keys: Vec<String> = numbers.into_iter().map(|number| self.paths.line(number)).collect();
+        let mut lines: Vec<HistoryLine> = self.read_lines(&keys, &doing).await?.into_iter().map(|(_, line)| line).collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.generation));
+        Ok(lines)
+    }
+
+    /// The lines that were closed under this name and opened under former ones, each with that name.
+    ///
+    /// # Errors
+    /// When Consul can't be asked.
+    pub async fn ends(&self) -> Result<Vec<(EnvironmentName, HistoryLine)>, EdgeError> {
+        let doing = self.reading_history();
+        let prefix = self.paths.history();
+        let opened_as = |key: &str| EnvironmentName::parse(key.strip_prefix(&prefix)?.split_once('/')?.0).ok();
+        let mut keys = self.server.http.read_names(&prefix, &doing).await?;
+        keys.retain(|key| opened_as(key).is_some());
+        let lines = self.read_lines(&keys, &doing).await?;
+        Ok(lines.into_iter().filter_map(|(key, line)| Some((opened_as(&key)?, line))).collect())
+    }
+
+    /// The lines that lie there and can be read, each with its key.
+    async fn read_lines(&self, keys: &[String], doing: &str) -> Result<Vec<(String, HistoryLine)>, EdgeError> {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let mut lines = Vec::with_capacity(keys.len());
-        for found in self.server.http.read_some(&self.server.limits, &keys, &doing).await? {
+        for found in self.server.http.read_some(&self.server.limits, &keys, doing).await? {
             match wire::history_from_json(&found.value.unwrap_or_default()) {
-                Ok(line) => lines.push(line),
+                Ok(line) => lines.push((found.key, line)),
                 // One bad line must not hide the others.
                 Err(problem) => tracing::warn!(key = found.key, %problem, "a line of history cannot be read"),
             }
         }
-        lines.sort_by_key(|line| std::cmp::Reverse(line.generation));
         Ok(lines)
+    }
+
+    /// The highest number that history has a line of, whether or not that can be read.
+    pub(super) async fn newest_line(&self) -> Result<Option<Generation>, EdgeError> {
+        Ok(self.lines(&self.reading_history()).await?.into_iter().max())
+    }
+
+    fn reading_history(&self) -> String {
+        format!("read the history of {}", self.environment)
     }
 
     /// Every generation that history has a line of.

@@ -18,6 +18,7 @@ use super::walk::{LONGEST_READ, Snapshot, live_state, snapshot};
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots, RepositoryName};
 use crate::domain::resource::OwnerId;
+use crate::domain::revision::Generation;
 use crate::domain::rollout::{Answer, HistoryLine, Identity, Request, RequestId, Rollout, Save, Stored, TargetId};
 use crate::port::{Clock, EdgeError, EdgeKind, Leading};
 
@@ -132,7 +133,7 @@ impl Disk {
         let state = State::make(&root).during(OPERATION, &self.path)?;
         let identity = self.new_identity()?;
         // The history of an environment that was removed from here stays: no number is given out twice under one name.
-        let generation = state.newest_number().during(OPERATION, &self.path)?.unwrap_or_default();
+        let generation = self.newest_number()?.unwrap_or_default();
         match state.begin(&Save::of(Rollout { generation, ..Rollout::new(identity.clone()) })) {
             Ok(()) => Ok(identity),
             Err(StateError::Io(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -335,6 +336,14 @@ impl Disk {
             .ok_or_else(|| fault(EdgeKind::Conflict, format!("{operation} {}", self.path.display()), "the record is gone"))?;
         self.check_identity(operation, &journal.record.identity)?;
         state.save(&journal, expected.0, save).map(Fence).map_err(|error| self.fail(operation, error))
+    }
+
+    /// The highest number that history has a line of, whether or not that can be read; none where no state is yet.
+    pub(super) fn newest_number(&self) -> Result<Option<Generation>, EdgeError> {
+        match Dir::open(&self.path).and_then(|root| State::open(&root)).and_then(|state| state.newest_number()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => found.during("read history in", &self.path),
+        }
     }
 
     pub(super) fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {

@@ -48,6 +48,7 @@ use crate::config;
 use crate::domain::desired::DesiredState;
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath, RepositoryName};
+use crate::domain::revision::Generation;
 use crate::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
@@ -263,6 +264,10 @@ impl Target for DirectoryTarget {
             disk.apply(&lease, expected, &apply, &desired, &may_go_on)
         })
         .await
+    }
+
+    async fn newest_number(&self) -> Result<Option<Generation>, EdgeError> {
+        self.run(STATE_LIMIT, Disk::newest_number).await
     }
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {

@@ -22,10 +22,8 @@ impl Disk {
             return Ok(None);
         }
         // No state at all is what was lost.
-        let state = State::open(&root).ok();
-        let lines = state.as_ref().and_then(|state| state.history(Remains::LINES).ok()).unwrap_or_default();
-        // Also of a line that can't be read.
-        let newest = state.and_then(|state| state.newest_number().ok()).flatten();
+        let lines = State::open(&root).ok().and_then(|state| state.history(Remains::LINES).ok()).unwrap_or_default();
+        let newest = self.newest_number()?;
         Ok(Some(Remains { marks: Marks::of(&self.live()?), newest, open: Remains::open(lines), ..Remains::default() }))
     }
 

@@ -40,7 +40,7 @@ pub use fights::{Contested, Drift, Drifted, RepairLog, Sides};
 pub use identity::{Identity, TargetId};
 pub use line::{Attempt, Closed, HistoryLine, Outcome};
 pub use note::{HeadNote, HeadVerdict};
-pub use observation::{Books, HeadView, Observation, Trouble, TroubleKind};
+pub use observation::{Books, HeadView, Needed, Observation, Trouble, TroubleKind};
 pub use people::{Adoption, Allowance, Grant, Permit, Pin, Suspension};
 pub use phase::{Phase, Unproven};
 pub use preview::{Preview, Unfinished};

@@ -1,10 +1,10 @@
 //! What one pass saw of the world: everything a decision may rest on, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reached::{Reached, RefusedAttempt};
+use super::reached::{Proof, Reached, RefusedAttempt};
 use super::record::Rollout;
 use super::request::{Request, Verb};
 use crate::domain::commit::Commit;
@@ -57,11 +57,35 @@ impl HeadView {
     }
 }
 
+/// A revision whose desired state a decision needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needed {
+    /// The commit.
+    pub revision: Revision,
+    /// What it said when the environment was taken there; none: it is the head, or only a request names it. A commit may have
+    /// another environment of a name that this one has now, or had (rule O9).
+    pub digest: Option<RevisionDigest>,
+}
+
+impl Needed {
+    /// What the commit says of the environment as it is called now.
+    #[must_use]
+    pub const fn named(revision: Revision) -> Self {
+        Self { revision, digest: None }
+    }
+
+    /// What the commit said when the environment was taken there.
+    #[must_use]
+    pub const fn reached(revision: Revision, digest: RevisionDigest) -> Self {
+        Self { revision, digest: Some(digest) }
+    }
+}
+
 /// What was read of the repository.
 #[derive(Debug, Clone, Default)]
 pub struct Books {
-    /// The desired state of each revision that the record or a request names and the mirror has.
-    pub desired: BTreeMap<Revision, Arc<DesiredState>>,
+    /// The desired state of the head and of each revision that the record or a request names and the mirror has.
+    pub desired: BTreeMap<Needed, Arc<DesiredState>>,
     /// Of each such revision that the mirror has and that can't be used here today: why, in one line.
     pub unusable: BTreeMap<Revision, String>,
     /// Commits after the first, up to the second, newest first.
@@ -71,8 +95,12 @@ pub struct Books {
 }
 
 impl Books {
-    pub(super) fn desired(&self, revision: Revision) -> Option<&DesiredState> {
-        self.desired.get(&revision).map(Arc::as_ref)
+    /// What a revision says of the environment as it is called now; where nobody asked for that, what it said when the
+    /// environment was taken there.
+    #[must_use]
+    pub fn desired(&self, revision: Revision) -> Option<&DesiredState> {
+        let first = self.desired.range(Needed::named(revision)..).next();
+        first.filter(|(needed, _)| needed.revision == revision).map(|(_, desired)| desired.as_ref())
     }
 
     /// What a reached revision says, under the rules that hold for it now. Another commit with the same digest says the same,
@@ -80,8 +108,14 @@ impl Books {
     #[must_use]
     pub fn of(&self, reached: &Reached) -> Option<&DesiredState> {
         let same = |desired: &&Arc<DesiredState>| desired.revision_digest() == reached.digest;
-        let ruled = self.desired.get(&reached.rules).filter(same);
-        ruled.or_else(|| self.desired.get(&reached.revision)).or_else(|| self.desired.values().find(same)).map(Arc::as_ref)
+        let at = |revision| self.desired.get(&Needed::reached(revision, reached.digest));
+        let ruled = at(reached.rules).filter(same);
+        ruled.or_else(|| at(reached.revision)).or_else(|| self.desired.values().find(same)).map(Arc::as_ref)
+    }
+
+    /// What a proven revision says.
+    pub(super) fn of_proof(&self, proof: &Proof) -> Option<&DesiredState> {
+        self.desired.get(&Needed::reached(proof.revision, proof.digest)).map(Arc::as_ref)
     }
 
     /// Why what a reached revision says is not known, and what would help (rule S2). For when [`Self::of`] has nothing.
@@ -227,18 +261,19 @@ impl Rollout {
 
     /// The revisions whose desired states a decision needs.
     #[must_use]
-    pub fn revisions_needed(&self, requests: &[Request]) -> Vec<Revision> {
+    pub fn revisions_needed(&self, requests: &[Request]) -> BTreeSet<Needed> {
         let named = [&self.goal, &self.complete, &self.last_good].into_iter().flatten().chain(&self.attempted);
-        let mut needed: Vec<Revision> = named.flat_map(|reached| [reached.revision, reached.rules]).collect();
+        let both = |reached: &Reached| [reached.revision, reached.rules].map(|one| Needed::reached(one, reached.digest));
+        let mut needed: BTreeSet<Needed> = named.flat_map(both).collect();
         if let Some(Request { verb, .. }) = requests.first() {
-            needed.extend(verb.lets_pass());
             if let Verb::RollBack { to } = verb {
-                needed.extend(*to);
-                needed.extend(self.proven.iter().map(|proof| proof.revision));
+                needed.extend(self.proven.iter().map(|proof| Needed::reached(proof.revision, proof.digest)));
+                // Where it was before it goes back to as it was then.
+                let elsewhere = to.filter(|to| needed.iter().all(|known| known.revision != *to));
+                needed.extend(elsewhere.map(Needed::named));
             }
+            needed.extend(verb.lets_pass().map(Needed::named));
         }
-        needed.sort_unstable();
-        needed.dedup();
         needed
     }
 

@@ -16,6 +16,18 @@ impl Rollout {
     /// How many former names are kept.
     pub const FORMER: usize = 16;
 
+    /// The former name under which a number was given out; none: under the one that it has now.
+    #[must_use]
+    pub fn formerly_at(&self, generation: Generation) -> Option<&EnvironmentName> {
+        self.former.iter().find(|former| generation <= former.until).map(|former| &former.name)
+    }
+
+    /// What the environment was called when a number was given out.
+    #[must_use]
+    pub fn called_at(&self, generation: Generation) -> &EnvironmentName {
+        self.formerly_at(generation).unwrap_or(&self.identity.environment)
+    }
+
     /// The record under another name, as the branch head says, above every number that was given out under either name.
     #[must_use]
     pub fn renamed(&self, name: &EnvironmentName, above: Generation, head: Revision, now: Timestamp) -> Save {

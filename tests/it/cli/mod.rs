@@ -15,6 +15,7 @@ mod missing;
 mod recovers;
 mod removes;
 mod renames;
+mod reused;
 mod says;
 mod shapes;
 mod stage;

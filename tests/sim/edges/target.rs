@@ -7,6 +7,7 @@ use lockstep::domain::desired::DesiredState;
 use lockstep::domain::live::{Fence, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::plan::{Action, Change, Intent};
+use lockstep::domain::revision::Generation;
 use lockstep::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
@@ -311,6 +312,11 @@ impl Target for Edge {
         }
         self.gave_out(&apply.closing);
         Ok(written)
+    }
+
+    async fn newest_number(&self) -> Result<Option<Generation>, EdgeError> {
+        self.border().await;
+        Ok(self.world().store.history.keys().next_back().copied())
     }
 
     async fn history(&self, at_most: usize) -> Result<Vec<HistoryLine>, EdgeError> {

@@ -115,7 +115,7 @@ impl Rollout {
     /// The newest revision that is still taken for proven and that the mirror has.
     fn newest_proof(&self, seen: &Observation<'_>) -> Option<Reached> {
         self.proven.iter().rev().find_map(|proof| {
-            let desired = seen.books.desired(proof.revision)?;
+            let desired = seen.books.of_proof(proof)?;
             Some(Reached {
                 revision: proof.revision,
                 tip: proof.revision,

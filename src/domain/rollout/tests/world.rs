@@ -14,8 +14,8 @@ use crate::domain::plan::{Action, Change, Intent};
 use crate::domain::resource::{Flags, OwnerId};
 use crate::domain::revision::{Generation, Revision, ValueDigest};
 use crate::domain::rollout::{
-    Answer, Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Observation, Phase, Preview, RefusedAttempt, Request,
-    RequestId, Rollout, Save, Step, TargetId, Trouble, TroubleKind, Verb,
+    Answer, Apply, Books, HeadView, HistoryLine, Identity, LogSubject, Needed, Observation, Phase, Preview, RefusedAttempt,
+    Request, RequestId, Rollout, Save, Step, TargetId, Trouble, TroubleKind, Verb,
 };
 use crate::domain::time::Timestamp;
 
@@ -191,16 +191,17 @@ impl World {
         let mut books = Books::default();
         let mut needed = self.record.revisions_needed(&self.requests);
         if let (HeadView::At(tip), Some(head)) = (self.head(), self.tip) {
-            needed.push(tip);
+            needed.insert(Needed::named(tip));
             books.head = Some(self.commit(head));
             for after in self.record.ranges_needed() {
                 let range = self.ancestry(head).take_while(|ancestor| *ancestor != number(after));
                 books.commits.insert((after, tip), range.map(|ancestor| self.commit(ancestor)).collect());
             }
         }
-        for revision in needed {
+        for one in needed {
+            let revision = one.revision;
             if let Some(desired) = self.desired(revision) {
-                books.desired.insert(revision, desired.into());
+                books.desired.insert(one, desired.into());
             } else if !self.lost.contains(&number(revision)) {
                 books.unusable.insert(revision, "invalid: base/kv/x.yaml:1: the key b lies outside the roots".to_owned());
             }

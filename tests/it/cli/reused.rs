@@ -1,0 +1,80 @@
+//! An environment that goes on under a name which was another environment's before: both are in the commits that it needs.
+
+use super::stage::{MANIFEST, Stage};
+use crate::support::repo::Change;
+
+const TIMES: &str = "rollout: {min_healthy_time: 0s, healthy_deadline: 1s, fail_after: 1}\n";
+const OURS: &str = "environments/next/environment.yaml";
+const THEIRS: &str = "environments/test/environment.yaml";
+const PORT: &str = "ours/kv/config.yaml";
+
+/// `next` is deployed on a directory, and goes on as `test`, which was another environment of the same repository until then.
+/// Gives the commit that has both.
+fn renamed() -> (Stage, String) {
+    let (ours, theirs) = (format!("layers: [ours]\n{TIMES}"), format!("layers: [theirs]\n{TIMES}"));
+    let files = [
+        MANIFEST,
+        (OURS, ours.as_str()),
+        (THEIRS, theirs.as_str()),
+        (PORT, "app: {port: 8080, secret: !sensitive hunter2canary}\n"),
+        ("theirs/kv/config.yaml", "app: {port: 1, secret: plain, more: other}\n"),
+    ];
+    let mut stage = Stage::with(&files);
+    let both = stage.repo.tip().to_string();
+    stage.configure("  next: {directory: {path: ./test}}\n");
+    stage.run(&["apply", "--once"]).exits(0);
+    let renamed = format!("{ours}formerly: next\n");
+    stage.repo.change("Next is test", &[(OURS, Change::Gone), (THEIRS, Change::File(renamed.as_bytes()))]);
+    stage.configure("  test: {directory: {path: ./test}}\n");
+    (stage, both)
+}
+
+#[test]
+fn what_was_reached_under_the_former_name_is_kept_and_gone_back_to_although_the_new_name_was_anothers_there() {
+    let (mut stage, both) = renamed();
+    let before = stage.live();
+    let plan = stage.run(&["plan"]).exits(0).out;
+    assert!(plan.contains("takes over the record and the keys of next"), "{plan}");
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.live(), before);
+    // Again, now that nothing is taken over: what is live is what was reached, and nothing is to be put right.
+    stage.run(&["plan"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.live(), before);
+    stage.repo.commit("Two", &[(PORT, "app: {port: 2}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(stage.live(), [("config/app/port".to_owned(), "2".to_owned())], "what it reached before is its own to delete");
+    stage.run(&["rollback", "test", "--to", &both, "--reason", "slow"]).exits(0);
+    assert_eq!(stage.live(), before);
+    // Whatever number it has by now, and under whatever name that was given out.
+    let history = stage.run(&["history", "test", "--output", "json"]).exits(0).json();
+    let newest = &history["lines"][0];
+    assert_eq!((&newest["intent"], &newest["formerly"]), (&"rollback".into(), &serde_json::Value::Null), "{history:#}");
+    let newest = newest["generation"].to_string();
+    assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", &newest]).exits(0).out, "8080");
+    stage.run(&["resume", "test"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.run(&["rollback", "test", "--reason", "slow"]).exits(0);
+    assert_eq!(stage.live(), before);
+}
+
+#[test]
+fn a_generation_is_what_the_environment_was_called_then_and_a_commit_what_it_calls_so() {
+    let (mut stage, both) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    let get = |at: &str| stage.run(&["kv", "get", "config/app/port", "--at", at]).exits(0).out;
+    assert_eq!((get("1"), get(&both)), ("8080".to_owned(), "1".to_owned()));
+    let render = |at: &str| stage.run(&["render", "test", "--at", at]).exits(0).out;
+    let said = render("1");
+    assert!(said.starts_with(&format!("test (called next then) at {}: 2 keys", &both[..7])), "{said}");
+    assert!(said.contains("config/app/port = 8080") && said.contains("config/app/secret = (sensitive)"), "{said}");
+    let said = render(&both);
+    assert!(said.starts_with(&format!("test at {}: 3 keys", &both[..7])) && said.contains("port = 1"), "{said}");
+    let log = stage.run(&["kv", "log", "config/app/port", "--output", "json"]).exits(0).json();
+    let versions = log["environments"][0]["versions"].as_array().unwrap();
+    assert_eq!((versions.len(), &versions[0]["value"]["text"]), (1, &"8080".into()), "{log:#}");
+    assert_eq!(versions[0]["generations"], serde_json::json!([1]), "{log:#}");
+    // What is live was written under the other name, whatever the head or this name's says of the key.
+    stage.repo.commit("Not tagged", &[(PORT, "app: {port: 8080, secret: hunter2canary}\n")]);
+    stage.run(&["kv", "get", "config/app/secret", "--env", "test"]).exits(1);
+}
