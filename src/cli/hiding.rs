@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::edges::Edges;
 use super::error::Failure;
-use super::lineage::{last_called, names};
+use super::lineage::{Lineage, names};
 use crate::client::git::Wanted;
 use crate::domain::desired::{Tagging, environment_file, files_of_all};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -230,36 +230,28 @@ impl Known<'_> {
         from: Revision,
         read: Option<&Read>,
     ) -> Result<BTreeSet<EnvironmentName>, EdgeError> {
-        let source = &self.edges.source;
         let mut called = BTreeSet::from([name.clone()]);
+        let mut lineage = Lineage::of(self.edges, name.clone(), from);
         let mut tagging = Tagging::of(name, self.open.clone());
         // Most are said by the commit itself: no other is read for them.
-        tagging.look(&source.pick(from, wanted(&tagging)).await?);
-        let mut next = Some(from);
-        while let Some(from) = next.filter(|_| !tagging.open().is_empty()) {
-            let marks: BTreeSet<Revision> = read.map(|read| read.from).into_iter().collect();
-            let trail = source.trail(from, wanted(&tagging), marks, STEPS).await?;
-            next = trail.end.next().filter(|_| trail.beyond.is_empty() || !is_read(read, &tagging));
-            let mut above = None;
-            for step in &trail.steps {
-                if !step.marked.is_empty() && is_read(read, &tagging) {
-                    next = None;
-                    break;
+        tagging.look(&self.edges.source.pick(from, wanted(&tagging)).await?);
+        'past: while !lineage.is_over() && !tagging.open().is_empty() {
+            let asked = read.filter(|read| read.called.contains(tagging.name()));
+            let marks: BTreeSet<Revision> = asked.map(|read| read.from).into_iter().collect();
+            let page = lineage.page(wanted(&tagging), marks, STEPS).await?;
+            for (step, _) in &page.steps {
+                // What lies before was asked already.
+                if !step.marked.is_empty() {
+                    break 'past;
                 }
-                if let Some(former) = tagging.look(&step.tree) {
-                    let before = match above {
-                        Some(above) => source.resolve(&format!("{above}~1")).await?,
-                        None => from,
-                    };
-                    // One that was retired and is back goes on under its own name.
-                    if last_called(self.edges, tagging.name(), &former, before).await? == former {
-                        called.insert(former.clone());
-                        tagging.rename(former);
-                        next = Some(before);
-                        break;
-                    }
-                }
-                above = Some(step.commit.revision);
+                tagging.look(&step.tree);
+            }
+            if !page.beyond.is_empty() {
+                break;
+            }
+            if let Some(former) = page.renamed {
+                called.insert(former.clone());
+                tagging.rename(former);
             }
         }
         self.is_read |= tagging.is_read();
@@ -268,11 +260,6 @@ impl Known<'_> {
         self.open = open;
         Ok(called)
     }
-}
-
-/// Whether what lies before was asked already.
-fn is_read(read: Option<&Read>, tagging: &Tagging) -> bool {
-    read.is_some_and(|read| read.called.contains(tagging.name()))
 }
 
 /// The files that can say anything of the open keys.

@@ -65,6 +65,8 @@ pub enum TrailEnd {
     Root,
     /// It goes on at this commit: there were as many steps as were asked for, or as much as one part may read.
     More(Revision),
+    /// The last step brought the first of the wanted files; it goes on at this commit, which may have it by another name.
+    Begun(Revision),
 }
 
 impl TrailEnd {
@@ -73,7 +75,7 @@ impl TrailEnd {
     pub const fn next(self) -> Option<Revision> {
         match self {
             Self::Root => None,
-            Self::More(next) => Some(next),
+            Self::More(next) | Self::Begun(next) => Some(next),
         }
     }
 }
@@ -84,8 +86,8 @@ const MOST_COMMITS: usize = 20_000;
 const MOST_BYTES: u64 = 16 << 20;
 
 impl GitSource {
-    /// The commits from `upto` back along first parents at which the wanted files changed, at most so many of them, and
-    /// where between them some marked commits lie.
+    /// The commits from `upto` back along first parents at which the wanted files changed, at most so many of them and none
+    /// before one that brings the first file; and where between them some marked commits lie.
     ///
     /// # Errors
     /// `NotFound` when the mirror does not have the commit.
@@ -213,6 +215,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn is_there(&self) -> bool {
+        !self.files.is_empty() || self.directories.values().any(|seen| seen.is_there())
+    }
+
     fn has_the_files_of(&self, other: &Self) -> bool {
         self.id == other.id
             || self.files == other.files
@@ -280,6 +286,9 @@ impl<'m> Walk<'m> {
                 steps.push(Step { commit: describe(&commit), tree, marked: std::mem::take(&mut marked) });
             }
             let (Some(earlier), Some(before)) = (earlier, before) else { break TrailEnd::Root };
+            if here.first.is_there() && !before.first.is_there() {
+                break TrailEnd::Begun(revision(earlier.id()));
+            }
             (commit, here) = (earlier, before);
         };
         Ok(Trail { steps, beyond: marked, end })

@@ -107,6 +107,21 @@ fn a_diff_across_renames_is_of_one_environment_that_goes_on_and_of_two_where_nob
 }
 
 #[test]
+fn a_diff_across_a_retirement_goes_on_under_the_environments_own_name_whatever_the_file_says_since_it_is_back() {
+    let mut stage = Stage::new();
+    let first = stage.repo.tip().to_string();
+    renaming(&mut stage.repo, "test", "stage", "formerly: test\n");
+    stage.repo.remove("Stage is retired", &["environments/stage/environment.yaml"]);
+    let file = format!("{}formerly: nobody\n", ENVIRONMENT.1);
+    let back = stage.repo.commit("Stage is back", &[("environments/stage/environment.yaml", &file)]).to_string();
+    stage.configure("  stage: {directory: {path: ./test}}\n");
+    for commits in [[&first, &back], [&back, &first]] {
+        let said = stage.run(&["diff", commits[0], commits[1]]).exits(3).out;
+        assert!(said.ends_with("\nstage (formerly test): the same keys\n"), "{said}");
+    }
+}
+
+#[test]
 fn a_keys_log_is_one_across_two_renames_and_the_values_that_came_between() {
     let mut stage = Stage::new();
     let file = |former: &str| format!("{}formerly: {former}\n", ENVIRONMENT.1);

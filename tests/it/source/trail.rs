@@ -35,6 +35,7 @@ fn told(trail: &Trail) -> Vec<String> {
 #[tokio::test]
 async fn only_commits_that_change_the_wanted_files_are_steps_and_only_those_files_are_read() {
     let mut repo = TestRepo::with(&[("other", "x")]);
+    let begun = repo.commit_nothing("nothing yet");
     repo.commit("listed", &[("first", "a/b/c\nd\n"), ("a/b/other", "x")]);
     repo.commit("made", &[("a/b/c", "1")]);
     repo.commit("beside it", &[("a/b/other", "y"), ("a/x", "y")]);
@@ -55,10 +56,11 @@ async fn only_commits_that_change_the_wanted_files_are_steps_and_only_those_file
             "changed: a/b/c d first",
             "made: a/b/c first",
             "listed: first",
-            "first: "
         ]
     );
-    assert_eq!(trail.end, TrailEnd::Root);
+    assert_eq!(trail.end, TrailEnd::Begun(begun), "what lies before may have the file by another name");
+    let before = source.trail(begun, wanted(), BTreeSet::new(), 100).await.unwrap();
+    assert_eq!((told(&before), before.end), (vec!["first: ".to_owned()], TrailEnd::Root));
     assert_eq!(trail.steps[2].tree.nodes["a/b/c"], Node::Symlink);
     let marks: Vec<usize> = (0..trail.steps.len()).filter(|at| trail.steps[*at].marked == [marked]).collect();
     assert_eq!(marks, [4], "a marked commit belongs to the step that it still has the files of");
