@@ -53,8 +53,8 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
                 if error.hint.as_ref().is_none_or(|hint| hint.ends_with(acl::GIVE_RULES)) =>
             {
                 let pending = match &formerly {
-                    Formerly::As(former) => Some(former.clone()),
-                    Formerly::Never | Formerly::Unknown(_) => None,
+                    Formerly::As(names) => names.clone(),
+                    Formerly::Never | Formerly::Unknown(_) => Vec::new(),
                 };
                 let former = FormerNames { pending, ..FormerNames::default() };
                 let rules = acl::rules_to_initialise(&edges.repository, &environment, &consul.keys, &former);

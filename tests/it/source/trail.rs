@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use lockstep::client::git::{Trail, TrailEnd, Wanted};
+use lockstep::domain::name::EnvironmentName;
+use lockstep::port::LastSeen;
 
 use super::*;
 use crate::support::repo::{Change, TestRepo};
@@ -149,4 +151,28 @@ async fn two_commits_have_the_newest_in_common_that_the_branch_was_at_in_both() 
         assert_eq!(source.joint(one, other).await.unwrap(), expected);
     }
     assert_eq!(source.joint(merged, alone).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_name_last_is_found_where_the_branch_had_it_last() {
+    let own = "environments/b/environment.yaml";
+    let name = |text: &str| EnvironmentName::parse(text).unwrap();
+    let mut repo = TestRepo::with(&[("other", "x")]);
+    repo.commit("b was x", &[(own, "layers: [base]\nformerly: x\n")]);
+    let here = repo.commit("b was a", &[(own, "layers: [base]\nformerly: a\n")]);
+    repo.commit_nothing("nothing");
+    let gone = repo.remove("no b", &[own]);
+    let later = repo.commit_nothing("later");
+    let (_place, source) = source(&repo).await;
+    let was_a = |gone| Some(LastSeen { formerly: Some(name("a")), gone });
+    for (upto, since, expected) in [
+        (repo.tip(), None, was_a(Some(gone))),
+        (repo.tip(), Some(here), was_a(Some(gone))),
+        (repo.tip(), Some(gone), None),
+        (repo.tip(), Some(later), None),
+        (here, None, was_a(None)),
+    ] {
+        assert_eq!(source.last_seen(&name("b"), upto, since).await.unwrap(), expected, "{since:?}");
+    }
+    assert_eq!(source.last_seen(&name("nobody"), repo.tip(), None).await.unwrap(), None);
 }
