@@ -3,7 +3,7 @@
 //! Only first parents are walked, since those are what the branch was at. A directory that is the same in two commits is
 //! not looked into again, so a commit that has nothing to do with the files costs one tree: its root's.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use git2::{Commit, ErrorCode, Oid, Repository};
@@ -116,45 +116,42 @@ impl GitSource {
         .await
     }
 
-    /// The newest commit that two others have in common, going back along first parents; none: there is none.
-    ///
-    /// # Errors
-    /// `NotFound` when the mirror does not have one of them.
-    pub async fn joint(&self, one: Revision, other: Revision) -> Result<Option<Revision>, EdgeError> {
-        let operation = format!("look where {one} and {other} part");
-        self.read(operation.clone(), move |_, mirror| {
-            let mut of_one = HashSet::new();
-            let mut next = Some(find(mirror, one, &operation)?);
-            while let Some(commit) = next {
-                of_one.insert(commit.id());
-                next = parent(&commit, &operation)?;
-            }
-            let mut next = Some(find(mirror, other, &operation)?);
-            while let Some(commit) = next {
-                if of_one.contains(&commit.id()) {
-                    return Ok(Some(revision(commit.id())));
-                }
-                next = parent(&commit, &operation)?;
-            }
-            Ok(None)
-        })
-        .await
-    }
-
-    /// Which of some commits the branch was never at, as `upto` has it: it is none of them, nor is a first parent before it.
+    /// Which of some commits the branch was never at, as `upto` has it: none of them is it, nor a first parent before it. Each with
+    /// the newest that it has in common with the branch, going back along first parents; none: there is none, or the mirror does
+    /// not have the commit. However many they are, no commit is looked at twice.
     ///
     /// # Errors
     /// `NotFound` when the mirror does not have `upto`.
-    pub async fn astray(&self, upto: Revision, mut of: BTreeSet<Revision>) -> Result<BTreeSet<Revision>, EdgeError> {
+    pub async fn astray(
+        &self,
+        upto: Revision,
+        mut of: BTreeSet<Revision>,
+    ) -> Result<BTreeMap<Revision, Option<Revision>>, EdgeError> {
         let operation = format!("look for {} commits before {upto}", of.len());
         self.read(operation.clone(), move |_, mirror| {
-            let mut commit = find(mirror, upto, &operation)?;
-            of.remove(&upto);
-            while let Some(before) = parent(&commit, &operation)?.filter(|_| !of.is_empty()) {
-                commit = before;
+            let mut joints: HashMap<Oid, Option<Oid>> = HashMap::new();
+            let mut next = Some(find(mirror, upto, &operation)?);
+            while let Some(commit) = next.filter(|_| !of.is_empty()) {
                 of.remove(&revision(commit.id()));
+                joints.insert(commit.id(), Some(commit.id()));
+                next = parent(&commit, &operation)?;
             }
-            Ok(of)
+            let mut astray = BTreeMap::new();
+            for start in of {
+                let mut passed = Vec::new();
+                let mut next = mirror.find_commit(oid(start)).ok();
+                let joint = loop {
+                    let Some(commit) = next else { break None };
+                    if let Some(known) = joints.get(&commit.id()) {
+                        break *known;
+                    }
+                    passed.push(commit.id());
+                    next = parent(&commit, &operation)?;
+                };
+                joints.extend(passed.into_iter().map(|commit| (commit, joint)));
+                astray.insert(start, joint.map(revision));
+            }
+            Ok(astray)
         })
         .await
     }

@@ -113,7 +113,7 @@ async fn a_commit_that_the_mirror_lacks_is_not_found() {
     assert_eq!(source.trail(nowhere, wanted(), BTreeSet::new(), 1).await.unwrap_err().kind, EdgeKind::NotFound);
     assert_eq!(source.pick(nowhere, wanted()).await.unwrap_err().kind, EdgeKind::NotFound);
     assert_eq!(source.trail_of_environments(nowhere, 1).await.unwrap_err().kind, EdgeKind::NotFound);
-    assert_eq!(source.joint(repo.tip(), nowhere).await.unwrap_err().kind, EdgeKind::NotFound);
+    assert_eq!(source.astray(nowhere, BTreeSet::new()).await.unwrap_err().kind, EdgeKind::NotFound);
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn the_own_file_of_every_environment_is_followed_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn two_commits_have_the_newest_in_common_that_the_branch_was_at_in_both() {
+async fn commits_astray_have_the_newest_in_common_with_the_branch_that_it_was_at_in_both() {
     let mut repo = TestRepo::with(&[("a", "1")]);
     let shared = repo.commit("shared", &[("a", "2")]);
     let ours = repo.commit("ours", &[("a", "3")]);
@@ -145,12 +145,11 @@ async fn two_commits_have_the_newest_in_common_that_the_branch_was_at_in_both() 
     // What a merge brought was never what the branch was at.
     let merged = repo.merge("merged", theirs);
     let (_place, source) = source(&repo).await;
-    for (one, other, expected) in
-        [(merged, ours, Some(ours)), (ours, merged, Some(ours)), (merged, theirs, Some(shared)), (merged, merged, Some(merged))]
-    {
-        assert_eq!(source.joint(one, other).await.unwrap(), expected);
-    }
-    assert_eq!(source.joint(merged, alone).await.unwrap(), None);
+    let of = || [merged, ours, theirs, shared, alone].into();
+    let astray = source.astray(merged, of()).await.unwrap();
+    assert_eq!(astray, [(theirs, Some(shared)), (alone, None)].into());
+    let astray = source.astray(theirs, of()).await.unwrap();
+    assert_eq!(astray, [(merged, Some(shared)), (ours, Some(shared)), (alone, None)].into());
 }
 
 #[tokio::test]
