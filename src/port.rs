@@ -159,6 +159,15 @@ pub enum Tip {
     Unfetched,
 }
 
+/// How an environment was when a branch had it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastSeen {
+    /// What its own file said of the name that it had before.
+    pub formerly: Option<EnvironmentName>,
+    /// The commit that does not have it any more; none: it is there.
+    pub gone: Option<Revision>,
+}
+
 /// The config repository's mirror.
 pub trait Source: Send + Sync {
     /// The branch, as of the last fetch.
@@ -193,6 +202,18 @@ pub trait Source: Send + Sync {
     /// The commits reachable from `upto` and not from `after`, newest first, at most 1,000 of them.
     /// With no `after`, or one that the mirror lacks: only `upto` itself.
     fn commits(&self, after: Option<Revision>, upto: Revision) -> impl Future<Output = Result<Vec<Commit>, EdgeError>> + Send;
+
+    /// How an environment was when it was there last, going back from `upto` along first parents, and no further than to `since`.
+    /// None: it was not there, or nobody knows.
+    fn last_seen(
+        &self,
+        environment: &EnvironmentName,
+        upto: Revision,
+        since: Option<Revision>,
+    ) -> impl Future<Output = Result<Option<LastSeen>, EdgeError>> + Send {
+        let _ = (environment, upto, since);
+        std::future::ready(Ok(None))
+    }
 
     /// Calls `wake` whenever the branch may have moved, until the future is dropped; never, where that can't be known.
     fn watch(&self, wake: &(dyn Fn() + Sync)) -> impl Future<Output = ()> + Send;

@@ -8,8 +8,9 @@ use crate::domain::name::EnvironmentName;
 use crate::domain::rollout::Formerly;
 use crate::port::{EdgeKind, Target as _};
 use crate::runtime::reading::{Reading, Readings};
+use crate::runtime::succession::former_names;
 
-/// What the branch head says of the name that the environment had before.
+/// What the branch head says of the names that the environment had before.
 pub(super) async fn formerly(edges: &Edges, environment: &EnvironmentName) -> Result<Formerly, Failure> {
     let head = match edges.head_or("--at") {
         Ok(head) => head,
@@ -19,7 +20,7 @@ pub(super) async fn formerly(edges: &Edges, environment: &EnvironmentName) -> Re
     let short = head.short();
     let why = match readings.of(head, &edges.source).await {
         Ok(Reading::Valid(desired)) => match (&desired.environment().formerly, &edges.behind) {
-            (Some(former), _) => return Ok(Formerly::As(former.clone())),
+            (Some(_), _) => return Ok(Formerly::As(former_names(&mut readings, &edges.source, head).await?)),
             (None, None) => return Ok(Formerly::Never),
             (None, Some(trouble)) => format!("the mirror may be behind: {trouble}"),
         },
@@ -38,8 +39,8 @@ pub(super) async fn names(
     target: &AnyTarget,
 ) -> Result<(FormerNames, Option<String>), Failure> {
     let said = match formerly(edges, environment).await? {
-        Formerly::As(former) => Some(former),
-        Formerly::Never | Formerly::Unknown(_) => None,
+        Formerly::As(names) => names,
+        Formerly::Never | Formerly::Unknown(_) => Vec::new(),
     };
     // Not `load`, which reads every key where there is no record: the name that it has is one that it may have had.
     let (stored, note) = match target.former(environment).await {
@@ -47,8 +48,7 @@ pub(super) async fn names(
         // Another's, or not pinned yet: not one that this environment goes on with.
         Err(error) if error.kind == EdgeKind::Refused => (None, None),
         Err(error) => {
-            let said = said.as_ref();
-            let note = said.map(|former| {
+            let note = said.first().map(|former| {
                 format!(
                     "whether {environment} has taken the record of {former} over already is not known here: {}",
                     error.chain()
@@ -57,10 +57,24 @@ pub(super) async fn names(
             (None, note)
         }
     };
-    let Some(stored) = stored else { return Ok((FormerNames { pending: said, taken_over: Vec::new() }, note)) };
+    let Some(stored) = stored else {
+        let pending = pending(target, said).await;
+        return Ok((FormerNames { pending, taken_over: Vec::new() }, note));
+    };
     let mut taken_over: Vec<EnvironmentName> = stored.record.former.into_iter().map(|former| former.name).collect();
     taken_over.sort_unstable();
     taken_over.dedup();
     taken_over.retain(|name| name != environment);
-    Ok((FormerNames { pending: None, taken_over }, note))
+    Ok((FormerNames { pending: Vec::new(), taken_over }, note))
+}
+
+/// Under which of its former names an environment may have the record that it goes on with: those before the newest one only where
+/// that surely has none.
+async fn pending(target: &AnyTarget, mut names: Vec<EnvironmentName>) -> Vec<EnvironmentName> {
+    if let Some(newest) = names.first()
+        && !matches!(target.former(newest).await, Ok(None))
+    {
+        names.truncate(1);
+    }
+    names
 }

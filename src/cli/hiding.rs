@@ -1,12 +1,12 @@
 //! Which values stay hidden: a key that is tagged `!sensitive` now, or was when it was last there, is shown at no commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::edges::Edges;
 use super::error::Failure;
-use super::lineage::{last_called, names};
+use super::lineage::{Lineage, names};
 use crate::client::git::Wanted;
 use crate::domain::desired::{Tagging, environment_file, files_of_all};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -49,7 +49,7 @@ pub(super) async fn hidden(
     let mut known =
         Known { edges, tagged: BTreeSet::new(), open: keys, called: BTreeSet::from([environment.clone()]), is_read: false };
     if let Some(head) = head {
-        known.ask(environment, head, None).await?;
+        known.ask(environment, head, &Asked::new()).await?;
     }
     let is_settled = known.open.is_empty() || known.is_read && is_of_the_branch(edges, shown).await?;
     if !is_settled {
@@ -98,19 +98,19 @@ async fn is_of_the_branch(edges: &Edges, shown: Shown<'_>) -> Result<bool, EdgeE
     }
 }
 
-/// The part of the branch that was read already.
-struct Read {
-    /// From this commit on back.
-    from: Revision,
-    /// Under these names.
-    called: BTreeSet<EnvironmentName>,
-}
+/// What was asked already: these commits and those before them, under these names.
+type Asked = BTreeSet<(Revision, EnvironmentName)>;
 
 /// Commits that the branch does not have.
 struct Beside<'e> {
     edges: &'e Edges,
     environment: &'e EnvironmentName,
-    starts: BTreeSet<Revision>,
+    /// Each with the newest that it has in common with the branch.
+    starts: BTreeMap<Revision, Option<Revision>>,
+    /// All that were found, those of the branch too.
+    found: BTreeSet<Revision>,
+    /// Those of them that nobody knows yet whether the branch has them.
+    new: BTreeSet<Revision>,
     /// The names by which they were looked for.
     names: BTreeSet<EnvironmentName>,
     /// The target does not answer.
@@ -119,30 +119,35 @@ struct Beside<'e> {
 
 impl<'e> Beside<'e> {
     async fn of(edges: &'e Edges, environment: &'e EnvironmentName) -> Self {
-        let starts = edges.source.last_stood().await.ok().flatten().into_iter().collect();
-        Self { edges, environment, starts, names: BTreeSet::new(), is_away: false }
+        let new = edges.source.last_stood().await.ok().flatten().into_iter().collect();
+        let (starts, found, names) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { edges, environment, starts, found, new, names, is_away: false }
     }
 
     /// One of them, and a name by which it was not asked yet, of those by which the environment may be called.
     async fn next(
         &mut self,
         called: &mut BTreeSet<EnvironmentName>,
-        asked: &BTreeSet<(Revision, EnvironmentName)>,
+        asked: &Asked,
     ) -> Result<Option<(Revision, EnvironmentName)>, EdgeError> {
         while let Some(name) = called.difference(&self.names).next().cloned() {
             called.extend(self.find(&name).await);
             self.names.insert(name);
         }
-        if let Some(head) = self.edges.head() {
-            self.starts = self.edges.source.astray(head, std::mem::take(&mut self.starts)).await?;
+        self.new.retain(|start| self.found.insert(*start));
+        let new = std::mem::take(&mut self.new);
+        match self.edges.head() {
+            Some(head) if !new.is_empty() => self.starts.extend(self.edges.source.astray(head, new).await?),
+            Some(_) => {}
+            None => self.starts.extend(new.into_iter().map(|start| (start, None))),
         }
-        let all = self.starts.iter().flat_map(|start| called.iter().map(|name| (*start, name.clone())));
+        let all = self.starts.keys().flat_map(|start| called.iter().map(|name| (*start, name.clone())));
         Ok(all.into_iter().find(|one| !asked.contains(one)))
     }
 
     /// Looks for those that are known by a name; the names that the record has besides.
     async fn find(&mut self, name: &EnvironmentName) -> Vec<EnvironmentName> {
-        self.starts.extend(self.edges.source.kept(name).await.unwrap_or_default());
+        self.new.extend(self.edges.source.kept(name).await.unwrap_or_default());
         // Its record is in its own place under this name, or in that of the name that is asked about.
         let target = self.edges.target(name).or_else(|_| self.edges.target(self.environment));
         let Some(target) = target.ok().filter(|_| !self.is_away) else { return Vec::new() };
@@ -159,7 +164,7 @@ impl<'e> Beside<'e> {
             }
         };
         let Some(record) = record else { return Vec::new() };
-        self.starts.extend(record.goal.map(|goal| goal.revision));
+        self.new.extend(record.goal.map(|goal| goal.revision));
         record.former.into_iter().map(|former| former.name).collect()
     }
 }
@@ -181,13 +186,13 @@ impl Known<'_> {
         &mut self,
         name: &EnvironmentName,
         from: Revision,
-        read: Option<&Read>,
+        asked: &Asked,
     ) -> Result<BTreeSet<EnvironmentName>, EdgeError> {
         let mut passed = BTreeSet::new();
         for name in names(self.edges, name, from).await?.into_iter().rev() {
             // What was called so before was read with what it is called now.
             if !self.open.is_empty() && !passed.contains(&name) {
-                passed.extend(self.look(name, from, read).await?);
+                passed.extend(self.look(name, from, asked).await?);
             }
         }
         self.called.extend(passed.iter().cloned());
@@ -197,28 +202,20 @@ impl Known<'_> {
     /// Asks what may say what the branch does not, or not any more: where it stood before it was gone, what the environment is
     /// on, what the mirror keeps for it.
     async fn ask_beside(&mut self, environment: &EnvironmentName) -> Result<(), Failure> {
-        let (edges, head) = (self.edges, self.edges.head());
         let (unsaid, of_the_branch) = (self.open.clone(), self.called.clone());
-        let mut beside = Beside::of(edges, environment).await;
-        let mut asked: BTreeSet<(Revision, EnvironmentName)> = BTreeSet::new();
+        let mut beside = Beside::of(self.edges, environment).await;
+        let mut asked = Asked::new();
         while let Some((start, name)) = beside.next(&mut self.called, &asked).await? {
-            asked.insert((start, name.clone()));
-            let read = match head {
-                Some(head) => edges.source.joint(head, start).await,
-                None => Ok(None),
-            };
+            if let Some(joint) = beside.starts.get(&start).copied().flatten() {
+                asked.extend(of_the_branch.iter().map(|name| (joint, name.clone())));
+            }
             // None of them is the newest: one that tags a key is enough.
             self.open = unsaid.difference(&self.tagged).cloned().collect();
-            let passed = match read {
-                Ok(joint) => {
-                    self.ask(&name, start, joint.map(|from| Read { from, called: of_the_branch.clone() }).as_ref()).await
-                }
-                Err(error) => Err(error),
-            };
-            match passed {
+            match self.ask(&name, start, &asked).await {
                 Err(error) if error.kind == EdgeKind::NotFound => {}
                 passed => asked.extend(passed?.into_iter().map(|name| (start, name))),
             }
+            asked.insert((start, name));
         }
         Ok(())
     }
@@ -228,38 +225,29 @@ impl Known<'_> {
         &mut self,
         name: EnvironmentName,
         from: Revision,
-        read: Option<&Read>,
+        asked: &Asked,
     ) -> Result<BTreeSet<EnvironmentName>, EdgeError> {
-        let source = &self.edges.source;
         let mut called = BTreeSet::from([name.clone()]);
+        let mut lineage = Lineage::of(self.edges, name.clone(), from);
         let mut tagging = Tagging::of(name, self.open.clone());
         // Most are said by the commit itself: no other is read for them.
-        tagging.look(&source.pick(from, wanted(&tagging)).await?);
-        let mut next = Some(from);
-        while let Some(from) = next.filter(|_| !tagging.open().is_empty()) {
-            let marks: BTreeSet<Revision> = read.map(|read| read.from).into_iter().collect();
-            let trail = source.trail(from, wanted(&tagging), marks, STEPS).await?;
-            next = trail.end.next().filter(|_| trail.beyond.is_empty() || !is_read(read, &tagging));
-            let mut above = None;
-            for step in &trail.steps {
-                if !step.marked.is_empty() && is_read(read, &tagging) {
-                    next = None;
-                    break;
+        tagging.look(&self.edges.source.pick(from, wanted(&tagging)).await?);
+        'past: while !lineage.is_over() && !tagging.open().is_empty() {
+            let marks = asked.iter().filter(|(_, name)| name == tagging.name()).map(|(at, _)| *at).collect();
+            let page = lineage.page(wanted(&tagging), marks, STEPS).await?;
+            for (step, _) in &page.steps {
+                // What lies before was asked already.
+                if !step.marked.is_empty() {
+                    break 'past;
                 }
-                if let Some(former) = tagging.look(&step.tree) {
-                    let before = match above {
-                        Some(above) => source.resolve(&format!("{above}~1")).await?,
-                        None => from,
-                    };
-                    // One that was retired and is back goes on under its own name.
-                    if last_called(self.edges, tagging.name(), &former, before).await? == former {
-                        called.insert(former.clone());
-                        tagging.rename(former);
-                        next = Some(before);
-                        break;
-                    }
-                }
-                above = Some(step.commit.revision);
+                tagging.look(&step.tree);
+            }
+            if !page.beyond.is_empty() {
+                break;
+            }
+            if let Some(former) = page.renamed {
+                called.insert(former.clone());
+                tagging.rename(former);
             }
         }
         self.is_read |= tagging.is_read();
@@ -268,11 +256,6 @@ impl Known<'_> {
         self.open = open;
         Ok(called)
     }
-}
-
-/// Whether what lies before was asked already.
-fn is_read(read: Option<&Read>, tagging: &Tagging) -> bool {
-    read.is_some_and(|read| read.called.contains(tagging.name()))
 }
 
 /// The files that can say anything of the open keys.

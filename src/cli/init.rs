@@ -51,8 +51,8 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
             // Rules help a token that lacks a right; one that is unknown or unreadable has a hint of its own.
             (true, Ok(TargetConfig::Consul(consul))) => {
                 let pending = match &formerly {
-                    Formerly::As(former) => Some(former.clone()),
-                    Formerly::Never | Formerly::Unknown(_) => None,
+                    Formerly::As(names) => names.clone(),
+                    Formerly::Never | Formerly::Unknown(_) => Vec::new(),
                 };
                 let former = FormerNames { pending, ..FormerNames::default() };
                 let rules = acl::rules_to_initialise(&edges.repository, &environment, &consul.keys, &former);

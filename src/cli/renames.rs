@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edges::Edges;
-use super::lineage::{file_alone, has};
-use crate::client::git::TrailEnd;
-use crate::domain::desired::{FileTree, environment_file, environment_names, former_name, heads};
+use super::lineage::{Lineage, STEPS, file_alone};
+use crate::domain::desired::{FileTree, environment_names, former_name, heads};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::port::EdgeError;
@@ -102,8 +101,8 @@ async fn renamed(edges: &Edges, later: &Side, earlier: &Side) -> Result<BTreeMap
         if let Some(former) = said {
             found.insert(name.clone(), former);
         } else if !earlier.names.contains(name) && !open.is_empty() {
-            let mut names = Names::of(edges, name, later.revision);
-            while let Some(former) = names.next().await? {
+            let mut lineage = Lineage::of(edges, name.clone(), later.revision);
+            while let Some(former) = former(&mut lineage).await? {
                 if open.remove(&former) {
                     found.insert(name.clone(), former);
                     break;
@@ -114,33 +113,13 @@ async fn renamed(edges: &Edges, later: &Side, earlier: &Side) -> Result<BTreeMap
     Ok(found)
 }
 
-/// The names that an environment had before, newest first, as the commits up to one say.
-struct Names<'e> {
-    edges: &'e Edges,
-    /// The name whose past is next, and the commit that it begins at.
-    next: Option<(EnvironmentName, Revision)>,
-}
-
-impl<'e> Names<'e> {
-    fn of(edges: &'e Edges, name: &EnvironmentName, upto: Revision) -> Self {
-        Self { edges, next: Some((name.clone(), upto)) }
-    }
-
-    async fn next(&mut self) -> Result<Option<EnvironmentName>, EdgeError> {
-        let Some((name, mut from)) = self.next.take() else { return Ok(None) };
-        let mut former = None;
-        loop {
-            let trail = self.edges.source.trail(from, file_alone(&name), BTreeSet::new(), 1).await?;
-            let TrailEnd::More(before) = trail.end else { return Ok(None) };
-            from = before;
-            let there = trail.steps.iter().find(|step| step.tree.nodes.contains_key(&environment_file(&name)));
-            let Some(step) = there else { continue };
-            former = former_name(&step.tree, &name).or(former);
-            if former.is_some() && !has(self.edges, &name, before).await? {
-                // This commit gave it the name.
-                self.next = former.clone().map(|former| (former, before));
-                return Ok(former);
-            }
+/// The next name that an environment had before, as the commits say.
+async fn former(lineage: &mut Lineage<'_>) -> Result<Option<EnvironmentName>, EdgeError> {
+    while !lineage.is_over() {
+        let page = lineage.page(file_alone(lineage.name()), BTreeSet::new(), STEPS).await?;
+        if page.renamed.is_some() {
+            return Ok(page.renamed);
         }
     }
+    Ok(None)
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::edges::Edges;
-use super::error::Failure;
-use super::lineage::{file_alone, has, last_called};
-use crate::client::git::{TrailEnd, Wanted};
+use super::lineage::{Lineage, file_alone, has};
+use crate::client::git::Wanted;
 use crate::domain::desired::{FileTree, Problem, Provenance, environment_file, files_of, former_name, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
@@ -76,17 +75,9 @@ pub(super) struct Traced {
 
 /// The commits at which a key's files changed, newest first.
 pub(super) struct Trace<'e> {
-    edges: &'e Edges,
+    lineage: Lineage<'e>,
     key: KeyPath,
     marks: BTreeSet<Revision>,
-    /// The environment's name here.
-    name: EnvironmentName,
-    /// Where it goes on; none: at the first commit of all.
-    from: Option<Revision>,
-    /// What a newer commit says that it was called before.
-    former: Option<EnvironmentName>,
-    /// The newest commit above, where that has the environment.
-    above: Option<Revision>,
     /// Marked commits that say what the next step says.
     beyond: Vec<Revision>,
     /// Between two names it may have had none for some commits: it was retired there, and kept its keys.
@@ -104,65 +95,39 @@ impl<'e> Trace<'e> {
         upto: Revision,
         marks: BTreeSet<Revision>,
     ) -> Self {
-        let (from, key) = (Some(upto), key.clone());
-        Self { edges, key, marks, name, from, former: None, above: None, beyond: Vec::new(), in_gap: false, renamed: None }
+        let lineage = Lineage::of(edges, name, upto);
+        Self { lineage, key: key.clone(), marks, beyond: Vec::new(), in_gap: false, renamed: None }
     }
 
     /// Whether there is no earlier commit.
     pub(super) fn is_over(&self) -> bool {
-        self.from.is_none()
+        self.lineage.is_over()
     }
 
-    /// The next of them, about so many at most; fewer where the environment was renamed.
-    pub(super) async fn next(&mut self, at_most: usize) -> Result<Vec<Traced>, Failure> {
+    /// The next of them, about so many at most; fewer where the environment begins to have a name.
+    pub(super) async fn next(&mut self, at_most: usize) -> Result<Vec<Traced>, EdgeError> {
         let mut found = Vec::new();
-        let Some(from) = self.from.take() else { return Ok(found) };
-        let source = &self.edges.source;
-        let trail = source.trail(from, wanted(&self.name, &self.key), self.marks.clone(), at_most).await?;
-        for step in trail.steps {
-            let is_there = step.tree.nodes.contains_key(&environment_file(&self.name));
-            let says = former_name(&step.tree, &self.name);
-            if let (Some(renaming), Some(former)) = (self.above, &self.former)
-                && says.as_ref() != Some(former)
-            {
-                let before = source.resolve(&format!("{renaming}~1")).await?;
-                // What has the name before may be another environment, which the renamed one took the place of; one that was
-                // retired and is back goes on under its own name.
-                let goes_on = if is_there {
-                    has(self.edges, former, before).await?
-                } else {
-                    last_called(self.edges, &self.name, former, before).await? == *former
-                };
-                if goes_on {
-                    // What lies before it is the past of another name.
-                    self.from = Some(before);
-                    self.renamed = Some((former.clone(), renaming));
-                    self.name = former.clone();
-                    (self.former, self.above) = (None, None);
-                    self.beyond.clear();
-                    self.in_gap = true;
-                    return Ok(found);
-                }
-            }
+        let name = self.lineage.name().clone();
+        let page = self.lineage.page(wanted(&name, &self.key), self.marks.clone(), at_most).await?;
+        for (step, is_there) in page.steps {
             self.in_gap &= !is_there;
             if self.in_gap {
                 self.beyond.extend(step.marked);
                 continue;
             }
-            self.former = says.or_else(|| self.former.take());
-            self.above = is_there.then_some(step.commit.revision);
             found.push(Traced {
-                says: provenance(&step.tree, &self.name, &self.key),
+                says: provenance(&step.tree, &name, &self.key),
                 reached: std::mem::take(&mut self.beyond).into_iter().chain(step.marked).collect(),
                 renamed: self.renamed.take(),
                 commit: step.commit,
             });
         }
-        self.beyond.extend(trail.beyond);
-        self.from = match trail.end {
-            TrailEnd::More(next) => Some(next),
-            TrailEnd::Root => None,
-        };
+        self.beyond.extend(page.beyond);
+        if let (Some(former), Some(last)) = (page.renamed, found.last()) {
+            // What lies before it is the past of another name.
+            self.renamed = Some((former, last.commit.revision));
+            self.in_gap = true;
+        }
         Ok(found)
     }
 }

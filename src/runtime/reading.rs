@@ -76,6 +76,8 @@ pub struct Readings {
     former: Vec<EnvironmentName>,
     /// What revisions say of it that were reached under such a name.
     kept_former: BTreeMap<Needed, Reading>,
+    /// The names before the former one that a revision gives, where that was looked for last.
+    pub(super) names_before: Option<(Revision, Vec<EnvironmentName>)>,
 }
 
 impl Readings {
@@ -90,6 +92,7 @@ impl Readings {
             last: None,
             former: Vec::new(),
             kept_former: BTreeMap::new(),
+            names_before: None,
         }
     }
 

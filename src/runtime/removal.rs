@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::memory::Memory;
 use super::observe;
+use super::succession::goes_on_across;
 use crate::domain::desired::{goes_on_as, heads};
 use crate::domain::health::HealthLog;
 use crate::domain::live::Fence;
@@ -221,13 +222,19 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
     /// Looks whether the branch says that the environment goes on under another name, with its record and its keys.
     async fn goes_on_nowhere(&self, record: &Rollout, tip: Revision, stage: Stage) -> Result<(), Unfinished> {
         let name = &record.identity.environment;
-        match goes_on_as(&self.source.some_files(tip, &heads()).await?, name) {
+        let said = self.source.some_files(tip, &heads()).await?;
+        let heir = match goes_on_as(&said, name) {
+            Ok(Some(heir)) => Ok(Some((heir, name.clone()))),
+            Ok(None) => Ok(Box::pin(goes_on_across(self.source, &said, name, tip)).await?),
+            Err(broken) => Err(broken),
+        };
+        match heir {
             Ok(None) => Ok(()),
-            Ok(Some(heir)) => {
+            Ok(Some((heir, former))) => {
                 let because = format!("the branch head {} says that {name} goes on as {heir}", tip.short());
                 let hint = format!(
                     "the first controller of {heir} takes its record and its keys over; if they are to go instead, take `formerly: \
-                     {name}` out of environments/{heir}/environment.yaml first"
+                     {former}` out of environments/{heir}/environment.yaml first"
                 );
                 let why = stage.put_back(NotRemoved { because, hint }, record, &heir);
                 Err(Unfinished::Wanted(self.refused(record, why)))

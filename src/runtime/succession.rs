@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use super::observe::{is_rewound, keep_renamed};
 use super::reading::{Fit, Reading, Readings};
-use crate::domain::desired::DesiredState;
+use crate::domain::desired::{DesiredState, FileTree, environment_names, former_name, goes_on_as, heads};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{Needed, Rollout, Stored};
 use crate::domain::time::Timestamp;
-use crate::port::{EdgeError, EdgeKind, Source, Target, Tip};
+use crate::port::{EdgeError, EdgeKind, LastSeen, Source, Target, Tip};
+
+/// So many names in a row are followed.
+const MOST_NAMES: usize = 16;
 
 /// An environment and what its target takes.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +34,8 @@ pub struct Heir {
     pub stored: Stored,
 }
 
-/// The record of the former name that a revision gives an environment, where the target has no record of its own.
+/// The record of a former name that a revision gives an environment, where the target has no record of its own: of the newest that
+/// has one.
 ///
 /// # Errors
 /// When the mirror or the target can't be read; `Refused` when the record can't be taken over, and why.
@@ -58,14 +62,103 @@ pub async fn claim<S: Source, T: Target>(
     at: Revision,
 ) -> Result<Option<Heir>, EdgeError> {
     let Some(former) = claimed(readings, source, at).await? else { return Ok(None) };
-    let stored = target.former(&former).await?;
-    Ok(stored.map(|stored| Heir { former, stored }))
+    if let Some(stored) = target.former(&former).await? {
+        return Ok(Some(Heir { former, stored }));
+    }
+    for former in names_before(readings, source, at).await? {
+        if let Some(stored) = target.former(&former).await? {
+            return Ok(Some(Heir { former, stored }));
+        }
+    }
+    Ok(None)
+}
+
+/// The names that a revision says the environment had before, the newest first: the one that it gives, and those across which it
+/// came to that one.
+///
+/// # Errors
+/// When the mirror can't be read.
+pub async fn former_names<S: Source>(
+    readings: &mut Readings,
+    source: &S,
+    at: Revision,
+) -> Result<Vec<EnvironmentName>, EdgeError> {
+    let mut names: Vec<EnvironmentName> = claimed(readings, source, at).await?.into_iter().collect();
+    names.extend(names_before(readings, source, at).await?);
+    Ok(names)
 }
 
 /// The former name that a revision gives the environment.
 async fn claimed<S: Source>(readings: &mut Readings, source: &S, at: Revision) -> Result<Option<EnvironmentName>, EdgeError> {
     let Reading::Valid(desired) = readings.of(at, source).await? else { return Ok(None) };
     Ok(desired.environment().formerly.clone())
+}
+
+/// The names before the former one that a revision gives: an environment may have got another one again before anybody took its
+/// record over. Of each name its newest word counts, as that of the environment does; a name that was somebody else's since leads
+/// to nobody's record.
+async fn names_before<S: Source>(readings: &mut Readings, source: &S, at: Revision) -> Result<Vec<EnvironmentName>, EdgeError> {
+    if let Some((_, names)) = readings.names_before.as_ref().filter(|(known, _)| *known == at) {
+        return Ok(names.clone());
+    }
+    let Reading::Valid(desired) = readings.of(at, source).await? else { return Ok(Vec::new()) };
+    let environment = desired.environment();
+    let Some(first) = &environment.formerly else { return Ok(Vec::new()) };
+    let mut names = vec![environment.name.clone(), first.clone()];
+    let mut seen = source.last_seen(first, at, None).await?;
+    let said = source.some_files(at, &heads()).await?;
+    while let Some(LastSeen { formerly: Some(former), gone: Some(gone) }) = seen {
+        let is_anothers = matches!(goes_on_as(&said, &former), Ok(Some(_)));
+        if is_anothers || names.contains(&former) || names.len() > MOST_NAMES {
+            break;
+        }
+        seen = source.last_seen(&former, at, None).await?;
+        let is_older = match &seen {
+            None => true,
+            Some(LastSeen { gone: None, .. }) => false,
+            Some(LastSeen { gone: Some(before), .. }) => *before != gone && source.descends(gone, *before).await?,
+        };
+        if !is_older {
+            break;
+        }
+        names.push(former);
+    }
+    let names = names.split_off(2);
+    readings.names_before = Some((at, names.clone()));
+    Ok(names)
+}
+
+/// As which environment of a revision one goes on that it does not have, across names that it does not have either; and the former
+/// name that the heir gives. The [`heads`] of the revision tell whose former name it is itself.
+///
+/// # Errors
+/// When the mirror can't be read.
+pub async fn goes_on_across<S: Source>(
+    source: &S,
+    said: &FileTree,
+    gone: &EnvironmentName,
+    at: Revision,
+) -> Result<Option<(EnvironmentName, EnvironmentName)>, EdgeError> {
+    let heirs = environment_names(said).into_iter().filter_map(|heir| former_name(said, &heir).map(|former| (heir, former)));
+    let heirs: Vec<(EnvironmentName, EnvironmentName)> = heirs.collect();
+    if heirs.is_empty() {
+        return Ok(None);
+    }
+    let since = match source.last_seen(gone, at, None).await? {
+        Some(LastSeen { gone: None, .. }) => return Ok(None),
+        seen => seen.and_then(|seen| seen.gone),
+    };
+    for (heir, former) in heirs {
+        let mut name = former.clone();
+        for _ in 0..MOST_NAMES {
+            let Some(LastSeen { formerly: Some(before), .. }) = source.last_seen(&name, at, since).await? else { break };
+            if before == *gone {
+                return Ok(Some((heir, former)));
+            }
+            name = before;
+        }
+    }
+    Ok(None)
 }
 
 /// Whether everything that was reached under the former name fits the place under the new one.

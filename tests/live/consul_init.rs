@@ -40,7 +40,8 @@ async fn beside_the_record_of_a_former_name_or_keys_that_may_be_its_nothing_is_m
     let mut test = Stage::new(&agent).await;
     test.go(&desired([("config/a", "1")]), 1).await.unwrap();
     let (id, before) = (test.target_id(), agent.tree(""));
-    let (renamed, unknown) = (Formerly::As(name("test")), Formerly::Unknown("the branch is gone".to_owned()));
+    let (renamed, unknown) = (Formerly::As(vec![name("test")]), Formerly::Unknown("the branch is gone".to_owned()));
+    let twice = Formerly::As(vec![name("stage"), name("test")]);
     let unpinned = || preview(&agent.address(), None);
 
     let pin = format!("target_id: {id}");
@@ -49,14 +50,20 @@ async fn beside_the_record_of_a_former_name_or_keys_that_may_be_its_nothing_is_m
     let refused = preview(&agent.address(), Some(id.clone())).initialise_after(&renamed).await.unwrap_err();
     check_refused(&agent, &refused, &["formerly: test", "`lockstep run`"]);
     assert!(!refused.hint.unwrap().contains(&pin), "it is pinned already");
+    let refused = unpinned().initialise_after(&twice).await.unwrap_err();
+    check_refused(&agent, &refused, &["formerly: stage", "stage was called test before", &pin]);
+    let refused = unpinned().may_recover_after(&twice).await.unwrap_err();
+    check_refused(&agent, &refused, &["formerly: stage", "test has its record here"]);
     let refused = unpinned().initialise_after(&unknown).await.unwrap_err();
     check_refused(&agent, &refused, &["1 key(s)", "config/a", "another environment of calvin-config", "the branch is gone"]);
 
     // Its record was lost: whoever begins anew over its keys could never write them.
     assert_eq!(agent.tree(""), before);
     agent.delete(OLD_RECORD);
-    let refused = unpinned().initialise_after(&renamed).await.unwrap_err();
-    check_refused(&agent, &refused, &["config/a", "it was lost", "`lockstep recover test`"]);
+    for formerly in [renamed, twice] {
+        let refused = unpinned().initialise_after(&formerly).await.unwrap_err();
+        check_refused(&agent, &refused, &["config/a", "it was lost", "`lockstep recover test`"]);
+    }
 
     // Where nothing is marked nobody is in the way.
     let empty = Agent::start();
@@ -73,7 +80,8 @@ async fn the_record_of_a_former_name_that_comes_back_at_the_last_moment_stops_it
         }
         asked.forward(port)
     });
-    let refused = preview(&proxy.address(), None).initialise_after(&Formerly::As(name("test"))).await.unwrap_err();
+    let refused =
+        preview(&proxy.address(), None).initialise_after(&Formerly::As(vec![name("stage"), name("test")])).await.unwrap_err();
     assert_eq!(refused.kind, EdgeKind::Conflict, "{}", refused.chain());
     let left: Vec<String> = agent.tree("").into_iter().map(|(key, _)| key).collect();
     assert_eq!(left, [OLD_RECORD]);

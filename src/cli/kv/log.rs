@@ -126,7 +126,7 @@ async fn off_branch(
     let mut gone = edges.source.astray(head, revisions).await?;
     let mut found = Vec::new();
     for (newest_of_it, revision) in astray.iter().rev() {
-        if !gone.remove(revision) {
+        if gone.remove(revision).is_none() {
             continue;
         }
         let generations = astray.iter().rev().filter(|(_, other)| other == revision).map(|(number, _)| number.number());

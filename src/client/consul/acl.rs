@@ -6,8 +6,8 @@ use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 /// The names that an environment had before, as far as a token needs rights there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FormerNames {
-    /// The one whose record is still to be taken over.
-    pub pending: Option<EnvironmentName>,
+    /// Those whose record may still have to be taken over.
+    pub pending: Vec<EnvironmentName>,
     /// Those that were: their history stayed there.
     pub taken_over: Vec<EnvironmentName>,
 }
@@ -28,10 +28,10 @@ pub fn rules(repository: &RepositoryName, environment: &EnvironmentName, roots: 
     let at = |name: &EnvironmentName| Paths::new(repository, name);
     let history =
         taken_over.iter().map(|name| rule("key_prefix", &at(name).history(), "list", "its history under a former name"));
-    let to_come = pending
-        .iter()
-        .flat_map(|name| [rule("key_prefix", at(name).base(), "write", "until its record is taken over from there"), owners()]);
-    rules.chain(history).chain(to_come).collect()
+    let to_come =
+        pending.iter().map(|name| rule("key_prefix", at(name).base(), "write", "until its record is taken over from there"));
+    let owners = pending.first().map(|_| owners());
+    rules.chain(history).chain(to_come).chain(owners).collect()
 }
 
 /// The same for whoever gives owner ids out and takes them back as well: `init`, `recover` and `env remove` (rule O4). A record that
@@ -44,7 +44,7 @@ pub fn rules_to_initialise(
     former: &FormerNames,
 ) -> String {
     let rules = rules(repository, environment, roots, former);
-    if former.pending.is_some() { rules } else { rules + &owners() }
+    if former.pending.is_empty() { rules + &owners() } else { rules }
 }
 
 /// What it takes to change who owns what.
@@ -99,7 +99,7 @@ mod tests {
     fn a_former_name_may_be_written_until_its_record_is_taken_over_and_only_its_history_be_read_from_then_on() {
         let repository = RepositoryName::parse("calvin-config").unwrap();
         let name = |text: &str| EnvironmentName::parse(text).unwrap();
-        let former = FormerNames { pending: Some(name("staging")), taken_over: vec![name("test")] };
+        let former = FormerNames { pending: vec![name("staging")], taken_over: vec![name("test")] };
         let roots = KeyRoots::parse(&["config/"]).unwrap();
         let all = rules(&repository, &name("production"), &roots, &former);
         let more = all.strip_prefix(&rules(&repository, &name("production"), &roots, &FormerNames::default()));

@@ -37,10 +37,14 @@ impl ConsulTarget {
         self.first_use(formerly, &doing).await?;
         let taken: BTreeSet<u16> =
             http.read_names(OWNERS, &doing).await?.iter().filter_map(|name| name.strip_prefix(OWNERS)?.parse().ok()).collect();
-        let somebody_else = |error: EdgeError| match &theirs {
-            Some(theirs) if error.about.contains(theirs) => error.hint(HERE_AGAIN),
-            Some(_) | None if error.about.contains(&self.paths.record()) => self.has_one(&doing).because(error),
-            Some(_) | None => error,
+        let somebody_else = |error: EdgeError| {
+            if theirs.iter().any(|theirs| error.about.contains(theirs)) {
+                error.hint(HERE_AGAIN)
+            } else if error.about.contains(&self.paths.record()) {
+                self.has_one(&doing).because(error)
+            } else {
+                error
+            }
         };
         // What was asked of an environment that was here before, and removed since, is asked of nobody.
         self.drop_requests(&doing).await.map_err(somebody_else)?;
@@ -58,7 +62,7 @@ impl ConsulTarget {
             let mut txn = Transaction::new();
             txn.cas(&owner_key, &OwnerEntry::of(&identity).to_bytes(), 0, 0);
             txn.cas(&self.paths.record(), &wire::record_to_json(&record), 0, 0);
-            if let Some(theirs) = &theirs {
+            for theirs in &theirs {
                 txn.check_absent(theirs);
             }
             match self.transact(txn, &doing).await {
@@ -74,32 +78,40 @@ impl ConsulTarget {
         Err(http.error(EdgeKind::Conflict, &doing).because("other environments took every owner id that was drawn"))
     }
 
-    /// Whether the environment needs a record of its own, as far as its former name is concerned; the record of that name, which
-    /// must not be there when the new one is made.
+    /// Whether the environment needs a record of its own, as far as its former names are concerned; the records of those names,
+    /// which must not be there when the new one is made.
     ///
     /// # Errors
-    /// `Refused` when it is there: the environment goes on with that one.
-    pub(super) async fn may_make_one_after(&self, formerly: &Formerly, doing: &str) -> Result<Option<String>, EdgeError> {
-        let Formerly::As(former) = formerly else { return Ok(None) };
-        let old = self.under(former);
-        let theirs = old.paths.record();
-        match self.server.http.read_key(&theirs, doing).await.map_err(|error| below(old.paths.base(), error))? {
-            Some(read) => Err(self.goes_on(former, &read.value, doing)),
-            None => Ok(Some(theirs)),
+    /// `Refused` when one is there: the environment goes on with that one.
+    pub(super) async fn may_make_one_after(&self, formerly: &Formerly, doing: &str) -> Result<Vec<String>, EdgeError> {
+        let Formerly::As(names) = formerly else { return Ok(Vec::new()) };
+        let mut theirs = Vec::new();
+        for (number, former) in names.iter().enumerate() {
+            let old = self.under(former);
+            let record = old.paths.record();
+            let read = self.server.http.read_key(&record, doing).await;
+            if let Some(read) = read.map_err(|error| below(old.paths.base(), error))? {
+                return Err(self.goes_on(&names[..=number], former, &read.value, doing));
+            }
+            theirs.push(record);
         }
+        Ok(theirs)
     }
 
-    /// The environment has a record, under its former name.
-    fn goes_on(&self, former: &EnvironmentName, value: &[u8], doing: &str) -> EdgeError {
+    /// The environment has a record, under the last of these former names.
+    fn goes_on(&self, names: &[EnvironmentName], former: &EnvironmentName, value: &[u8], doing: &str) -> EdgeError {
         let takes = format!("`lockstep run` takes it over then, or `lockstep apply --once {}`", self.environment);
         let hint = match wire::record_from_json(value) {
             Ok(record) if self.pinned.get() == Some(&record.identity.target) => takes,
             Ok(record) => format!("{}; {takes}", super::state::pin(&record.identity.target)),
             Err(problem) => format!("that record can't be read ({problem}); nothing is made until it can"),
         };
+        let across: Vec<String> = names.windows(2).map(|pair| format!(", {} was called {} before", pair[0], pair[1])).collect();
         let because = format!(
-            "the branch head says `formerly: {former}`, and {former} has its record here: {} goes on with that one, its keys, its \
+            "the branch head says `formerly: {}`{}, and {former} has its record here: {} goes on with that one, its keys, its \
              owner and its numbers, and needs no other",
+            names.first().unwrap_or(former),
+            across.concat(),
             self.environment
         );
         self.server.http.error(EdgeKind::Refused, doing).because(because).hint(hint)

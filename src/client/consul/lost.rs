@@ -27,12 +27,12 @@ enum Explained {
 
 impl ConsulTarget {
     /// Whether a Consul without our record may be taken for one that was never used, given what is known of the environment's
-    /// former name.
+    /// former names.
     ///
     /// # Errors
     /// `Refused` when the record was lost: the configuration pins a target id, or a key below the roots carries a mark of
     /// nobody who has a record here; in these words for every verb and for the controller. `Refused` too when marks below the
-    /// roots are of the former name, or may be: whoever began anew over them could never write those keys.
+    /// roots are of a former name, or may be: whoever began anew over them could never write those keys.
     pub(super) async fn first_use(&self, formerly: &Formerly, doing: &str) -> Result<(), EdgeError> {
         if let Some(pinned) = self.pinned.get() {
             let (because, hint) = match self.removed().await? {
@@ -65,11 +65,11 @@ impl ConsulTarget {
         }
         match formerly {
             Formerly::Never => Ok(()),
-            Formerly::As(former) => {
-                let theirs = of(&|by| matches!(by, Explained::By(Some(entry)) if entry.names(&self.repository, former)));
-                if theirs.is_empty() {
-                    return Ok(());
-                }
+            Formerly::As(names) => {
+                let is_of =
+                    |former, by: &Explained| matches!(by, Explained::By(Some(entry)) if entry.names(&self.repository, former));
+                let theirs = names.iter().map(|former| (former, of(&|by| is_of(former, by))));
+                let Some((former, theirs)) = theirs.into_iter().find(|(_, theirs)| !theirs.is_empty()) else { return Ok(()) };
                 let whose = format!("the mark of {former}, as {} was called", self.environment);
                 let hint = format!(
                     "restore a snapshot of this Consul, or make that record anew with `lockstep recover {former}`, with {former} in the \

@@ -84,12 +84,12 @@ impl ConsulTarget {
         let mut txn = Transaction::new();
         self.paths.push_save(&mut txn, Fence::ABSENT, &save);
         txn.cas(&owner, &OwnerEntry::of(&identity).to_bytes(), 0, entry.map_or(0, |read| read.index));
-        if let Some(theirs) = &theirs {
+        for theirs in &theirs {
             txn.check_absent(theirs);
         }
         match self.transact(txn, &doing).await {
             Ok(_) => Ok(identity),
-            Err(error) if theirs.as_ref().is_some_and(|theirs| error.about.contains(theirs)) => Err(error.hint(HERE_AGAIN)),
+            Err(error) if theirs.iter().any(|theirs| error.about.contains(theirs)) => Err(error.hint(HERE_AGAIN)),
             Err(error) if error.kind == EdgeKind::Conflict => Err(self
                 .has_one(&doing)
                 .because(error)

@@ -15,6 +15,7 @@ mod tree;
 mod part;
 mod history;
 mod trail;
+mod names;
 mod keep;
 mod publish;
 mod watch;
@@ -32,7 +33,7 @@ use crate::domain::desired::{FileTree, Selection};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
-use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, Source, Tip};
+use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, LastSeen, Source, Tip};
 
 use fault::{fault, overdue};
 use mirror::{Mirror, Origin};
@@ -269,6 +270,15 @@ impl Source for GitSource {
     async fn commits(&self, after: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
         let operation = format!("list the commits up to {upto}");
         self.read(operation, move |_, mirror| history::commits(mirror, after, upto)).await
+    }
+
+    async fn last_seen(
+        &self,
+        environment: &EnvironmentName,
+        upto: Revision,
+        since: Option<Revision>,
+    ) -> Result<Option<LastSeen>, EdgeError> {
+        self.seen_last(environment, upto, since).await
     }
 
     async fn keep(

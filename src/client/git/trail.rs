@@ -3,7 +3,7 @@
 //! Only first parents are walked, since those are what the branch was at. A directory that is the same in two commits is
 //! not looked into again, so a commit that has nothing to do with the files costs one tree: its root's.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use git2::{Commit, ErrorCode, Oid, Repository};
@@ -65,6 +65,8 @@ pub enum TrailEnd {
     Root,
     /// It goes on at this commit: there were as many steps as were asked for, or as much as one part may read.
     More(Revision),
+    /// The last step brought the first of the wanted files; it goes on at this commit, which may have it by another name.
+    Begun(Revision),
 }
 
 impl TrailEnd {
@@ -73,7 +75,7 @@ impl TrailEnd {
     pub const fn next(self) -> Option<Revision> {
         match self {
             Self::Root => None,
-            Self::More(next) => Some(next),
+            Self::More(next) | Self::Begun(next) => Some(next),
         }
     }
 }
@@ -84,8 +86,8 @@ const MOST_COMMITS: usize = 20_000;
 const MOST_BYTES: u64 = 16 << 20;
 
 impl GitSource {
-    /// The commits from `upto` back along first parents at which the wanted files changed, at most so many of them, and
-    /// where between them some marked commits lie.
+    /// The commits from `upto` back along first parents at which the wanted files changed, at most so many of them and none
+    /// before one that brings the first file; and where between them some marked commits lie.
     ///
     /// # Errors
     /// `NotFound` when the mirror does not have the commit.
@@ -114,45 +116,42 @@ impl GitSource {
         .await
     }
 
-    /// The newest commit that two others have in common, going back along first parents; none: there is none.
-    ///
-    /// # Errors
-    /// `NotFound` when the mirror does not have one of them.
-    pub async fn joint(&self, one: Revision, other: Revision) -> Result<Option<Revision>, EdgeError> {
-        let operation = format!("look where {one} and {other} part");
-        self.read(operation.clone(), move |_, mirror| {
-            let mut of_one = HashSet::new();
-            let mut next = Some(find(mirror, one, &operation)?);
-            while let Some(commit) = next {
-                of_one.insert(commit.id());
-                next = parent(&commit, &operation)?;
-            }
-            let mut next = Some(find(mirror, other, &operation)?);
-            while let Some(commit) = next {
-                if of_one.contains(&commit.id()) {
-                    return Ok(Some(revision(commit.id())));
-                }
-                next = parent(&commit, &operation)?;
-            }
-            Ok(None)
-        })
-        .await
-    }
-
-    /// Which of some commits the branch was never at, as `upto` has it: it is none of them, nor is a first parent before it.
+    /// Which of some commits the branch was never at, as `upto` has it: none of them is it, nor a first parent before it. Each with
+    /// the newest that it has in common with the branch, going back along first parents; none: there is none, or the mirror does
+    /// not have the commit. However many they are, no commit is looked at twice.
     ///
     /// # Errors
     /// `NotFound` when the mirror does not have `upto`.
-    pub async fn astray(&self, upto: Revision, mut of: BTreeSet<Revision>) -> Result<BTreeSet<Revision>, EdgeError> {
+    pub async fn astray(
+        &self,
+        upto: Revision,
+        mut of: BTreeSet<Revision>,
+    ) -> Result<BTreeMap<Revision, Option<Revision>>, EdgeError> {
         let operation = format!("look for {} commits before {upto}", of.len());
         self.read(operation.clone(), move |_, mirror| {
-            let mut commit = find(mirror, upto, &operation)?;
-            of.remove(&upto);
-            while let Some(before) = parent(&commit, &operation)?.filter(|_| !of.is_empty()) {
-                commit = before;
+            let mut joints: HashMap<Oid, Option<Oid>> = HashMap::new();
+            let mut next = Some(find(mirror, upto, &operation)?);
+            while let Some(commit) = next.filter(|_| !of.is_empty()) {
                 of.remove(&revision(commit.id()));
+                joints.insert(commit.id(), Some(commit.id()));
+                next = parent(&commit, &operation)?;
             }
-            Ok(of)
+            let mut astray = BTreeMap::new();
+            for start in of {
+                let mut passed = Vec::new();
+                let mut next = mirror.find_commit(oid(start)).ok();
+                let joint = loop {
+                    let Some(commit) = next else { break None };
+                    if let Some(known) = joints.get(&commit.id()) {
+                        break *known;
+                    }
+                    passed.push(commit.id());
+                    next = parent(&commit, &operation)?;
+                };
+                joints.extend(passed.into_iter().map(|commit| (commit, joint)));
+                astray.insert(start, joint.map(revision));
+            }
+            Ok(astray)
         })
         .await
     }
@@ -213,6 +212,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn is_there(&self) -> bool {
+        !self.files.is_empty() || self.directories.values().any(|seen| seen.is_there())
+    }
+
     fn has_the_files_of(&self, other: &Self) -> bool {
         self.id == other.id
             || self.files == other.files
@@ -280,6 +283,9 @@ impl<'m> Walk<'m> {
                 steps.push(Step { commit: describe(&commit), tree, marked: std::mem::take(&mut marked) });
             }
             let (Some(earlier), Some(before)) = (earlier, before) else { break TrailEnd::Root };
+            if here.first.is_there() && !before.first.is_there() {
+                break TrailEnd::Begun(revision(earlier.id()));
+            }
             (commit, here) = (earlier, before);
         };
         Ok(Trail { steps, beyond: marked, end })

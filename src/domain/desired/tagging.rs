@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::name::{EnvironmentName, KeyPath};
 
 use super::layer;
-use super::naming::{OwnFile, environment_file as path_of, former_name, own_directory, own_file};
+use super::naming::{OwnFile, environment_file as path_of, own_directory, own_file};
 use super::tree::{FileTree, Node};
 use super::values::Action;
 
@@ -27,8 +27,6 @@ pub struct Tagging {
     is_read: bool,
     /// The environment's own file as it was last, with the layers that it tells; none where it is not there.
     own: Option<Own>,
-    /// The name that it had before, as the oldest file under this one says that says so.
-    former: Option<EnvironmentName>,
     /// What the other files said last.
     files: BTreeMap<String, (Node, Says)>,
 }
@@ -79,7 +77,7 @@ impl Tagging {
     #[must_use]
     pub fn of(environment: EnvironmentName, keys: BTreeSet<KeyPath>) -> Self {
         let (tagged, files) = (BTreeSet::new(), BTreeMap::new());
-        Self { name: environment, open: keys, tagged, is_read: false, own: None, former: None, files }
+        Self { name: environment, open: keys, tagged, is_read: false, own: None, files }
     }
 
     /// What the environment is called at the commits that come next.
@@ -107,22 +105,17 @@ impl Tagging {
     }
 
     /// Goes one commit further back, of which the environment's own file is here and those that [`super::files_of_all`] tells.
-    ///
-    /// Some: the commit after this one has the environment and this one does not, and that is the name which it may have had
-    /// before. [`Self::rename`] says that it did; otherwise it was retired in between, and goes on under this one.
-    pub fn look(&mut self, tree: &FileTree) -> Option<EnvironmentName> {
+    pub fn look(&mut self, tree: &FileTree) {
         let path = path_of(&self.name);
         let Some(node) = tree.nodes.get(&path) else {
             self.files.clear();
-            let former = self.own.take().and_then(|_| self.former.clone());
-            self.is_read |= former.is_none();
-            return former;
+            self.own = None;
+            self.is_read = true;
+            return;
         };
         let is_as_before = self.own.as_ref().is_some_and(|own| own.node == *node);
         if !is_as_before {
             self.files.clear();
-            // What says nothing hides no former name that a newer commit gave.
-            self.former = former_name(tree, &self.name).or_else(|| self.former.take());
             // What can't be read says nothing of any key.
             let layers = match own_file(tree, &self.name) {
                 OwnFile::Read(file) => file.environment.layers.into_iter().chain([own_directory(&self.name)]).collect(),
@@ -135,13 +128,12 @@ impl Tagging {
             let touched = self.read(tree, &path, !is_as_before);
             self.decide(touched.as_ref());
         }
-        None
     }
 
-    /// Goes on under the former name; other files of the commit that was looked at last are needed.
+    /// Goes on under the name that the environment had before.
     pub fn rename(&mut self, former: EnvironmentName) {
         self.name = former;
-        (self.own, self.former) = (None, None);
+        self.own = None;
         self.files.clear();
     }
 
@@ -272,10 +264,7 @@ mod tests {
         let keys = ["config/a", "config/b", "config/c/d"].map(|key| KeyPath::parse(key).unwrap());
         let mut tagging = Tagging::of(EnvironmentName::parse("test").unwrap(), keys.into());
         for files in commits {
-            if let Some(former) = tagging.look(&tree(files)) {
-                tagging.rename(former);
-                assert_eq!(tagging.look(&tree(files)), None, "under its former name {}", tagging.name());
-            }
+            tagging.look(&tree(files));
         }
         let (found, rest) = tagging.told();
         let words = |keys: &BTreeSet<KeyPath>| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -302,6 +291,8 @@ mod tests {
             &["a", "b"],
             &[],
         );
+        // While it was retired nothing was said.
+        check(&[&[OWN], &[], &[OWN, (BASE, "a: !sensitive 1\n")]], &["a"], &["b", "c/d"]);
         // Untagged since.
         check(&[&[OWN, (BASE, "a: 1\n")], &[OWN, (BASE, "a: !sensitive 1\n")]], &[], &["b", "c/d"]);
     }
@@ -338,12 +329,12 @@ mod tests {
 
     #[test]
     fn a_commit_before_the_environment_had_its_name_is_read_under_the_former_one() {
-        let renamed = (OWN.0, "layers: [base]\nformerly: old\n");
+        let mut tagging = Tagging::of(EnvironmentName::parse("test").unwrap(), [KeyPath::parse("config/a").unwrap()].into());
+        tagging.look(&tree(&[OWN, (BASE, "x: 1\n")]));
+        tagging.rename(EnvironmentName::parse("old").unwrap());
         let former = ("environments/old/environment.yaml", "layers: [web]\n");
-        let tagged = (WEB, "a: !sensitive 1\n");
-        check(&[&[renamed, (BASE, "x: 1\n")], &[former, (WEB, "x: 1\n")], &[former, tagged]], &["a"], &["b", "c/d"]);
-        check(&[&[OWN], &[renamed], &[former, tagged]], &["a"], &["b", "c/d"]);
-        check(&[&[renamed], &[(OWN.0, "layers: 1\n")], &[former, tagged]], &["a"], &["b", "c/d"]);
+        tagging.look(&tree(&[former, (BASE, "a: 1\n"), (WEB, "a: !sensitive 1\n")]));
+        assert_eq!(tagging.told().0.len(), 1);
     }
 
     #[test]
@@ -355,17 +346,6 @@ mod tests {
         check(&[&[OWN, (BASE, "a: 2\n"), taken_back], tagged], &["a"], &["b", "c/d"]);
         check(&[&[OWN, (WEB, "a: !absent\n"), (BASE, "a: 2\n")], &[OWN, (BASE, "a: 2\n")], tagged], &[], &["b", "c/d"]);
         check(&[&[OWN, (BASE, "a: !absent\n"), (WEB, "a: 2\n")], tagged], &[], &["b", "c/d"]);
-    }
-
-    #[test]
-    fn an_environment_that_was_retired_and_is_back_is_asked_about_under_its_own_name_as_long_as_nobody_renames_it() {
-        let mut tagging = Tagging::of(EnvironmentName::parse("test").unwrap(), [KeyPath::parse("config/a").unwrap()].into());
-        let back: Files<'_> = &[(OWN.0, "layers: [base]\nformerly: old\n")];
-        assert_eq!(tagging.look(&tree(back)), None);
-        assert_eq!(tagging.look(&tree(&[])).as_ref().map(EnvironmentName::as_str), Some("old"));
-        assert_eq!(tagging.look(&tree(&[])), None, "once");
-        assert_eq!(tagging.look(&tree(&[OWN, (BASE, "a: !sensitive 1\n")])), None);
-        assert_eq!(tagging.told().0.len(), 1);
     }
 
     #[test]

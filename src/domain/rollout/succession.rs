@@ -17,8 +17,8 @@ pub struct Former {
 pub enum Formerly {
     /// A valid branch head has the environment, and says of no other name.
     Never,
-    /// A valid branch head says that this was its name.
-    As(EnvironmentName),
+    /// A valid branch head says that these were its names, the newest first.
+    As(Vec<EnvironmentName>),
     /// No branch head says anything of the environment, and why: it may be any other one's new name.
     Unknown(String),
 }

@@ -107,6 +107,21 @@ fn a_diff_across_renames_is_of_one_environment_that_goes_on_and_of_two_where_nob
 }
 
 #[test]
+fn a_diff_across_a_retirement_goes_on_under_the_environments_own_name_whatever_the_file_says_since_it_is_back() {
+    let mut stage = Stage::new();
+    let first = stage.repo.tip().to_string();
+    renaming(&mut stage.repo, "test", "stage", "formerly: test\n");
+    stage.repo.remove("Stage is retired", &["environments/stage/environment.yaml"]);
+    let file = format!("{}formerly: nobody\n", ENVIRONMENT.1);
+    let back = stage.repo.commit("Stage is back", &[("environments/stage/environment.yaml", &file)]).to_string();
+    stage.configure("  stage: {directory: {path: ./test}}\n");
+    for commits in [[&first, &back], [&back, &first]] {
+        let said = stage.run(&["diff", commits[0], commits[1]]).exits(3).out;
+        assert!(said.ends_with("\nstage (formerly test): the same keys\n"), "{said}");
+    }
+}
+
+#[test]
 fn a_keys_log_is_one_across_two_renames_and_the_values_that_came_between() {
     let mut stage = Stage::new();
     let file = |former: &str| format!("{}formerly: {former}\n", ENVIRONMENT.1);
@@ -182,6 +197,73 @@ fn a_directory_goes_on_under_the_new_name_with_its_files_its_numbers_and_its_his
     stage.configure("  other: {directory: {path: ./test}}\n");
     let said = stage.run(&["apply", "--once"]).exits(1);
     assert!(format!("{said:?}").contains("it holds environment preview"), "{said:?}");
+}
+
+/// Gives the environment two names in a row while nobody looks, and another one a word about neither.
+fn rename_twice(repo: &mut TestRepo) -> String {
+    renaming(repo, "test", "stage", "formerly: test\n");
+    repo.commit("Another one", &[("environments/other/environment.yaml", "layers: [base]\n")]);
+    repo.remove("Stage is not called so any more", &["environments/stage/environment.yaml"]);
+    let file = format!("{}formerly: stage\n", ENVIRONMENT.1);
+    repo.commit("Preview was stage", &[("environments/preview/environment.yaml", &file)]).to_string()
+}
+
+#[test]
+fn a_record_is_taken_over_across_a_name_that_nobody_ever_led_and_its_keys_are_not_removed_meanwhile() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let before = stage.live();
+    let renamed = rename_twice(&mut stage.repo);
+    let said = stage.run(&["env", "remove", "test", "--yes"]).exits(1).err;
+    assert!(said.contains("test goes on as preview") && said.contains("`formerly: stage`"), "{said}");
+    assert_eq!(stage.live(), before);
+
+    stage.configure("  preview: {directory: {path: ./test}}\n");
+    assert!(stage.run(&["plan"]).out.contains("takes over the record and the keys of test"));
+    assert!(stage.run(&["history", "preview"]).exits(1).err.contains("takes over that of test, at generation 1"));
+    let said = stage.run(&["apply", "--once"]).exits(0);
+    assert!(said.err.contains("goes on with the record of its former name"), "{said:?}");
+    assert_eq!(stage.live(), before);
+    let said = stage.run(&["kv", "log", "config/app/port"]).exits(0).out;
+    assert!(said.contains("was called stage until") && said.contains(&renamed[..7]), "{said}");
+}
+
+#[test]
+fn a_name_that_was_given_anew_or_taken_back_leads_to_no_record_and_its_environment_can_be_removed() {
+    const TEST: &str = "  test: {directory: {path: ./test}}\n";
+    const PREVIEW: &str = "  preview: {directory: {path: ./test}}\n";
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let first = stage.repo.tip();
+    let stays = |stage: &Stage, why: &str| {
+        stage.configure(PREVIEW);
+        let said = stage.run(&["apply", "--once"]).exits(1);
+        assert!(format!("{said:?}").contains("it holds environment test"), "{why}: {said:?}");
+        stage.configure(TEST);
+    };
+    // The newest word of the name between says nothing any more.
+    renaming(&mut stage.repo, "test", "stage", "formerly: test\n");
+    stage.repo.commit("Two environments after all", &[("environments/stage/environment.yaml", ENVIRONMENT.1)]);
+    renaming(&mut stage.repo, "stage", "preview", "formerly: stage\n");
+    stays(&stage, "taken back");
+    // Another environment has the name since.
+    stage.repo.move_to(first);
+    rename_twice(&mut stage.repo);
+    stage.repo.commit("A new test", &[ENVIRONMENT]);
+    stays(&stage, "there again");
+    stage.repo.remove("No new test", &[ENVIRONMENT.0]);
+    stays(&stage, "was there again");
+    // And another one says that it had it.
+    stage.repo.move_to(first);
+    rename_twice(&mut stage.repo);
+    let file = format!("{}formerly: test\n", ENVIRONMENT.1);
+    stage.repo.commit("Heir", &[("environments/heir/environment.yaml", &file)]);
+    stays(&stage, "another one's");
+
+    stage.repo.move_to(first);
+    rename_twice(&mut stage.repo);
+    stage.repo.commit("A new one", &[("environments/preview/environment.yaml", ENVIRONMENT.1)]);
+    stage.run(&["env", "remove", "test", "--yes"]).exits(0);
 }
 
 #[test]

@@ -74,5 +74,5 @@ async fn commits_that_the_branch_never_was_at_are_known() {
     let nowhere = Revision::parse(&"7".repeat(40)).unwrap();
     let of = [first, repo.tip(), lost, side, nowhere].into();
     let astray = source.astray(repo.tip(), of).await.unwrap();
-    assert_eq!(astray, [lost, side, nowhere].into());
+    assert_eq!(astray, [(lost, Some(first)), (side, Some(first)), (nowhere, None)].into());
 }

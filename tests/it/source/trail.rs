@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use lockstep::client::git::{Trail, TrailEnd, Wanted};
+use lockstep::domain::name::EnvironmentName;
+use lockstep::port::LastSeen;
 
 use super::*;
 use crate::support::repo::{Change, TestRepo};
@@ -35,6 +37,7 @@ fn told(trail: &Trail) -> Vec<String> {
 #[tokio::test]
 async fn only_commits_that_change_the_wanted_files_are_steps_and_only_those_files_are_read() {
     let mut repo = TestRepo::with(&[("other", "x")]);
+    let begun = repo.commit_nothing("nothing yet");
     repo.commit("listed", &[("first", "a/b/c\nd\n"), ("a/b/other", "x")]);
     repo.commit("made", &[("a/b/c", "1")]);
     repo.commit("beside it", &[("a/b/other", "y"), ("a/x", "y")]);
@@ -55,10 +58,11 @@ async fn only_commits_that_change_the_wanted_files_are_steps_and_only_those_file
             "changed: a/b/c d first",
             "made: a/b/c first",
             "listed: first",
-            "first: "
         ]
     );
-    assert_eq!(trail.end, TrailEnd::Root);
+    assert_eq!(trail.end, TrailEnd::Begun(begun), "what lies before may have the file by another name");
+    let before = source.trail(begun, wanted(), BTreeSet::new(), 100).await.unwrap();
+    assert_eq!((told(&before), before.end), (vec!["first: ".to_owned()], TrailEnd::Root));
     assert_eq!(trail.steps[2].tree.nodes["a/b/c"], Node::Symlink);
     let marks: Vec<usize> = (0..trail.steps.len()).filter(|at| trail.steps[*at].marked == [marked]).collect();
     assert_eq!(marks, [4], "a marked commit belongs to the step that it still has the files of");
@@ -109,7 +113,7 @@ async fn a_commit_that_the_mirror_lacks_is_not_found() {
     assert_eq!(source.trail(nowhere, wanted(), BTreeSet::new(), 1).await.unwrap_err().kind, EdgeKind::NotFound);
     assert_eq!(source.pick(nowhere, wanted()).await.unwrap_err().kind, EdgeKind::NotFound);
     assert_eq!(source.trail_of_environments(nowhere, 1).await.unwrap_err().kind, EdgeKind::NotFound);
-    assert_eq!(source.joint(repo.tip(), nowhere).await.unwrap_err().kind, EdgeKind::NotFound);
+    assert_eq!(source.astray(nowhere, BTreeSet::new()).await.unwrap_err().kind, EdgeKind::NotFound);
 }
 
 #[tokio::test]
@@ -129,7 +133,7 @@ async fn the_own_file_of_every_environment_is_followed_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn two_commits_have_the_newest_in_common_that_the_branch_was_at_in_both() {
+async fn commits_astray_have_the_newest_in_common_with_the_branch_that_it_was_at_in_both() {
     let mut repo = TestRepo::with(&[("a", "1")]);
     let shared = repo.commit("shared", &[("a", "2")]);
     let ours = repo.commit("ours", &[("a", "3")]);
@@ -141,10 +145,33 @@ async fn two_commits_have_the_newest_in_common_that_the_branch_was_at_in_both() 
     // What a merge brought was never what the branch was at.
     let merged = repo.merge("merged", theirs);
     let (_place, source) = source(&repo).await;
-    for (one, other, expected) in
-        [(merged, ours, Some(ours)), (ours, merged, Some(ours)), (merged, theirs, Some(shared)), (merged, merged, Some(merged))]
-    {
-        assert_eq!(source.joint(one, other).await.unwrap(), expected);
+    let of = || [merged, ours, theirs, shared, alone].into();
+    let astray = source.astray(merged, of()).await.unwrap();
+    assert_eq!(astray, [(theirs, Some(shared)), (alone, None)].into());
+    let astray = source.astray(theirs, of()).await.unwrap();
+    assert_eq!(astray, [(merged, Some(shared)), (ours, Some(shared)), (alone, None)].into());
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_name_last_is_found_where_the_branch_had_it_last() {
+    let own = "environments/b/environment.yaml";
+    let name = |text: &str| EnvironmentName::parse(text).unwrap();
+    let mut repo = TestRepo::with(&[("other", "x")]);
+    repo.commit("b was x", &[(own, "layers: [base]\nformerly: x\n")]);
+    let here = repo.commit("b was a", &[(own, "layers: [base]\nformerly: a\n")]);
+    repo.commit_nothing("nothing");
+    let gone = repo.remove("no b", &[own]);
+    let later = repo.commit_nothing("later");
+    let (_place, source) = source(&repo).await;
+    let was_a = |gone| Some(LastSeen { formerly: Some(name("a")), gone });
+    for (upto, since, expected) in [
+        (repo.tip(), None, was_a(Some(gone))),
+        (repo.tip(), Some(here), was_a(Some(gone))),
+        (repo.tip(), Some(gone), None),
+        (repo.tip(), Some(later), None),
+        (here, None, was_a(None)),
+    ] {
+        assert_eq!(source.last_seen(&name("b"), upto, since).await.unwrap(), expected, "{since:?}");
     }
-    assert_eq!(source.joint(merged, alone).await.unwrap(), None);
+    assert_eq!(source.last_seen(&name("nobody"), repo.tip(), None).await.unwrap(), None);
 }

@@ -271,3 +271,40 @@ fn two_records_under_the_old_and_the_new_name_are_told_with_what_to_do_and_neith
     assert_eq!(dump(&agent, "config/"), keys);
     assert_eq!(agent.tree("lockstep/owners/").len(), 1);
 }
+
+#[test]
+fn an_environment_that_got_two_names_in_a_row_is_not_begun_anew_and_goes_on_with_its_keys() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    let said = site.init();
+    let pin = said.lines().find_map(|line| line.strip_prefix("target_id: ")).unwrap().to_owned();
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let keys = dump(&agent, "config/");
+    rename(&mut site.repo);
+    let file = format!("{}formerly: preview\n", ENVIRONMENT.1);
+    site.repo.remove("Preview is not called so either", &[RENAMED]);
+    site.repo.commit("Live was preview", &[("environments/live/environment.yaml", &file)]);
+    let before = dump(&agent, "");
+    // Its keys are wanted still.
+    let said = site.run(&["env", "remove", "test", "--yes"]).exits(1).err;
+    assert!(said.contains("test goes on as live"), "{said}");
+
+    site.environment = "live";
+    site.forget_pin();
+    let said = site.run(&["init", "live"]).exits(1).err;
+    assert!(said.contains("`formerly: preview`, preview was called test before") && said.contains(&pin), "{said}");
+    site.pin(&pin);
+    let said = site.run(&["recover", "live", "--yes"]).exits(1).err;
+    assert!(said.contains("test has its record here"), "{said}");
+    let rules = site.run(&["acl-policy", "live"]).exits(0).out;
+    assert!(["preview", "test"].iter().all(|name| rules.contains(&format!("\"lockstep/demo/{name}/\""))), "{rules}");
+    assert_eq!(dump(&agent, ""), before);
+
+    let said = site.run(&["apply", "--once"]).exits(0);
+    assert!(said.err.contains("goes on with the record of its former name"), "{said:?}");
+    assert_eq!(dump(&agent, "config/"), keys);
+    assert!(agent.get("lockstep/demo/test/record").is_none());
+    assert_eq!(agent.tree("lockstep/owners/").len(), 1);
+}
