@@ -19,6 +19,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::words::listed;
 use crate::port::{Clock, EdgeError, EdgeKind, Source, Target, Written};
 
+/// So few keys that were written are followed one by one in any case.
+const MANY: usize = 1_000;
+
 /// What a pass runs on.
 pub struct World<'a, S, T, C> {
     /// The config repository.
@@ -286,11 +289,16 @@ async fn write<S: Source, T: Target, C: Clock>(
                 memory.denial = Denial::default();
             }
             if let Some(live) = &mut memory.live {
+                let many = keys.len();
                 for (key, entry) in keys {
                     match entry {
                         Some(entry) => live.entries.insert(key, entry),
                         None => live.entries.remove(&key),
                     };
+                }
+                // To go down to each of them would take longer than to read everything once more.
+                if many > MANY.max(live.entries.len() / 2) {
+                    live.as_of = None;
                 }
             }
             let save = match (&apply.opening, complete) {

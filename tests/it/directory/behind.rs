@@ -185,7 +185,7 @@ impl Site {
         let removing =
             Removing { source: &source, target: &self.target, scheduler: &RealTime, poll, by: "Grace", because: "not needed" };
         let prospect: Prospect = removing.look(&mut self.memory).await.unwrap();
-        removing.carry_out(&mut self.memory, &self.lease, &prospect).await
+        Box::pin(removing.carry_out(&mut self.memory, &self.lease, &prospect)).await
     }
 
     async fn has_a_record(&self) -> bool {
