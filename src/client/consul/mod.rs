@@ -132,8 +132,8 @@ impl ConsulTarget {
         Self { server, repository, environment, keys, pinned, paths, glimpse, answers }
     }
 
-    /// History up to a number, newest first; none where the token may not surely read it: Consul leaves hidden lines out of a list, or refuses
-    /// the list.
+    /// History up to a number, newest first; none where the token may not surely read it: Consul leaves hidden lines out of a
+    /// list, or refuses the list.
     ///
     /// # Errors
     /// When Consul can't be asked.

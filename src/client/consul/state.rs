@@ -39,10 +39,8 @@ impl Paths {
     /// Where a line of this record goes. One that was opened under a former name is closed under this one, in a place of its own:
     /// this name may have had a line of that number, of another environment (rule A5).
     fn line_of(&self, generation: Generation, record: &Rollout) -> String {
-        match record.formerly_at(generation).filter(|former| **former != record.identity.environment) {
-            Some(former) => self.line_as(former, generation),
-            None => self.line(generation),
-        }
+        let called = record.called_at(generation);
+        if *called == record.identity.environment { self.line(generation) } else { self.line_as(called, generation) }
     }
 
     /// The record's fence after a transaction that wrote it.
