@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::memory::Memory;
-use super::pass::Passed;
-use crate::domain::name::STATE_PREFIX;
+use super::pass::{Passed, is_about_our_state};
 use crate::domain::time::Timestamp;
-use crate::port::{EdgeError, EdgeKind};
+use crate::port::EdgeError;
 
 /// So many refused writes in a row, without a key to blame, can't be chance.
 const LOSING: u32 = 3;
@@ -46,11 +45,6 @@ pub(super) fn after(outcome: &Result<Passed, EdgeError>, memory: &mut Memory) ->
     }
 }
 
-/// A conflict about our own state is about the lease or the record, not about a key that somebody fights for.
-fn is_about_our_state(error: &EdgeError) -> bool {
-    error.kind == EdgeKind::Conflict && error.about.iter().all(|key| key.starts_with(STATE_PREFIX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,7 +52,7 @@ mod tests {
     use crate::domain::plan::Intent;
     use crate::domain::revision::Revision;
     use crate::domain::rollout::{Kept, Waiting};
-    use crate::port::Clock;
+    use crate::port::{Clock, EdgeKind};
     use crate::runtime::pass::{World, failed};
     use crate::runtime::reading::Fit;
 

@@ -8,9 +8,9 @@ use super::memory::Memory;
 use super::observe;
 use super::succession::rival;
 use crate::domain::live::LiveState;
-use crate::domain::name::KeyPath;
+use crate::domain::name::{KeyPath, STATE_PREFIX};
 use crate::domain::plan::Intent;
-use crate::domain::revision::Revision;
+use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{
     Answer, Apply, Books, HeadView, HistoryLine, Kept, Observation, RefusedAttempt, Request, Retention, Rollout, Save, Step,
     Stored, Trouble, TroubleKind, Waiting,
@@ -252,7 +252,10 @@ async fn record<S: Source, T: Target, C: Clock>(
             memory.trouble.take_if(|trouble| trouble.kind != TroubleKind::Denied || !save.answers.is_empty());
             moved(memory, stored.record, Stored { record: save.record.clone(), fence }, save)
         }
-        Err(error) => failed(world, memory, error, None),
+        Err(error) => {
+            learn_numbers(world, memory, &error, save.opens).await;
+            failed(world, memory, error, None)
+        }
     }
 }
 
@@ -308,8 +311,35 @@ async fn write<S: Source, T: Target, C: Clock>(
             };
             moved(memory, stored.record, Stored { record: save.record.clone(), fence }, &save)
         }
-        Err(error) => failed(world, memory, error, about),
+        Err(error) => {
+            let opens = apply.opening.as_ref().and_then(|opening| opening.opens);
+            learn_numbers(world, memory, &error, opens).await;
+            failed(world, memory, error, about)
+        }
     }
+}
+
+/// Looks which numbers were given out, where a move that gives one out was refused and no key is to blame: history may have lines
+/// above an older record that somebody put back beside it, and numbers go on above both (rule A5).
+async fn learn_numbers<S: Source, T: Target, C: Clock>(
+    world: &World<'_, S, T, C>,
+    memory: &mut Memory,
+    error: &EdgeError,
+    opens: Option<Generation>,
+) {
+    if opens.is_none() || !is_about_our_state(error) {
+        return;
+    }
+    match world.target.newest_number().await {
+        Ok(newest) => memory.gave_out(newest.unwrap_or_default()),
+        // The next refusal asks again.
+        Err(error) => tracing::debug!(error = error.chain(), "which numbers were given out is not known"),
+    }
+}
+
+/// A conflict about our own state is about the lease, the record or its history, not about a key that somebody fights for.
+pub(super) fn is_about_our_state(error: &EdgeError) -> bool {
+    error.kind == EdgeKind::Conflict && error.about.iter().all(|key| key.starts_with(STATE_PREFIX))
 }
 
 fn announce<'l, S, T, C>(

@@ -95,6 +95,8 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
         }
         let mut live = target.live().await?;
         observe::hidden(&mut live, &mut BTreeSet::new(), &books, target).await?;
+        // An older record may have been put back beside its history.
+        let newest = target.newest_number().await?.unwrap_or_default();
         let (character, now) = (target.character(), self.scheduler.clock().now());
         let seen = Observation {
             now,
@@ -108,7 +110,7 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
             health: &HealthLog::default(),
             requests: &[],
             trouble: None,
-            remembered: stored.record.generation,
+            remembered: newest,
             restored: false,
         };
         let removal = stored.record.removal(self.by, self.because, &seen);

@@ -203,7 +203,7 @@ impl Rollout {
             revision,
             from: None,
             by: HistoryLine::LOCKSTEP.to_owned(),
-            because: "the record is older than the one this controller wrote".to_owned(),
+            because: "the record is older than what was written here after it".to_owned(),
             counts: crate::domain::plan::Counts::default(),
             started: seen.now,
             closed: Some(Closed { at: seen.now, outcome: Outcome::Restored, text: "target was restored".to_owned() }),

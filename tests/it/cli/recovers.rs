@@ -50,6 +50,23 @@ fn a_damaged_newest_line_of_history_keeps_its_number() {
 }
 
 #[test]
+fn an_older_record_of_a_directory_beside_newer_lines_of_history_goes_on_above_them() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let own = stage.home.path().join("test/.lockstep");
+    let old = std::fs::read(own.join("record")).unwrap();
+    stage.run(&["suspend", "test", "--reason", "a look first"]).exits(0);
+    stage.run(&["resume", "test"]).exits(0);
+    std::fs::write(own.join("record"), old).unwrap();
+    let lines = [2, 3].map(|number| own.join("history").join(number.to_string()));
+    let before = lines.each_ref().map(|line| std::fs::read(line).unwrap());
+    stage.repo.commit("Fewer", &[(KEYS.0, "app: {port: 1}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!((stage.live().len(), stage.phase()), (1, "steady".to_owned()));
+    assert_eq!(lines.map(|line| std::fs::read(line).unwrap()), before);
+}
+
+#[test]
 fn a_record_is_made_anew_while_the_branch_is_gone_too() {
     let mut stage = Stage::new();
     stage.run(&["apply", "--once"]).exits(0);

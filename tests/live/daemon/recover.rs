@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::retire::{AtWrite, flags, put_flags};
+use super::retire::{AtWrite, OTHER, flags, put_flags};
 use super::service::Service;
 use super::site::{MANY, Running, Site, dump, many};
 use crate::support::{Agent, Options, eventually};
@@ -151,6 +151,60 @@ fn a_snapshot_from_before_the_loss_is_the_other_way_back() {
     assert_eq!(it.agent.get("config/app/version").unwrap(), b"three");
     let said = recover(&it.site, &[]);
     assert_eq!(said["changed"], false, "{said:#}");
+}
+
+#[test]
+fn an_older_record_that_was_put_back_beside_newer_lines_of_history_goes_on_above_them() {
+    let mut it = Running::on(Agent::start(), |_| ());
+    it.controller.terminate();
+    it.controller.ended();
+    let put_back = |it: &Running| {
+        let old = it.agent.get(RECORD).unwrap();
+        // Two numbers that no key carries.
+        it.site.run(&["suspend", "test", "--reason", "a look first"]).exits(0);
+        it.site.run(&["resume", "test"]).exits(0);
+        let newest = it.site.status()["last_generation"].as_u64().unwrap();
+        it.agent.put(RECORD, &old);
+        let lines = it.agent.values("lockstep/demo/test/history/");
+        assert_eq!(it.site.status()["last_generation"].as_u64(), Some(newest - 2));
+        (newest, lines)
+    };
+    let goes_on = |it: &Running, (newest, lines): (u64, BTreeMap<String, Vec<u8>>)| {
+        assert!(it.site.status()["last_generation"].as_u64() > Some(newest));
+        for (key, line) in lines {
+            assert_eq!(it.agent.get(&key), Some(line), "{key}");
+        }
+        it.site.check_history();
+    };
+    // Whoever begins remembers no number.
+    let before = put_back(&it);
+    it.release("two");
+    it.site.run(&["apply", "--once"]).exits(0);
+    assert_eq!(it.agent.get("config/app/version").unwrap(), b"two");
+    goes_on(&it, before);
+
+    let before = put_back(&it);
+    it.controller = it.site.start("one");
+    it.release("three");
+    it.site.until_steady();
+    goes_on(&it, before);
+    let log = it.controller.log();
+    assert_eq!(log.matches("leads now").count(), 2, "one term before and one since: {log}");
+
+    // A person's word, and the end of the environment, go on above them as well.
+    it.controller.terminate();
+    it.controller.ended();
+    let before = put_back(&it);
+    it.site.run(&["suspend", "test", "--reason", "again"]).exits(0);
+    it.site.run(&["resume", "test"]).exits(0);
+    goes_on(&it, before);
+    let (newest, lines) = put_back(&it);
+    it.site.repo.commit("Another one", &[OTHER]);
+    it.site.repo.remove("No test", &[super::site::ENVIRONMENT.0]);
+    it.site.run(&["env", "remove", "test", "--yes"]).exits(0);
+    let left = it.agent.values("lockstep/demo/test/history/");
+    assert!(lines.iter().all(|(key, line)| left.get(key) == Some(line)));
+    assert!(left.contains_key(&format!("lockstep/demo/test/history/{}", newest + 1)), "{:?}", left.keys());
 }
 
 #[test]
