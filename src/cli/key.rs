@@ -17,7 +17,7 @@ use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{HistoryLine, Rollout, Stored};
 use crate::domain::scope::KeyPrefix;
 use crate::domain::words::shell_word;
-use crate::port::{EdgeError, Target as _};
+use crate::port::EdgeError;
 
 /// More history than an environment has: the newest lines, and one for each generation that a live key carries (rule A5).
 const HISTORY: usize = 100_000;
@@ -229,7 +229,7 @@ pub(super) async fn history(
     environment: &EnvironmentName,
     target: &AnyTarget,
 ) -> Result<(Option<Rollout>, Vec<HistoryLine>), Failure> {
-    let Some(Stored { record, .. }) = target.load().await? else { return Ok((None, Vec::new())) };
+    let Some(Stored { record, .. }) = edges.record(environment, target).await? else { return Ok((None, Vec::new())) };
     let (lines, unread) = under_every_name(edges, environment, target, &record, HISTORY).await?;
     for name in &unread {
         tracing::warn!(former = %name, "the history under a former name can't be read with this token");

@@ -108,7 +108,7 @@ async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked
 /// What the target has. Whether that may be shown is what the revisions say that the environment reached.
 async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<Found, Failure> {
     let target = edges.target(environment)?;
-    let Some(record) = target.load().await?.map(|stored| stored.record) else {
+    let Some(record) = edges.record(environment, &target).await?.map(|stored| stored.record) else {
         let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
         return Err(Failure::new(format!("nothing was ever applied to {environment}")).hint(hint));
     };

@@ -169,8 +169,8 @@ async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output)
             attempts.map(|line| (line.generation, line.revision)).collect()
         }
         Err(failure) => {
-            let causes = failure.causes.join(": ");
-            output.note(&format!("no generations of {environment}: {}: {causes}", failure.message));
+            let why: Vec<String> = std::iter::once(failure.message).chain(failure.causes).collect();
+            output.note(&format!("no generations of {environment}: {}", why.join(": ")));
             Vec::new()
         }
     }

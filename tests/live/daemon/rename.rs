@@ -43,7 +43,19 @@ fn a_renamed_environment_keeps_its_keys_its_owner_and_its_numbers_and_its_histor
     assert!(plan.out.contains("takes over the record and the keys of test"), "{plan:?}");
     let status = it.site.run(&["status"]).exits(1).out;
     assert!(status.contains("takes over that of test, at generation"), "{status}");
-    assert!(it.site.run(&["history", "preview"]).exits(1).err.contains("takes over that of test"));
+    let key = "config/many/k00000";
+    for look in [
+        &["history", "preview"][..],
+        &["kv", "list", "preview"],
+        &["kv", "get", key],
+        &["kv", "get", key, "--at", "1"],
+        &["render", "preview", "--at", "1"],
+    ] {
+        let said = it.site.run(look).exits(1).err;
+        assert!(said.contains("takes over that of test") && !said.contains("recover"), "{look:?}: {said}");
+    }
+    let said = it.site.run(&["kv", "log", key]).exits(0).err;
+    assert!(said.contains("takes over that of test") && !said.contains("lost"), "{said}");
 
     let controller = it.site.start("two");
     it.site.until_in_step();
