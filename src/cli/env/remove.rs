@@ -85,7 +85,7 @@ async fn removed(edges: &Edges, environment: &EnvironmentName, args: &Args, outp
     // A record that is only not the one that is meant, or can't be read, was not removed.
     if let Ok(None) = target.former(environment).await
         && let Ok(lines) = target.history(1).await
-        && let Some(said) = lines.first().and_then(crate::domain::rollout::HistoryLine::removal_said)
+        && let Some(said) = lines.first().and_then(|line| line.removal_said(environment))
     {
         match &target {
             AnyTarget::Directory(directory) => directory.end_dissolving().await?,

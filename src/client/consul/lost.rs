@@ -34,18 +34,23 @@ impl ConsulTarget {
     /// nobody who has a record here; in these words for every verb and for the controller. `Refused` too when marks below the
     /// roots are of a former name, or may be: whoever began anew over them could never write those keys.
     pub(super) async fn first_use(&self, formerly: &Formerly, doing: &str) -> Result<(), EdgeError> {
+        let environment = &self.environment;
         if let Some(pinned) = self.pinned.get() {
             let (because, hint) = match self.removed().await? {
                 Some(removed) => (
                     removed,
-                    "take the environment out of the controller's configuration; to begin anew take its target_id out and run \
-                     `lockstep init ENVIRONMENT`",
+                    format!(
+                        "take the environment out of the controller's configuration; to begin anew take its target_id out and run \
+                         `lockstep init {environment}`"
+                    ),
                 ),
                 None => (
                     format!("there is none, and the configuration pins {pinned}: the record was lost, or the address is wrong"),
-                    "correct the address, restore a snapshot of this Consul, or make the record anew from the marks on its keys with \
-                     `lockstep recover ENVIRONMENT`; for a new target take the target_id out of the configuration and run `lockstep \
-                     init ENVIRONMENT`",
+                    format!(
+                        "correct the address, restore a snapshot of this Consul, or make the record anew from the marks on its keys \
+                         with `lockstep recover {environment}`; for a new target take the target_id out of the configuration and run \
+                         `lockstep init {environment}`"
+                    ),
                 ),
             };
             return Err(self.server.http.error(EdgeKind::Refused, doing).because(because).hint(hint));
@@ -58,8 +63,9 @@ impl ConsulTarget {
         };
         let orphans = of(&|by| matches!(by, Explained::No));
         if !orphans.is_empty() {
-            let hint =
-                "restore a snapshot of this Consul that holds the record, or make it anew with `lockstep recover ENVIRONMENT`";
+            let hint = format!(
+                "restore a snapshot of this Consul that holds the record, or make it anew with `lockstep recover {environment}`"
+            );
             let whose = "a lockstep mark of nobody who has a record here";
             return Err(self.over_marks(&orphans, whose, ": the record was lost", doing).hint(hint));
         }
@@ -102,7 +108,7 @@ impl ConsulTarget {
     /// That the environment was removed, and by whom, where its history says so.
     async fn removed(&self) -> Result<Option<String>, EdgeError> {
         let newest = self.read_history(1, None).await?.into_iter().next();
-        Ok(newest.and_then(|line| line.removal_said()))
+        Ok(newest.and_then(|line| line.removal_said(&self.environment)))
     }
 
     /// The keys below the roots with a lockstep mark, by owner id, and what explains each.

@@ -163,12 +163,15 @@ impl Disk {
         }
         // What others had put beside the keys of an environment that was removed stays, and `current` with it.
         let newest = State::open(root).and_then(|state| state.newest_line());
-        if newest.is_ok_and(|line| line.is_some_and(|line| line.removal_said().is_some())) {
+        if newest.is_ok_and(|line| line.is_some_and(|line| line.removal_said(&self.environment).is_some())) {
             return Ok(());
         }
         let because = "it has a live version and no record: the record was lost";
-        Err(fault(EdgeKind::Refused, format!("{OPERATION} {}", self.path.display()), because)
-            .hint("restore `.lockstep` from a backup, or make the record anew with `lockstep recover ENVIRONMENT`; or move `current` and `versions` away to begin anew"))
+        Err(fault(EdgeKind::Refused, format!("{OPERATION} {}", self.path.display()), because).hint(format!(
+            "restore `.lockstep` from a backup, or make the record anew with `lockstep recover {}`; or move `current` and \
+                 `versions` away to begin anew",
+            self.environment
+        )))
     }
 
     pub(super) fn new_identity(&self) -> Result<Identity, EdgeError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::name::KeyPath;
+use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::{Act, Counts, Intent};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::scope::KeyScope;
@@ -104,14 +104,37 @@ impl HistoryLine {
     /// Who lockstep itself is in [`Self::by`].
     pub const LOCKSTEP: &str = "lockstep";
 
-    /// That the environment was removed or renamed with this line, when and by whom, of the newest line where there is no
-    /// record; none when it was not.
+    /// What stands between the two names in the line of a rename.
+    const GOES_ON_AS: &str = " goes on as ";
+
+    /// What the line of a rename says, which lies under both names.
     #[must_use]
-    pub fn removal_said(&self) -> Option<String> {
+    pub(super) fn renames(before: &EnvironmentName, name: &EnvironmentName) -> String {
+        format!("{before}{}{name}", Self::GOES_ON_AS)
+    }
+
+    /// The former and the new name, of the line of a rename.
+    #[must_use]
+    pub(super) fn renaming(&self) -> Option<(EnvironmentName, EnvironmentName)> {
+        let (before, name) = self.because.split_once(Self::GOES_ON_AS).filter(|_| self.intent == Intent::Act(Act::Rename))?;
+        Some((EnvironmentName::parse(before).ok()?, EnvironmentName::parse(name).ok()?))
+    }
+
+    /// Whether the environment was gone from the target with this line.
+    #[must_use]
+    pub(super) fn is_removal(&self) -> bool {
+        self.closed.as_ref().is_some_and(|closed| closed.outcome == Outcome::Removed)
+    }
+
+    /// That the environment of this name was removed with this line or got another name, when and by whom, of the newest line where
+    /// there is no record; none when it was not, also where this is the name that it got.
+    #[must_use]
+    pub fn removal_said(&self, environment: &EnvironmentName) -> Option<String> {
         if self.intent == Intent::Act(Act::Rename) {
-            return Some(format!("the environment is gone from here: at {} {}", self.started, self.because));
+            let came_here = self.renaming().is_some_and(|(_, name)| name == *environment);
+            return (!came_here).then(|| format!("the environment is gone from here: at {} {}", self.started, self.because));
         }
-        let closed = self.closed.as_ref().filter(|closed| closed.outcome == Outcome::Removed)?;
+        let closed = self.closed.as_ref().filter(|_| self.is_removal())?;
         let why = if self.because.is_empty() { String::new() } else { format!(": {}", self.because) };
         Some(format!("the environment was removed from here at {} by {}{why}", closed.at, self.by))
     }

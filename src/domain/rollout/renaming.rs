@@ -49,7 +49,7 @@ impl Rollout {
             revision: head,
             from: None,
             by: HistoryLine::LOCKSTEP.to_owned(),
-            because: format!("{before} goes on as {name}"),
+            because: HistoryLine::renames(before, name),
             counts: Counts::default(),
             started: now,
             closed: Some(Closed { at: now, outcome: Outcome::Done, text: String::new() }),

@@ -196,7 +196,7 @@ fn a_lost_record_of_a_directory_is_told_in_the_same_words_by_every_verb_and_by_t
     let expected = [
         "read the record in",
         "it has a live version and no record: the record was lost",
-        "restore `.lockstep` from a backup, or make the record anew with `lockstep recover ENVIRONMENT`; or move `current` and `versions` away to begin anew",
+        "restore `.lockstep` from a backup, or make the record anew with `lockstep recover test`; or move `current` and `versions` away to begin anew",
     ];
     for arguments in
         [&["status"][..], &["history", "test"], &["plan"], &["apply", "--once"], &["init", "test"], &["resume", "test"]]

@@ -207,6 +207,46 @@ fn an_older_record_that_was_put_back_beside_newer_lines_of_history_goes_on_above
     assert!(left.contains_key(&format!("lockstep/demo/test/history/{}", newest + 1)), "{:?}", left.keys());
 }
 
+/// `test`, deployed twice, goes on as `preview`.
+fn renamed(agent: &Agent) -> Site {
+    let mut site = Site::new(agent);
+    for count in [3, 4] {
+        site.repo.commit(&format!("{count} keys"), &[OTHER, (MANY, &many(count, "x"))]);
+        site.run(&["apply", "--once"]).exits(0);
+    }
+    super::rename::rename(&mut site.repo);
+    site.environment = "preview";
+    site.run(&["apply", "--once"]).exits(0);
+    site
+}
+
+#[test]
+fn the_record_of_a_renamed_environment_is_told_to_be_lost_like_any_other_and_gone_only_under_the_old_name() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = renamed(&agent);
+    agent.delete("lockstep/demo/preview/record");
+    for look in [
+        &["plan"][..],
+        &["apply", "--once"],
+        &["wait", "preview", "--timeout", "2s"],
+        &["status", "preview"],
+        &["history", "preview"],
+        &["init", "preview"],
+        &["kv", "list", "preview"],
+        &["strays", "preview"],
+        &["unmanaged", "preview"],
+    ] {
+        let said = site.run(look);
+        let text = format!("{}{}", said.out, said.err);
+        assert!(text.contains("the record was lost") && text.contains("`lockstep recover preview`"), "{look:?}: {text}");
+        assert!(!text.contains("gone from here"), "{look:?}: {text}");
+    }
+    site.environment = "test";
+    let said = site.run(&["kv", "list", "test"]).exits(1).err;
+    assert!(said.contains("gone from here") && said.contains("test goes on as preview"), "{said}");
+}
+
 #[test]
 fn between_rivals_a_person_chooses_and_the_others_keys_stay_theirs() {
     let agent = Agent::start();
