@@ -9,11 +9,11 @@ use super::error::{Exit, Failure};
 use super::former::formerly;
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
-use super::text::count;
+use super::text::{clean, count};
 use crate::config::TargetConfig;
 use crate::domain::name::EnvironmentName;
 use crate::domain::resource::OwnerId;
-use crate::domain::rollout::{Identity, Recovery, Remains};
+use crate::domain::rollout::{Formerly, Identity, Recovery, Remains};
 use crate::port::{EdgeKind, Target as _, Told};
 
 /// Make the record of an environment anew after it was lost, from the marks on its keys
@@ -89,6 +89,14 @@ async fn recovered(
             (None, Ok(_)) => return Err(Failure::new(format!("somebody is making a record of {environment} just now"))),
         },
     };
+    // What is left of an environment that was removed was not lost, unless the branch wants it again.
+    if let (Some(removed), Formerly::Unknown(why)) = (&remains.removed, &formerly) {
+        let text = format!("{environment} can't be recovered: {}; and {}", clean(removed), clean(why));
+        return Err(Failure::new(text).hint(format!(
+            "nothing was lost: take {environment} out of the controller's configuration; to begin anew commit it again, take its \
+             target_id out, and run `lockstep init {environment}`"
+        )));
+    }
     let recovery = chosen(&remains, environment, args)?;
     let pinned = match edges.target_config(environment)? {
         TargetConfig::Consul(consul) => consul.target_id.clone(),
@@ -121,7 +129,7 @@ async fn recovered(
 
 fn chosen(remains: &Remains, environment: &EnvironmentName, args: &Args) -> Result<Recovery, Failure> {
     remains.recovery(args.owner).map_err(|because| {
-        let several = args.owner.is_none() && !(remains.marks.is_empty() && remains.entries.is_empty());
+        let several = args.owner.is_none() && remains.candidates().len() > 1;
         let hint = if several {
             format!("look at those keys; `lockstep recover {environment} --owner ID` chooses, and the others' keys stay as they are")
         } else {
@@ -142,7 +150,11 @@ struct Found<'a> {
 
 impl View for Found<'_> {
     fn human(&self, page: &mut Page) {
-        let Self { environment, target, recovery: Recovery { owner, target: id, generation, keys, rivals, open: _ } } = self;
+        let Self {
+            environment,
+            target,
+            recovery: Recovery { owner, target: id, generation, keys, rivals, open: _, former: _ },
+        } = self;
         page.line(format_args!(
             "recover {environment} at {target}: {} with the mark of owner {owner}, going on with generation {generation}",
             count(*keys, "key")

@@ -10,7 +10,7 @@ use super::rights::Resource;
 use super::txn::Transaction;
 use crate::domain::live::Fence;
 use crate::domain::resource::OwnerId;
-use crate::domain::rollout::{Formerly, Identity, Marks, Recovery, Remains, TargetId};
+use crate::domain::rollout::{Former, Formerly, HistoryLine, Identity, Marks, Recovery, Remains, Rollout, TargetId};
 use crate::port::{EdgeError, EdgeKind, Told};
 
 impl ConsulTarget {
@@ -42,9 +42,30 @@ impl ConsulTarget {
             }
         })
         .await?;
-        remains.open = Remains::open(self.read_history(Remains::LINES, None).await?);
+        // All of it: the line of a rename may be the oldest.
+        let mut lines = self.read_history(usize::MAX, None).await?;
+        remains.removed = lines.first().and_then(|line| line.removal_said(&self.environment));
+        remains.former = self.names_before(&lines).await?;
+        // What was not closed before it came to this name was another environment's.
+        let came = remains.former.last().map(|former| former.until);
+        lines.truncate(Remains::LINES);
+        lines.retain(|line| came.is_none_or(|until| line.generation > until));
+        remains.open = Remains::open(lines);
         remains.newest = self.newest_line().await?;
         Ok(Some(remains))
+    }
+
+    /// The names that the environment had before, the oldest first, as far as the history under each says so and may be read.
+    async fn names_before(&self, lines: &[HistoryLine]) -> Result<Vec<Former>, EdgeError> {
+        let mut former = Vec::new();
+        let mut found = Remains::came_from(lines, &self.environment);
+        while let Some(before) = found.filter(|_| former.len() < Rollout::FORMER) {
+            let earlier = self.under(&before.name).readable_history(before.until, usize::MAX).await?.unwrap_or_default();
+            found = Remains::came_from(&earlier, &before.name);
+            former.push(before);
+        }
+        former.reverse();
+        Ok(former)
     }
 
     /// Whether a record of an environment may be made anew that may have had another name before.

@@ -22,9 +22,13 @@ impl Disk {
             return Ok(None);
         }
         // No state at all is what was lost.
-        let lines = State::open(&root).ok().and_then(|state| state.history(Remains::LINES).ok()).unwrap_or_default();
+        let mut lines = State::open(&root).ok().and_then(|state| state.history(usize::MAX).ok()).unwrap_or_default();
         let newest = self.newest_number()?;
-        Ok(Some(Remains { marks: Marks::of(&self.live()?), newest, open: Remains::open(lines), ..Remains::default() }))
+        let former = Remains::names_in(&lines, &self.environment);
+        let removed = lines.first().and_then(|line| line.removal_said(&self.environment));
+        lines.truncate(Remains::LINES);
+        let marks = Marks::of(&self.live()?);
+        Ok(Some(Remains { marks, newest, open: Remains::open(lines), former, removed, ..Remains::default() }))
     }
 
     pub(super) fn recover(&self, recovery: &Recovery, told: &Told<'_>) -> Result<Identity, EdgeError> {

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::line::{Closed, HistoryLine, Outcome};
 use super::record::Rollout;
+use super::succession::Former;
 use super::{Identity, Save, TargetId};
 use crate::domain::live::LiveState;
-use crate::domain::name::KeyPath;
+use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::{Act, Counts, Intent};
 use crate::domain::resource::{OwnerId, Ownership};
 use crate::domain::revision::{Generation, Revision};
@@ -31,6 +32,10 @@ pub struct Remains {
     pub newest: Option<Generation>,
     /// Lines that nobody closed: what the lost record had under way.
     pub open: Vec<HistoryLine>,
+    /// The names that the environment had before, the oldest first, as far as history says so.
+    pub former: Vec<Former>,
+    /// That the environment was removed from here, or went on under another name, when and by whom, where its newest line says so.
+    pub removed: Option<String>,
 }
 
 /// The keys with one owner's mark.
@@ -59,6 +64,8 @@ pub struct Recovery {
     pub rivals: BTreeMap<OwnerId, usize>,
     /// Lines of history to be closed: nobody goes on with what they began.
     pub open: Vec<HistoryLine>,
+    /// The names that the environment had before, the oldest first.
+    pub former: Vec<Former>,
 }
 
 impl Marks {
@@ -93,14 +100,46 @@ impl Remains {
         lines.into_iter().filter(|line| line.closed.is_none()).collect()
     }
 
+    /// The name that an environment had before this one, as the history under this one says, newest first. What was before a removal
+    /// was another environment.
+    #[must_use]
+    pub fn came_from(lines: &[HistoryLine], name: &EnvironmentName) -> Option<Former> {
+        let newest = lines.iter().find(|line| line.is_removal() || line.intent == Intent::Act(Act::Rename))?;
+        let (before, _) = newest.renaming().filter(|(_, now)| now == name)?;
+        let until = Generation::new(newest.generation.number().checked_sub(1)?)?;
+        Some(Former { name: before, until })
+    }
+
+    /// All such names, the oldest first, where the lines under every name are one history.
+    #[must_use]
+    pub fn names_in(lines: &[HistoryLine], name: &EnvironmentName) -> Vec<Former> {
+        let (mut name, mut rest) = (name.clone(), lines);
+        let mut former = Vec::new();
+        while former.len() < Rollout::FORMER
+            && let Some(before) = Self::came_from(rest, &name)
+        {
+            rest = &rest[rest.partition_point(|line| line.generation > before.until)..];
+            name.clone_from(&before.name);
+            former.push(before);
+        }
+        former.reverse();
+        former
+    }
+
+    /// Whose marks the environment's may be.
+    #[must_use]
+    pub fn candidates(&self) -> BTreeSet<OwnerId> {
+        let unexplained = self.marks.keys().filter(|owner| !self.others.contains_key(owner));
+        self.entries.keys().chain(unexplained).copied().collect()
+    }
+
     /// Whose marks the environment's are, and the number that comes after all that can be seen.
     ///
     /// # Errors
     /// When nothing is left; when several owners could be meant and none is chosen; when the chosen one is not among them. Each
     /// names what was found.
     pub fn recovery(&self, chosen: Option<OwnerId>) -> Result<Recovery, String> {
-        let unexplained = self.marks.keys().filter(|owner| !self.others.contains_key(owner));
-        let candidates: BTreeSet<OwnerId> = self.entries.keys().chain(unexplained).copied().collect();
+        let candidates = self.candidates();
         let owner = match (chosen, candidates.len()) {
             (Some(owner), _) if candidates.contains(&owner) => owner,
             (Some(owner), _) => {
@@ -133,6 +172,7 @@ impl Remains {
             keys: marked.map_or(0, |marks| marks.keys),
             rivals: rivals.map(|(other, marks)| (*other, marks.keys)).collect(),
             open: self.open.clone(),
+            former: self.former.clone(),
         })
     }
 
@@ -168,7 +208,12 @@ impl Recovery {
         };
         let lost = Closed { at: now, outcome: Outcome::Superseded, text: "the record was lost meanwhile".to_owned() };
         let closed = self.open.iter().map(|line| HistoryLine { closed: Some(lost.clone()), ..line.clone() }).collect();
-        let record = Rollout { generation: self.generation, adopted: KeyScope::every(), ..Rollout::new(identity) };
+        let record = Rollout {
+            generation: self.generation,
+            adopted: KeyScope::every(),
+            former: self.former.clone(),
+            ..Rollout::new(identity)
+        };
         Save::opening(record, line).with_lines(closed)
     }
 }
@@ -215,7 +260,7 @@ mod tests {
     #[track_caller]
     fn check(script: &str, chosen: Option<u16>, expected: &Expect) {
         let said = match remains(script).recovery(chosen.map(owner)) {
-            Ok(Recovery { owner, target, generation, keys, rivals, open: _ }) => {
+            Ok(Recovery { owner, target, generation, keys, rivals, open: _, former: _ }) => {
                 format!("owner {owner} on {target:?} from {generation}, keys {keys}, rivals {rivals:?}")
             }
             Err(why) => why,
@@ -233,6 +278,48 @@ mod tests {
         check("mark 7 4, line 12", None, &expect!["owner 7 on None from 13, keys 1, rivals {}"]);
         check("entry 7", None, &expect!["owner 7 on None from 1, keys 0, rivals {}"]);
         check("mark 7 4, mark 8 60, other 8", None, &expect!["owner 7 on None from 5, keys 1, rivals {OwnerId(8): 1}"]);
+    }
+
+    /// History as `8 rename one uno, 3 remove`, newest first; the names before this one as `one until 7`.
+    #[track_caller]
+    fn check_names(script: &str, name: &str, expected: &str) {
+        let line = |step: &str| {
+            let words: Vec<&str> = step.split(' ').collect();
+            let (intent, outcome, because) = match words[1] {
+                "rename" => (Intent::Act(Act::Rename), Outcome::Done, format!("{} goes on as {}", words[2], words[3])),
+                "remove" => (Intent::Remove, Outcome::Removed, String::new()),
+                _ => (Intent::Advance, Outcome::Proven, "eins goes on as uno".to_owned()),
+            };
+            let (at, text) = (Timestamp::from_millis(0), String::new());
+            HistoryLine {
+                generation: generation(words[0].parse().unwrap()),
+                intent,
+                revision: Revision::from_bytes([1; 20]),
+                from: None,
+                by: HistoryLine::LOCKSTEP.to_owned(),
+                because,
+                counts: Counts::default(),
+                started: at,
+                closed: Some(Closed { at, outcome, text }),
+            }
+        };
+        let lines: Vec<HistoryLine> = script.split(", ").map(line).collect();
+        let names = Remains::names_in(&lines, &EnvironmentName::parse(name).unwrap());
+        let told: Vec<String> = names.iter().map(|former| format!("{} until {}", former.name, former.until)).collect();
+        assert_eq!(told.join(", "), expected, "{script}");
+    }
+
+    #[test]
+    fn the_names_before_are_those_that_the_lines_of_renames_lead_back_to() {
+        check_names("2 advance, 1 advance", "uno", "");
+        check_names("9 advance, 8 rename one uno, 7 advance", "uno", "one until 7");
+        check_names("8 rename one uno, 4 rename eins one, 1 advance", "uno", "eins until 3, one until 7");
+        check_names("8 rename one uno, 4 rename uno one, 1 advance", "uno", "uno until 3, one until 7");
+        // It went on elsewhere, or is another environment than the one before a removal.
+        check_names("8 rename uno due, 4 rename one uno", "uno", "");
+        check_names("9 advance, 8 remove, 4 rename one uno", "uno", "");
+        check_names("8 rename one uno, 5 remove, 4 rename eins one", "uno", "one until 7");
+        check_names("8 rename ../one uno, 4 rename eins uno", "uno", "");
     }
 
     #[test]

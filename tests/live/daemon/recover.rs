@@ -207,6 +207,9 @@ fn an_older_record_that_was_put_back_beside_newer_lines_of_history_goes_on_above
     assert!(left.contains_key(&format!("lockstep/demo/test/history/{}", newest + 1)), "{:?}", left.keys());
 }
 
+/// A key of [`MANY`].
+const KEY: &str = "config/many/k00000";
+
 /// `test`, deployed twice, goes on as `preview`.
 fn renamed(agent: &Agent) -> Site {
     let mut site = Site::new(agent);
@@ -245,6 +248,60 @@ fn the_record_of_a_renamed_environment_is_told_to_be_lost_like_any_other_and_gon
     site.environment = "test";
     let said = site.run(&["kv", "list", "test"]).exits(1).err;
     assert!(said.contains("gone from here") && said.contains("test goes on as preview"), "{said}");
+}
+
+#[test]
+fn the_record_of_a_renamed_environment_is_made_anew_with_its_former_name_and_every_version() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let site = renamed(&agent);
+    let told = || {
+        let history = site.run(&["history", "preview", "--output", "json"]).exits(0).json();
+        let lines = history["lines"].as_array().unwrap().iter().filter(|line| line["intent"] != "recover").cloned();
+        let listed = site.run(&["kv", "list", "preview", "--output", "json"]).exits(0).json();
+        (lines.collect::<Vec<Value>>(), listed["keys"].clone(), site.run(&["kv", "get", KEY, "--at", "1"]).exits(0).out)
+    };
+    let before = (told(), keys(&agent));
+    assert!(before.0.0.iter().any(|line| line["formerly"] == "test"), "{:#?}", before.0.0);
+    agent.delete("lockstep/demo/preview/record");
+    site.run(&["recover", "preview", "--yes"]).exits(0);
+    assert_eq!((told(), keys(&agent)), before);
+    site.run(&["apply", "--once"]).exits(0);
+    assert_eq!(keys(&agent), before.1);
+}
+
+#[test]
+fn an_environment_that_was_removed_is_not_recovered_from_marks_that_are_left() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::new(&agent);
+    site.repo.commit("Three", &[OTHER, (MANY, &many(3, "x"))]);
+    site.run(&["apply", "--once"]).exits(0);
+    let mark = flags(&agent, "config/app/version");
+    let theirs = if owner_of(mark) == 9 { 10 } else { 9 };
+    put_flags(&agent, "config/rival/a", b"1", mark & !(0xFFFF << 28) | theirs << 28);
+    put_flags(&agent, "config/copied", b"2", mark);
+    site.repo.remove("No test", &[super::site::ENVIRONMENT.0]);
+    site.run(&["env", "remove", "test", "--yes", "--reason", "not needed"]).exits(0);
+    let before = agent.values("");
+    for more in [&[][..], &["--owner", &theirs.to_string()], &["--owner", &owner_of(mark).to_string()]] {
+        let said = site.run(&[&["recover", "test", "--yes"], more].concat()).exits(1).err;
+        assert!(said.contains("was removed from here at") && said.contains("not needed"), "{more:?}: {said}");
+        assert!(said.contains("has no environment test") && !said.contains("chooses"), "{more:?}: {said}");
+    }
+    assert_eq!(agent.values(""), before);
+}
+
+#[test]
+fn an_environment_that_went_on_under_another_name_is_not_recovered_under_the_old_one() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = renamed(&agent);
+    site.environment = "test";
+    let before = agent.values("");
+    let said = site.run(&["recover", "test", "--yes"]).exits(1).err;
+    assert!(said.contains("gone from here") && said.contains("has no environment test"), "{said}");
+    assert_eq!(agent.values(""), before);
 }
 
 #[test]
