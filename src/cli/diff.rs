@@ -1,6 +1,6 @@
 //! `diff`: what one revision says of each environment that another does not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use owo_colors::{OwoColorize as _, Style};
@@ -16,7 +16,7 @@ use super::renames::{Pair, Side, pairs};
 use super::text::{clean, count};
 use super::value::{Value, difference};
 use crate::domain::desired::{DesiredState, Entry, Problem, affected, read_part};
-use crate::domain::environment::Policy;
+use crate::domain::environment::{self as domain, Policy};
 use crate::domain::name::{EnvironmentName, KeyPath};
 
 /// Show what lies between two revisions for each environment
@@ -147,6 +147,9 @@ struct Environment {
     checks: Vec<CheckChange>,
     /// The environment's rules or variables differ.
     rules: bool,
+    /// Which: the fields of `environment.yaml`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules_that_differ: Vec<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
@@ -218,15 +221,14 @@ impl Environment {
             (Some(_), None) => Some(Whole::Removed),
             (Some(_), Some(_)) | (None, None) => None,
         };
-        let rules = before.zip(after).is_some_and(|(before, after)| match formerly {
-            None => before.environment() != after.environment(),
-            Some(_) => rules_alone(before) != rules_alone(after),
-        });
-        Self { whole, keys: keys(before, after), checks: checks(before, after), rules, ..nothing }
+        let between = before.zip(after);
+        let rules_that_differ = between.map_or_else(Vec::new, |(before, after)| rules_that_differ(before, after, formerly));
+        let rules = !rules_that_differ.is_empty();
+        Self { whole, keys: keys(before, after), checks: checks(before, after), rules, rules_that_differ, ..nothing }
     }
 
     fn is_same(&self) -> bool {
-        let Self { name: _, formerly, whole, keys, checks, rules, problems } = self;
+        let Self { name: _, formerly, whole, keys, checks, rules, rules_that_differ: _, problems } = self;
         formerly.is_none() && whole.is_none() && keys.is_empty() && checks.is_empty() && !rules && problems.is_empty()
     }
 
@@ -239,10 +241,21 @@ impl Environment {
     }
 }
 
-/// What `environment.yaml` says besides names.
-fn rules_alone(state: &DesiredState) -> (&[String], &BTreeMap<String, String>, &Policy) {
-    let environment = state.environment();
-    (&environment.layers, &environment.variables, &environment.policy)
+/// The fields of `environment.yaml` that differ. In one that was renamed the names always do.
+fn rules_that_differ(before: &DesiredState, after: &DesiredState, renamed: Option<&EnvironmentName>) -> Vec<&'static str> {
+    let (before, after) = (before.environment(), after.environment());
+    let domain::Environment { name, layers, variables, policy, formerly } = before;
+    let Policy { rollout, deletes, drift } = policy;
+    let fields = [
+        ("name", renamed.is_none() && *name != after.name),
+        ("formerly", renamed.is_none() && *formerly != after.formerly),
+        ("layers", *layers != after.layers),
+        ("variables", *variables != after.variables),
+        ("rollout", *rollout != after.policy.rollout),
+        ("deletes", *deletes != after.policy.deletes),
+        ("drift", *drift != after.policy.drift),
+    ];
+    fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }
 
 fn action<T: PartialEq>(before: Option<&T>, after: Option<&T>) -> Option<Action> {
@@ -326,7 +339,7 @@ impl Environment {
             page.line(format_args!("  {}", format!("{sign} check {check}").style(style)));
         }
         if self.rules {
-            page.line("  ~ the rules of environment.yaml differ");
+            page.line(format_args!("  ~ the rules of environment.yaml differ: {}", self.rules_that_differ.join(", ")));
         }
     }
 }

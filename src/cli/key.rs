@@ -11,7 +11,7 @@ use super::text::clean;
 use super::trace::called;
 use super::value::Value;
 use crate::domain::desired::{DesiredState, Entry, Problem, heads, read_environment, whole_environment};
-use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots};
 use crate::domain::plan::Intent;
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{HistoryLine, Rollout, Stored};
@@ -64,6 +64,20 @@ pub(super) fn beginning(prefix: Option<&String>) -> Result<&str, Failure> {
             .hint("write what the keys begin with as Consul has it, such as config/app/, or leave it out to list every key")),
         Ok(_) => Ok(text),
     }
+}
+
+/// Refuses what no key of the environment can begin with.
+pub(super) fn within(prefix: &str, environment: &EnvironmentName, roots: &KeyRoots) -> Result<(), Failure> {
+    if roots.contains(prefix) || roots.prefixes().iter().any(|root| root.starts_with(prefix)) {
+        return Ok(());
+    }
+    Err(outside(prefix, environment, roots))
+}
+
+/// What is said of a prefix that leads to no key of the environment.
+pub(super) fn outside(prefix: &str, environment: &EnvironmentName, roots: &KeyRoots) -> Failure {
+    Failure::usage(format!("{prefix} lies outside the roots of {environment}"))
+        .hint(format!("its roots are {}", roots.prefixes().join(", ")))
 }
 
 /// What is meant by keys and prefixes that a person names.

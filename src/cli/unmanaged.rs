@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::below::{Below, below};
 use super::error::{Exit, Failure};
-use super::key::beginning;
+use super::key::{beginning, within};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
@@ -38,7 +38,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let prefix = beginning(args.prefix.as_ref())?;
-    let (_, below) = below(&args.environment, options, output).await?;
+    let (edges, below) = below(&args.environment, options, output).await?;
+    within(prefix, &below.environment, &edges.fit(&below.environment)?.roots)?;
     output.show(&Unmanaged::of(&below, prefix))?;
     Ok(Exit::Ok)
 }

@@ -76,6 +76,9 @@ pub struct Told {
     pub versions: Vec<Version>,
     /// Attempts whose commit is none of those that were read: it is older, or not of this branch. Oldest first.
     pub astray: Vec<(Generation, Revision)>,
+    /// Commits that could not be read for the environment and belong to no version, newest first, each with the first thing that
+    /// was wrong.
+    pub broken: Vec<(Revision, Problem)>,
 }
 
 impl Past {
@@ -156,10 +159,12 @@ impl Past {
         for version in &mut self.versions {
             version.hidden |= version.held.as_ref().is_some_and(|held| self.tagged.contains(&held.digest));
         }
-        if from_the_start && self.versions.last().is_some_and(|oldest| oldest.held.is_none()) {
-            self.versions.pop();
+        let mut broken = Vec::new();
+        if from_the_start && let Some(never) = self.versions.pop_if(|oldest| oldest.held.is_none()) {
+            broken = never.broken;
         }
-        Told { versions: self.versions, astray }
+        broken.append(&mut self.broken);
+        Told { versions: self.versions, astray, broken }
     }
 }
 
@@ -255,7 +260,7 @@ mod tests {
         }
         let attempts: Vec<_> =
             (1..).zip(attempts).map(|(number, at)| (Generation::new(number).unwrap(), revision(*at))).collect();
-        let Told { versions, astray } = past.told(&attempts, true);
+        let Told { versions, astray, broken } = past.told(&attempts, true);
         let told = versions.into_iter().map(|version| {
             let bytes = version.held.map(|held| held.bytes.unwrap().to_vec());
             let value = bytes.map_or("-".to_owned(), |bytes| String::from_utf8(bytes).unwrap());
@@ -276,7 +281,8 @@ mod tests {
             if version.live { text + ", live" } else { text }
         });
         let astray = astray.iter().map(|(generation, _)| format!("generation {generation} astray"));
-        assert_eq!(told.chain(astray).collect::<Vec<_>>(), expected);
+        let broken = broken.iter().map(|(at, _)| format!("broken at {}", at.as_bytes()[0]));
+        assert_eq!(told.chain(astray).chain(broken).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -305,6 +311,8 @@ mod tests {
     #[test]
     fn what_could_not_be_read_parts_no_version() {
         check(&["3 a@x:1", "2 !", "1 a@x:1"], &[], &["a since 1, x:1 since 1, broken at 2"]);
+        check(&["2 !", "1 -"], &[], &["broken at 2"]);
+        check(&["1 !"], &[], &["broken at 1"]);
         check(&["3 !", "2 b@x:1", "1 a@x:1"], &[], &["b since 2, x:1 since 2, broken at 3", "a since 1, x:1 since 1"]);
     }
 

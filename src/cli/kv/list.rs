@@ -1,23 +1,27 @@
 //! `kv list`: the live keys of an environment, whose each is, and which attempt gave it its value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
 use crate::cli::edges::{Edges, Freshness};
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{beginning, history, unknown_generation};
+use crate::cli::key::{beginning, history, read, unknown_generation, within};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
-use crate::cli::text::{before, clean};
-use crate::domain::name::EnvironmentName;
-use crate::domain::resource::Ownership;
-use crate::domain::revision::Generation;
-use crate::domain::rollout::HistoryLine;
-use crate::port::Target as _;
+use crate::cli::text::{before, clean, count};
+use crate::cli::trace::called;
+use crate::domain::live::LiveEntry;
+use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::{Generation, Revision, RevisionDigest};
+use crate::domain::rollout::{HistoryLine, Needed, Rollout};
+use crate::port::{EdgeError, EdgeKind, Target as _};
+use crate::runtime::reading::{Reading, Readings};
 
 /// List the live keys of an environment, each with the generation and the revision that gave its value
+///
+/// A stray is a marked copy that no revision has which the environment reached: its value came with none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep kv list production
@@ -49,6 +53,12 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     edges.close().await;
     let found = found?;
     output.show(&found)?;
+    if found.unread > 0 {
+        output.note(&format!(
+            "{} that the environment reached can't be read here: strays are not told apart",
+            count(found.unread, "revision")
+        ));
+    }
     if found.keys.is_empty() && found.unmanageable.is_empty() {
         output.note(&found.why_none(args.changed_since.as_deref(), prefix));
     }
@@ -56,37 +66,84 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 }
 
 async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args, prefix: &str) -> Result<List, Failure> {
+    within(prefix, environment, &edges.fit(environment)?.roots)?;
     let target = edges.target(environment)?;
     let (record, lines) = history(edges, environment, &target).await?;
     let owner = record.as_ref().map(|record| record.identity.owner);
     let lines: BTreeMap<Generation, HistoryLine> = lines.into_iter().map(|line| (line.generation, line)).collect();
     let since = match &args.changed_since {
-        Some(text) => since(edges, environment, text, record.as_ref().map(|record| record.generation), &lines).await?,
+        Some(text) => since(edges, environment, text, record.as_ref(), &lines).await?,
         None => None,
     };
     let live = target.live().await?;
-    let keys = live.entries.iter().filter(|(key, _)| key.as_str().starts_with(prefix)).filter_map(|(key, entry)| {
-        let mark = match entry.flags.ownership() {
-            Ownership::Marked(mark) if Some(mark.owner) == owner => Some(mark.generation),
-            Ownership::Marked(_) | Ownership::Unmarked | Ownership::Foreign => None,
-        };
+    let found = || live.entries.iter().filter(|(key, _)| key.as_str().starts_with(prefix));
+    let generation = |entry: &LiveEntry| Some(entry.flags.mark_of(owner?)?.generation);
+    let marked = found().filter(|(_, entry)| generation(entry).is_some()).map(|(key, _)| key.clone()).collect();
+    let Strays { keys: strays, unread } = match &record {
+        Some(record) => strays(edges, environment, record, marked).await?,
+        None => Strays::default(),
+    };
+    let keys = found().filter_map(|(key, entry)| {
+        let is_stray = strays.contains(key);
+        let mark = generation(entry).filter(|_| !is_stray);
         let revision = mark.and_then(|generation| lines.get(&generation)).map(|line| line.revision);
         let newer = args.changed_since.is_none() || mark.is_some_and(|generation| Some(generation) > since);
         newer.then(|| Key {
             name: key.to_string(),
             managed: mark.is_some(),
+            stray: is_stray,
             generation: mark.map(Generation::number),
             revision: revision.map(|revision| revision.to_string()),
             short: revision.map(|revision| revision.short()),
         })
     });
+    // Of keys that nobody manages nobody knows since when they have their values.
+    let unmanageable = live.unmanageable.iter().filter(|key| args.changed_since.is_none() && key.starts_with(prefix));
     Ok(List {
         version: VERSION,
         environment: environment.to_string(),
         keys: keys.collect(),
-        unmanageable: live.unmanageable.iter().filter(|key| key.starts_with(prefix)).map(|key| clean(key)).collect(),
+        unmanageable: unmanageable.map(|key| clean(key)).collect(),
         partial: live.partial,
         deployed: record.is_some_and(|record| record.goal.is_some()),
+        unread,
+    })
+}
+
+/// Marked copies.
+#[derive(Default)]
+struct Strays {
+    keys: BTreeSet<KeyPath>,
+    /// So many revisions that may have them can't be read here, and nobody can say which are strays.
+    unread: usize,
+}
+
+/// Those of the marked keys that no revision has which the environment reached (rule O3).
+async fn strays(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    record: &Rollout,
+    mut keys: BTreeSet<KeyPath>,
+) -> Result<Strays, Failure> {
+    let mut reached: Vec<Needed> = record.revisions_needed(&[]).into_iter().collect();
+    // The goal has nearly always all of them, and then no other is read.
+    reached.sort_by_key(|one| record.goal.as_ref().is_none_or(|goal| goal.revision != one.revision));
+    let mut readings = Readings::new(environment.clone(), edges.repository.clone(), edges.fit(environment)?);
+    readings.known_as(record);
+    let mut unread = 0;
+    for one in reached {
+        if keys.is_empty() {
+            return Ok(Strays::default());
+        }
+        match readings.reached(one, &edges.source).await? {
+            Reading::Valid(desired) => keys.retain(|key| !desired.entries().contains_key(key)),
+            Reading::Invalid(_) | Reading::Retired | Reading::Missing => unread += 1,
+        }
+    }
+    Ok(match unread {
+        _ if keys.is_empty() => Strays::default(),
+        0 => Strays { keys, unread },
+        _ => Strays { keys: BTreeSet::new(), unread },
     })
 }
 
@@ -95,9 +152,10 @@ async fn since(
     edges: &Edges,
     environment: &EnvironmentName,
     text: &str,
-    newest: Option<Generation>,
+    record: Option<&Rollout>,
     lines: &BTreeMap<Generation, HistoryLine>,
 ) -> Result<Option<Generation>, Failure> {
+    let newest = record.map(|record| record.generation);
     let number = text.parse().ok().and_then(Generation::new);
     // A long number could begin a commit's id as well.
     if let Some(generation) = number.filter(|generation| text.len() < 4 || lines.contains_key(generation)) {
@@ -120,14 +178,52 @@ async fn since(
                     unknown.hint("name a generation, a commit, a moment such as 2026-12-27T08:00:00Z, or 2h for two hours ago")
                 );
             };
+            if moment > edges.now() {
+                return Err(Failure::usage(format!("{text} is still to come: nothing can have changed since"))
+                    .hint("name a moment that is over, such as 2026-12-27T08:00:00Z, or 2h for two hours ago"));
+            }
             return Ok(lines.values().filter(|line| line.started < moment).map(|line| line.generation).max());
         }
     };
     let reached = lines.values().rev().find(|line| line.is_deployment() && line.revision == revision);
-    reached.map(|line| Some(line.generation)).ok_or_else(|| {
+    if let Some(line) = reached {
+        return Ok(Some(line.generation));
+    }
+    in_its_place(edges, environment, revision, record, lines).await?.map(Some).ok_or_else(|| {
         Failure::usage(format!("{environment} was never taken to {}", revision.short()))
             .hint(format!("`lockstep history {environment}` lists its generations and their commits"))
     })
+}
+
+/// The attempt that stands for a commit of which none was made since it changed nothing here: the newest one of what the branch
+/// had until then, or the one that is live, if that says the same.
+async fn in_its_place(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    revision: Revision,
+    record: Option<&Rollout>,
+    lines: &BTreeMap<Generation, HistoryLine>,
+) -> Result<Option<Generation>, Failure> {
+    let Some(says) = digest(edges, environment, revision).await? else { return Ok(None) };
+    let attempts = || lines.values().rev().filter(|line| line.is_deployment());
+    let later = edges.source.astray(revision, attempts().map(|line| line.revision).collect()).await?;
+    if let Some(line) = attempts().find(|line| !later.contains_key(&line.revision))
+        && digest(edges, environment, line.revision).await? == Some(says)
+    {
+        return Ok(Some(line.generation));
+    }
+    let goal = record.and_then(|record| record.goal.as_ref()).filter(|goal| goal.digest == says);
+    Ok(goal.map(|goal| goal.generation))
+}
+
+/// What a commit says of the environment, under the name that it had there; none where it can't be read for it.
+async fn digest(edges: &Edges, environment: &EnvironmentName, revision: Revision) -> Result<Option<RevisionDigest>, EdgeError> {
+    let said = async { read(edges, &called(edges, environment, revision).await?, revision).await };
+    match said.await {
+        Ok(read) => Ok(read.ok().flatten().map(|desired| desired.revision_digest())),
+        Err(error) if error.kind == EdgeKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(Serialize)]
@@ -142,14 +238,20 @@ struct List {
     partial: bool,
     /// Anything was ever applied to the environment.
     deployed: bool,
+    /// So many revisions can't be read that may have what looks like a stray.
+    #[serde(skip)]
+    unread: usize,
 }
 
 #[derive(Serialize)]
 struct Key {
     #[serde(rename = "key")]
     name: String,
-    /// It carries this environment's mark.
+    /// It carries this environment's mark, and is no stray.
     managed: bool,
+    /// It is a copy: it carries the mark, and no revision has it which the environment reached.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stray: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,12 +275,13 @@ impl List {
 
 impl View for List {
     fn human(&self, page: &mut Page) {
-        for Key { name, generation, short, .. } in &self.keys {
+        for Key { name, generation, short, stray, .. } in &self.keys {
             match generation {
                 Some(generation) => {
                     let from = short.as_deref().unwrap_or("?");
                     page.line(format_args!("{generation:>6}  {from:<7}  {name}"));
                 }
+                None if *stray => page.line(format_args!("{:>6}  {:<7}  {name}", "-", "stray".style(Style::new().yellow()))),
                 None => page.line(format_args!("{:>6}  {:<7}  {name}", "-", "unmanaged".style(Style::new().dimmed()))),
             }
         }

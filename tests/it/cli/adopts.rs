@@ -33,6 +33,20 @@ fn what_names_no_keys_of_the_environment_is_refused_before_anything_is_asked() {
         check(&stage, &[verb], 2, "Usage:");
     }
     check(&stage, &["adopt", "test", "--reason", " "], 2, "say why");
+    // A mistyped prefix is no "nothing to do".
+    for (prefix, missing, hint) in [
+        ("config/nosuch/", "has no key below config/nosuch/", "it has config/app/\n"),
+        ("config/app/nosuch", "has no key config/app/nosuch", "it has config/app/motd, config/app/password, config/app/port\n"),
+        ("app/", "has no key below app/", "it has config/\n"),
+        ("config/*", "has no key config/*", "a prefix ends with '/': `config/` takes all that lies below it\n"),
+    ] {
+        check(&stage, &["adopt", "test", "config/", prefix], 2, missing);
+        check(&stage, &["adopt", "test", prefix], 2, hint);
+    }
+    for verb in [&["unmanaged"][..], &["kv", "list"]] {
+        check(&stage, &[verb, &["test", "ap/"]].concat(), 2, "ap/ lies outside the roots of test");
+        check(&stage, &[verb, &["test", "ap"]].concat(), 0, "");
+    }
     check(&stage, &["adopt", "test"], 1, "the first deploy makes its record");
 }
 

@@ -52,3 +52,30 @@ fn what_changed_since_a_commit_and_what_a_generation_was_are_told_of_deployments
     let said = at("5").exits(2).err;
     assert!(said.contains("history does not have what was live then any more") && said.contains("hint:"), "{said}");
 }
+
+#[test]
+fn a_commit_that_changed_no_key_stands_for_the_attempt_before_it_and_one_that_says_what_is_live_for_that() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let newer = |stage: &Stage, since: &str| {
+        // What is fetched is known, whether the environment was taken there or not.
+        stage.run(&["plan"]);
+        stage.run(&["kv", "list", "test", "--changed-since", since])
+    };
+    let words = stage.repo.commit("Words", &[("README.md", "words\n")]).short();
+    assert_eq!(newer(&stage, "HEAD").exits(0).out, "");
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(newer(&stage, "HEAD").exits(0).out, "");
+    stage.repo.commit("second", &[(KEYS.0, "app: {port: 2, motd: hi}\n")]);
+    let said = newer(&stage, "HEAD").exits(2).err;
+    assert!(said.contains("test was never taken to"), "{said}");
+    stage.repo.commit("More words", &[("README.md", "more\n")]);
+    newer(&stage, "HEAD").exits(2);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(newer(&stage, "HEAD").exits(0).out, "");
+    let listed = newer(&stage, &words).exits(0).out;
+    assert!(listed.lines().count() == 2 && listed.starts_with("     2  "), "{listed}");
+    // The branch is rewritten, and says what is live.
+    stage.repo.amend("In other words", &[("README.md", "other\n")]);
+    assert_eq!(newer(&stage, "HEAD").exits(0).out, "");
+}

@@ -4,7 +4,7 @@
 
 use expect_test::expect;
 
-use super::stage::{KEYS, Stage};
+use super::stage::{ENVIRONMENT, KEYS, Stage};
 
 const KEY: &str = "config/app/port";
 
@@ -33,6 +33,33 @@ fn an_environment_to_which_nothing_was_applied_says_so() {
     stage.configure("  test: {directory: {path: ./no/where}}\n");
     let said = stage.run(&["kv", "list", "test"]).exits(4).err;
     assert!(said.contains("make the parent directory"), "{said}");
+}
+
+#[test]
+fn a_log_says_nothing_of_what_was_live_where_nobody_can_say_and_tells_commits_that_cannot_be_read() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let unknown = |stage: &Stage, why: &str| {
+        let said = stage.run(&["kv", "log", KEY]).exits(0);
+        assert!(said.out.contains("by Tester  not known whether live\n") && !said.out.contains("never live"), "{said:?}");
+        assert!(said.err.contains("note: what was live in ") && said.err.contains(why), "{said:?}");
+        let log = stage.run(&["kv", "log", KEY, "--output", "json"]).exits(0).json();
+        let version = &log["environments"][0]["versions"][0];
+        assert!(version["live"].is_null() && version["generations"].is_null(), "{log:#}");
+        assert!(version.get("live").is_some(), "{log:#}");
+    };
+    stage.configure("  test: {directory: {path: ./no/where}}\n");
+    unknown(&stage, "is not known: ");
+    let renamed = format!("{}formerly: test\n", ENVIRONMENT.1);
+    stage.repo.commit("Preview was test", &[("environments/preview/environment.yaml", &renamed)]);
+    stage.configure("  preview: {directory: {path: ./test}}\n");
+    unknown(&stage, "test");
+    stage.repo.commit("Broken", &[("base/kv/x.yaml", "bad: [\n")]);
+    let said = stage.run(&["kv", "log", "x/bad"]).exits(1).out;
+    assert!(said.contains("  no commit of the branch had the key, as far as they can be read\n"), "{said}");
+    assert!(said.contains(" was invalid: base/kv/x.yaml:"), "{said}");
+    let log = stage.run(&["kv", "log", "x/bad", "--output", "json"]).exits(1).json();
+    assert_eq!(log["environments"][0]["invalid"][0]["revision"], stage.repo.tip().to_string(), "{log:#}");
 }
 
 #[test]

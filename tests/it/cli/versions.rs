@@ -123,7 +123,8 @@ fn a_keys_log_follows_it_across_files_layers_removals_and_commits_that_are_inval
     .assert_eq(&steady(&stage.run(&["kv", "log", "config/app/port", "--limit", "1"]).exits(0).out));
     expect![[r#"
         config/app/never in test
-          no commit of the branch had the key
+          no commit of the branch had the key, as far as they can be read
+                   dc0dfab was invalid: environments/test/kv/config.yaml:3:3: the key "port" stands here and on line 2 of the same mapping
     "#]]
     .assert_eq(&stage.run(&["kv", "log", "config/app/never"]).exits(1).out);
     let json = stage.run(&["kv", "log", "config/app/port", "--output", "json"]).exits(0).json();
@@ -215,11 +216,11 @@ fn live_keys_are_listed_with_the_attempt_that_gave_each_its_value() {
     let since = |text: &str| stage.run(&["kv", "list", "test", "--changed-since", text]).exits(0);
     assert_eq!(since("1h").out.lines().count(), 3, "all came within an hour");
     assert_eq!(since("2001-09-09").out.lines().count(), 3);
-    let none = since("2999-01-01T00:00:00Z");
-    assert_eq!(
-        (none.out.as_str(), none.err.as_str()),
-        ("", "note: no key of test has a newer value than 2999-01-01T00:00:00Z\n")
-    );
+    expect![[r#"
+        error: 2999-01-01T00:00:00Z is still to come: nothing can have changed since
+          hint: name a moment that is over, such as 2026-12-27T08:00:00Z, or 2h for two hours ago
+    "#]]
+    .assert_eq(&stage.run(&["kv", "list", "test", "--changed-since", "2999-01-01T00:00:00Z"]).exits(2).err);
     expect![[r#"
         error: test has no generation 3 yet: the newest is 2
           hint: `lockstep history test` lists them
@@ -303,7 +304,7 @@ fn a_difference_is_one_of_environments_and_not_of_files() {
               - (sensitive)
               + (sensitive, changed)
           + check answers
-          ~ the rules of environment.yaml differ
+          ~ the rules of environment.yaml differ: rollout
     "#]]
     .assert_eq(rest);
     stage.run(&["diff", "HEAD~1", "HEAD", "--env", "nowhere"]).exits(2);
@@ -340,7 +341,8 @@ fn a_rewritten_branch_is_told_and_the_rest_is_read() {
     let log = |stage: &Stage| steady(&stage.run(&["kv", "log", "config/app/port"]).exits(0).out);
     expect![[r#"
         config/app/port in test
-          07af796  is live with generation 2, and is not on the branch any more
+          07af796  2023-11-14 22:15:20Z (… ago) by Tester  is live with generation 2, and is not on the branch any more
+                   our port
                    9090  (environments/test/kv/config/app.yaml:1)
           eecfa1c  2023-11-14 22:16:20Z (… ago) by Tester  never live
                    forced

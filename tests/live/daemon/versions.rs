@@ -1,5 +1,6 @@
 //! The versions of a key, as they are asked for on a Consul.
 
+use super::retire::{flags, put_flags};
 use super::site::{APP, Running, app};
 use crate::repo::Change;
 use crate::support::Agent;
@@ -34,6 +35,25 @@ fn a_keys_versions_are_known_across_a_rename_and_a_move_with_the_generations_tha
     let history = it.site.run(&["history", "test", "--output", "json"]).exits(0).json();
     let evidence = history["lines"][0]["evidence"].as_str().unwrap();
     assert!(evidence.contains("app-answers passed for "), "{evidence}");
+}
+
+#[test]
+fn a_list_tells_copies_and_folders_from_managed_keys_and_neither_changed_since_anything() {
+    let it = Running::start();
+    put_flags(&it.agent, "config/copied", b"4", flags(&it.agent, "config/app/version"));
+    it.agent.put("config/folder/", b"");
+    let list = |rest: &[&str]| it.site.run(&[&["kv", "list", "test"], rest].concat()).exits(0);
+    let listed = list(&["--output", "json"]).json();
+    let copied = listed["keys"].as_array().unwrap().iter().find(|key| key["key"] == "config/copied").unwrap();
+    assert_eq!(*copied, serde_json::json!({"key": "config/copied", "managed": false, "stray": true}), "{listed:#}");
+    assert_eq!(listed["unmanageable"], serde_json::json!(["config/folder/"]), "{listed:#}");
+    let app: Vec<&serde_json::Value> =
+        listed["keys"].as_array().unwrap().iter().filter(|key| key["managed"] == true).map(|key| &key["stray"]).collect();
+    assert!(!app.is_empty() && app.iter().all(|stray| stray.is_null()), "{listed:#}");
+    let text = list(&[]).out;
+    assert!(text.contains("     -  stray    config/copied\n") && text.contains("not manageable  config/folder/\n"), "{text}");
+    let newer = list(&["--changed-since", "2001-01-01"]).out;
+    assert!(newer.contains("config/app/version") && !newer.contains("copied") && !newer.contains("folder"), "{newer}");
 }
 
 #[test]
