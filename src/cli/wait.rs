@@ -84,11 +84,12 @@ async fn wait(edges: &Edges, environment: &EnvironmentName, args: &Args, output:
         // A look that takes too long says nothing, and what was seen before still stands.
         if let Ok(look) = timeout_at(deadline, waiting.look()).await {
             last = match look? {
-                Look::Proven { generation, live } => {
+                Look::Proven { generation, live, says_the_same } => {
                     let text = if live == revision {
                         format!("{} is proven", revision.short())
                     } else {
-                        format!("{} is proven, which has {}", live.short(), revision.short())
+                        let how = if says_the_same { "says the same as" } else { "has" };
+                        format!("{} is proven, which {how} {}", live.short(), revision.short())
                     };
                     return Ok(Waited::of(environment, revision, Some((live, generation)), &text));
                 }
@@ -103,13 +104,14 @@ async fn wait(edges: &Edges, environment: &EnvironmentName, args: &Args, output:
         steps.say(&clean(&last.as_ref().map_or_else(EdgeError::chain, Clone::clone)));
         sleep(LOOK).await;
     }
-    let over = format!("not proven within {}", rough(args.timeout));
+    let within = rough(args.timeout);
     match last {
-        Ok(why) => Ok(Waited::of(environment, revision, None, &format!("{over}: {why}"))),
+        Ok(why) => Ok(Waited::of(environment, revision, None, &format!("not within {within}: {why}"))),
         Err(error) => {
             let Failure { message, causes, hint, .. } = Failure::from(error);
             let causes = std::iter::once(message).chain(causes).collect();
-            let message = format!("{} was {over} in {environment}, as far as could be seen", revision.short());
+            let message =
+                format!("{} was not proven within {within} in {environment}, as far as could be seen", revision.short());
             Err(Failure { causes, hint, exit: Exit::Unreachable, ..Failure::new(message) })
         }
     }
@@ -129,6 +131,8 @@ enum Look {
     Proven {
         live: Revision,
         generation: Generation,
+        /// The one that is waited for says the same and need not be in it; else it is.
+        says_the_same: bool,
     },
     Lost(String),
     Waits(String),
@@ -216,13 +220,14 @@ impl Waiting<'_> {
         }
         Ok(match record.awaited(self.revision, self.digest, &self.later) {
             Awaited::Proven(generation) => {
-                Look::Proven { live: record.goal.map_or(self.revision, |goal| goal.revision), generation }
+                let live = record.goal.map_or(self.revision, |goal| goal.revision);
+                Look::Proven { live, generation, says_the_same: true }
             }
             Awaited::Lost(why) => Look::Lost(why),
             Awaited::Waits(why) => match record.goal.as_ref().filter(|_| record.is_on_proven()) {
                 // A newer commit took its place and was proven with it.
                 Some(goal) => match self.is_in(goal.revision).await? {
-                    Some(true) => Look::Proven { live: goal.revision, generation: goal.generation },
+                    Some(true) => Look::Proven { live: goal.revision, generation: goal.generation, says_the_same: false },
                     Some(false) => Look::Waits(why),
                     None => {
                         Look::Waits(format!("{why}; {} is live, which is not in the repository here", goal.revision.short()))

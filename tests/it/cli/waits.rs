@@ -137,11 +137,11 @@ fn wait_ends_when_a_commit_is_proven_or_when_it_will_not_be() {
     // A commit that changes nothing is in step at once.
     let readme = stage.repo.commit("Words", &[("README.md", "words\n")]).short();
     let said = stage.run(&["wait", "test", "--revision", &readme, "--timeout", "60s"]).exits(0).out;
-    says(&said, &["test  proven, generation 1"]);
+    says(&said, &[&format!("test  proven, generation 1: {} is proven, which says the same as {readme}\n", first.short())]);
     stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
     let second = stage.repo.commit("Second", &[(KEYS.0, "app: {port: 2}\n")]).short();
     let said = stage.run(&["wait", "test", "--revision", &second, "--timeout", "2s"]).exits(1).out;
-    says(&said, &["test  not proven: not proven within 2s: suspended by ann@"]);
+    says(&said, &["test  not proven: not within 2s: suspended by ann@"]);
     stage.run(&["resume", "test", "--reason", "over"]).exits(0);
     stage.run(&["wait", "test", "--revision", &second, "--timeout", "60s"]).exits(0);
     // What a newer proven commit holds is proven with it.
@@ -194,7 +194,7 @@ fn on_another_machine_wait_ends_too_when_a_commit_is_proven_that_came_after_it_b
     stage.run(&["suspend", "test", "--reason", "migration"]).exits(0);
     let fourth = stage.repo.commit("Fourth", &[(KEYS.0, "app: {port: 4}\n")]).to_string();
     let said = finish(elsewhere(&stage, &["test", "--revision", &fourth, "--timeout", "2s"]));
-    says(&said.exits(1).out, &["not proven within 2s: suspended by ann@"]);
+    says(&said.exits(1).out, &["not within 2s: suspended by ann@"]);
     daemon.stop();
 }
 
@@ -212,7 +212,7 @@ fn a_commit_that_asks_to_try_a_rejected_change_again_is_waited_for() {
     };
     says(&wait(&stage, rejected).exits(1).out, &[&format!("{} is rejected: ", rejected.short())]);
     let again = stage.repo.commit_nothing("Again\n\nLockstep-Retry: test\n");
-    says(&wait(&stage, again).exits(1).out, &[&format!("not proven within 2s: nothing of {} is written yet", again.short())]);
+    says(&wait(&stage, again).exits(1).out, &[&format!("not within 2s: nothing of {} is written yet", again.short())]);
     let _service = TcpListener::bind(place).unwrap();
     stage.run(&["apply", "--once"]).exits(0);
     wait(&stage, again).exits(0);
@@ -247,7 +247,7 @@ fn a_rename_that_is_not_carried_out_yet_is_waited_for() {
     stage.repo.commit("Preview was test", &[("environments/preview/environment.yaml", &file)]);
     stage.configure("  preview: {directory: {path: ./test}}\n");
     let said = stage.run(&["wait", "preview", "--timeout", "2s"]).exits(1).out;
-    says(&said, &["preview  not proven: not proven within 2s: preview has still to take over the record of test"]);
+    says(&said, &["preview  not proven: not within 2s: preview has still to take over the record of test"]);
     stage.run(&["apply", "--once"]).exits(0);
     stage.run(&["wait", "preview", "--timeout", "60s"]).exits(0);
     // Under the old name nobody comes any more.
