@@ -46,6 +46,11 @@ impl Parity {
         self.differing.is_empty() && self.only_repository.is_empty() && self.only_live.is_empty()
     }
 
+    /// How many keys of the repository are there already with its values, how many are not there, and how many with other values.
+    pub(super) const fn counts(&self) -> (usize, usize, usize) {
+        (self.equal, self.only_repository.len(), self.differing.len())
+    }
+
     /// As people read it.
     pub(super) fn human(&self, page: &mut Page) {
         let Self { against, equal, differing, only_repository, only_live } = self;
@@ -77,6 +82,7 @@ mod tests {
         let live = keys(&[("same", "1"), ("other", "2"), ("old", "1"), ("known", "1")]);
         let parity = Parity::of("consul".to_owned(), &repository, &live, &["known".to_owned()].into());
         assert!(!parity.is_equal());
+        assert_eq!(parity.counts(), (1, 1, 1));
         assert_eq!((parity.equal, parity.differing.as_slice()), (1, ["other".to_owned()].as_slice()));
         assert_eq!(
             (parity.only_repository.as_slice(), parity.only_live.as_slice()),

@@ -136,8 +136,10 @@ impl View for Report {
         let (bold, yellow) = (Style::new().bold(), Style::new().yellow());
         page.line(format_args!("{}: {} found, {}", environment.style(bold), count(*found, "key"), clean(source)));
         page.line(format_args!(
-            "  {} with the very bytes that were found: {} in {}",
+            "  {} {}: {} in {}",
             format_args!("{} written", count(*equal, "key")).style(Style::new().green()),
+            // What another tool makes of a value is told key by key below.
+            if self.tool.is_some() { "and read back byte for byte" } else { "with the very bytes that were found" },
             count(*files, "file"),
             clean(into)
         ));
@@ -186,11 +188,28 @@ impl View for Report {
         page.line("next:");
         page.line("  1. commit it: git init, git add, git commit; then name that repository in the controller's configuration");
         page.line(format_args!("  2. `lockstep init {environment}` makes the first record and prints the target_id to pin"));
-        page.line(format_args!(
-            "  3. `lockstep plan {environment}`: the first plan writes nothing; it lists what was imported as there already, with the \
-             same value"
-        ));
-        page.line(format_args!("  4. `lockstep adopt {environment}` takes those keys over; no value is written"));
+        let known = match (&self.parity, &self.tool) {
+            (Some(parity), _) => Some(parity.counts()),
+            (None, None) => Some((*equal, 0, 0)),
+            (None, Some(_)) => None,
+        };
+        let plan = format!("  3. `lockstep plan {environment}` writes nothing and shows what would be");
+        let adopt = format!("`lockstep adopt {environment}` takes over what has the same value; no value is written");
+        let Some((there, new, others)) = known else {
+            page.line(format_args!("{plan}: which keys are there already, and which are not"));
+            return page.line(format_args!("  4. {adopt}"));
+        };
+        let parts =
+            [(there, "there already, with the same value"), (others, "there with another value"), (new, "to be created")];
+        let parts: Vec<String> =
+            parts.iter().filter(|(keys, _)| *keys > 0).map(|(keys, what)| format!("{} {what}", count(*keys, "key"))).collect();
+        page.line(format_args!("{plan}: {}", parts.join(", ")));
+        match (there, others) {
+            (0, 0) => page.line(format_args!("  4. `lockstep run` creates them, or `lockstep apply --once {environment}`")),
+            (_, 0) => page.line(format_args!("  4. {adopt}")),
+            (0, _) => page.line("  4. put one side right where the values differ"),
+            (_, _) => page.line(format_args!("  4. put one side right where the values differ; {adopt}")),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::domain::import::{Found, Legacy};
 use crate::domain::name::{EnvironmentName, STATE_PREFIX};
 use crate::domain::resource::Flags;
 use crate::domain::revision::{Revision, ValueDigest};
+use crate::domain::words::shell_word;
 
 /// Options of both.
 #[derive(Debug, clap::Args)]
@@ -61,6 +62,9 @@ impl Tooling {
         options: &Options,
         output: &Output,
     ) -> Result<Exit, Failure> {
+        if legacy.keys.is_empty() && legacy.left_out.is_empty() {
+            return Err(self.nothing());
+        }
         // Where nothing answers, nothing is written either.
         let live = match &self.against {
             Some(against) => Some(self.live(against, &legacy, options, output).await?),
@@ -87,6 +91,15 @@ impl Tooling {
         report.tells(legacy);
         output.show(&report)?;
         Ok(report.exit())
+    }
+
+    /// Why there is nothing to write: none of the files is one that the tool reads.
+    fn nothing(&self) -> Failure {
+        let repo = shell_word(&self.repo.display().to_string());
+        Failure::new("there is no key to write: the tool would read no file of this commit").hint(format!(
+            "are the branch, the directory in the repository and the extensions right? `git -C {repo} ls-tree -r --name-only BRANCH` \
+             lists its files"
+        ))
     }
 
     /// The digests of what is live where the tool writes; where that is; and whether there may be more.

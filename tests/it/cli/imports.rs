@@ -59,7 +59,10 @@ fn of_two_imports_into_one_place_one_wins_and_the_other_is_told() {
     assert_eq!((won.len(), lost.len()), (1, 1), "{said:?}");
     assert_eq!(lost[0].code, 1, "{said:?}");
     assert!(["came there meanwhile", "it is not empty"].iter().any(|why| lost[0].err.contains(why)), "{said:?}");
-    assert!(won[0].out.contains("next:") && won[0].out.contains("`lockstep adopt test` takes those keys over"), "{said:?}");
+    assert!(
+        won[0].out.contains("next:") && won[0].out.contains("`lockstep adopt test` takes over what has the same value"),
+        "{said:?}"
+    );
     stage.run(&["validate", "new"]).exits(0);
     let names: Vec<_> = std::fs::read_dir(stage.home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| name.to_string_lossy().contains("partial")), "{names:?}");
@@ -106,6 +109,8 @@ fn files_on_which_gonsul_gives_up_have_their_place() {
     let asked = ["gonsul", "test", "--input-ext", "json"];
     check_tool(&[("a/b.json", "{\n  \"x\": ,\n}")], "", &asked, 1, "a/b.json:2:8: is not valid JSON");
     check_tool(&[("a/b.json", "[1]")], "", &[&asked[..], &["--expand-json"]].concat(), 1, "is no mapping at its top");
-    check_tool(&[], "", &asked, 1, "there is no key to write");
+    check_tool(&[], "", &asked, 1, "there is no key to write: the tool would read no file of this commit");
+    let nowhere = ["gonsul", "test", "--repo-base-path", "nosuch"];
+    check_tool(&[], "", &nowhere, 1, "are the branch, the directory in the repository and the extensions right?");
     check_tool(&[], "", &["gonsul", "test", "--expand-json=perhaps"], 2, "invalid value");
 }
