@@ -42,7 +42,10 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let environment = edges.environment(&args.environment)?;
     let found = lines(&edges, &environment, usize::from(args.limit), args.removed).await;
     edges.close().await;
-    let Found { lines, unread } = found?;
+    let Found { lines, unread, is_there } = found?;
+    if args.removed && is_there {
+        output.note(&format!("{environment} was not removed: this is the history of the environment that is there"));
+    }
     for name in &unread {
         output.note(&format!(
             "there is more from when it was called {name}, which this token may not read; `lockstep acl-policy {environment}` \
@@ -62,6 +65,8 @@ struct Found {
     lines: Vec<(HistoryLine, Option<EnvironmentName>)>,
     /// Former names whose history the credential may not read.
     unread: BTreeSet<EnvironmentName>,
+    /// There is a record.
+    is_there: bool,
 }
 
 /// The newest lines; if the record is this environment's, or if there is none any more.
@@ -69,12 +74,14 @@ async fn lines(edges: &Edges, environment: &EnvironmentName, at_most: usize, rem
     let target = edges.target(environment)?;
     if removed {
         let lines = target.history(at_most).await?.into_iter().map(|line| (line, None)).collect();
-        return Ok(Found { lines, ..Found::default() });
+        // Not `load`, which reads every key where there is no record.
+        let is_there = matches!(target.former(environment).await, Ok(Some(_)));
+        return Ok(Found { lines, is_there, ..Found::default() });
     }
     let Some(Stored { record, .. }) = edges.record(environment, &target).await? else { return Ok(Found::default()) };
     let then = |line: &HistoryLine| record.formerly_at(line.generation).cloned();
     let (lines, unread) = under_every_name(edges, environment, &target, &record, at_most).await?;
-    Ok(Found { lines: lines.into_iter().map(|line| (line.clone(), then(&line))).collect(), unread })
+    Ok(Found { lines: lines.into_iter().map(|line| (line.clone(), then(&line))).collect(), unread, is_there: true })
 }
 
 /// The newest lines of an environment with this record, newest first, whatever it was called; and the former names whose history

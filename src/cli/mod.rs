@@ -1,6 +1,6 @@
 //! The command line: one file per verb, over the same passes and decisions as the controller.
 //!
-//! Exit codes: 0 ok (also when there was nothing to do), 1 failed or refused, 2 wrong usage, 3 `plan` found differences,
+//! Exit codes: 0 ok (also when there was nothing to do), 1 failed or refused, 2 wrong usage, 3 `plan`, `diff` or `import` found differences,
 //! 4 something was not reachable.
 
 mod text;
@@ -62,7 +62,7 @@ Examples:
   lockstep rollback production --reason 'checkout is slow'
 
 Exit codes:
-  0 ok, or nothing to do   1 failed or refused   2 wrong usage   3 differences found (plan)   4 not reachable";
+  0 ok, or nothing to do   1 failed or refused   2 wrong usage   3 differences found (plan, diff, import)   4 not reachable";
 
 /// Keeps environments in step with a git repository.
 #[derive(Debug, Parser)]

@@ -32,7 +32,8 @@ use view::{Environment, HeadView, Rules, Statuses, Subjects};
   lockstep status production --output json
   lockstep status --exit-code           1 when any environment is not steady, for scripts
 
-Exits with 0, or with 4 when a target is not reachable; --exit-code adds 1 for any phase but steady.")]
+Exits with 0, with 1 when an environment can't be looked at (phase `failed`), or with 4 when a target is not reachable; --exit-code
+adds 1 for any phase but steady.")]
 pub(super) struct Args {
     /// The environments; all of the configuration when none is named
     #[arg(value_name = "ENV")]

@@ -31,6 +31,8 @@ fn a_retired_environment_goes_with_its_versions_and_its_state_and_comes_back_as_
     let said = stage.run(&["env", "remove", "test"]).exits(2).err;
     assert!(said.contains("3 keys deleted") && said.contains("- config/app/port") && said.contains("--yes"), "{said}");
     assert_eq!(stage.live().len(), 3);
+    let said = stage.run(&["history", "test", "--removed"]).exits(0);
+    assert!(said.err.contains("note: test was not removed: ") && said.out.contains("advance"), "{said:?}");
     let said = stage.run(&["env", "remove", "test", "--yes", "--reason", "moved"]).exits(0).out;
     assert!(said.contains("test is removed") && said.contains("3 keys deleted"), "{said}");
     assert!(stage.kept().is_empty(), "{:?}", stage.kept());
@@ -38,7 +40,8 @@ fn a_retired_environment_goes_with_its_versions_and_its_state_and_comes_back_as_
     assert_eq!(names(&stage, "test/.lockstep"), ["answers", "history", "requests"]);
     let again = stage.run(&["env", "remove", "test", "--yes", "--output", "json"]).exits(0).json();
     assert_eq!(again["changed"], false, "{again}");
-    assert!(stage.run(&["history", "test", "--removed"]).exits(0).out.contains("moved"));
+    let said = stage.run(&["history", "test", "--removed"]).exits(0);
+    assert!(said.out.contains("moved") && said.err.is_empty(), "{said:?}");
 
     // A controller makes no record of what the branch does not have.
     let daemon = Daemon::start(&stage);
