@@ -58,6 +58,7 @@ pub(super) async fn repository<S: Source>(
     let mut needed = record.revisions_needed(requests);
     let view = view(record, &head, memory, source).await?;
     if let HeadView::At(tip) = view {
+        books.rewritten = head.confirmed && leaves_what_was_followed(record, tip, source).await?;
         needed.insert(Needed::named(tip));
         for after in record.ranges_needed() {
             if after != tip {
@@ -148,7 +149,12 @@ pub(super) async fn hidden<T: Target>(
 /// # Errors
 /// When the mirror can't be read.
 pub(super) async fn is_rewound<S: Source>(record: &Rollout, head: &Head, tip: Revision, source: &S) -> Result<bool, EdgeError> {
-    let Some(goal) = record.goal.as_ref().filter(|goal| goal.tip != tip && !head.confirmed) else { return Ok(false) };
+    Ok(!head.confirmed && leaves_what_was_followed(record, tip, source).await?)
+}
+
+/// Whether this tip does not contain the one that the goal was chosen from.
+async fn leaves_what_was_followed<S: Source>(record: &Rollout, tip: Revision, source: &S) -> Result<bool, EdgeError> {
+    let Some(goal) = record.goal.as_ref().filter(|goal| goal.tip != tip) else { return Ok(false) };
     Ok(!source.descends(tip, goal.tip).await?)
 }
 

@@ -92,6 +92,9 @@ pub struct Books {
     pub commits: BTreeMap<(Revision, Revision), Vec<Commit>>,
     /// The commit of the head itself.
     pub head: Option<Commit>,
+    /// The head is believed although it does not contain the branch tip that the goal was chosen from: the branch was rewritten
+    /// (rule S1).
+    pub rewritten: bool,
 }
 
 impl Books {

@@ -9,6 +9,7 @@ use super::note::{HeadNote, HeadVerdict};
 use super::observation::{HeadView, Observation, TroubleKind};
 use super::people::Suspension;
 use super::phase::{Phase, Unproven};
+use super::reached::Reached;
 use super::record::Rollout;
 use super::{Care, Step, Waiting};
 use crate::domain::desired::DesiredState;
@@ -141,8 +142,8 @@ impl Rollout {
         let held = matches!(phase, Phase::HeldUnproven | Phase::Frozen) || (phase == Phase::HeldRefused && self.phase == phase);
         let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { ailments };
         let reason = if is_kept(&self.reason, &reason) { self.reason.clone() } else { reason };
-        if (phase, &note, &reason, &drift) != (self.phase, &self.note, &self.reason, &self.drift) {
-            return Step::record(Self { phase, reason, note, drift, ..self.clone() });
+        if (phase, &note, &reason, &drift) != (self.phase, &self.note, &self.reason, &self.drift) || seen.books.rewritten {
+            return Step::record(Self { phase, reason, note, drift, goal: self.goal_followed_from(seen), ..self.clone() });
         }
         let (desired, ailing) = goal.unzip();
         let suspended_until = self.suspended_until();
@@ -151,6 +152,13 @@ impl Rollout {
         let retired = note.as_ref().is_some_and(|note| note.verdict == HeadVerdict::Retired) && suspended_until.is_none();
         let reason = note.map_or_else(String::new, |note| note.text);
         Step::Wait(Waiting { reason, until, ailing, retired, ..Waiting::default() })
+    }
+
+    /// The goal, from now on beside the head of a branch that was rewritten and leaves the environment where it is: what is
+    /// built on that is no rewind (rule S1).
+    fn goal_followed_from(&self, seen: &Observation<'_>) -> Option<Reached> {
+        let rewritten = seen.head.tip().filter(|_| seen.books.rewritten);
+        self.goal.clone().map(|goal| Reached { tip: rewritten.unwrap_or(goal.tip), ..goal })
     }
 
     /// The note as the record has it already, where that says the same.

@@ -405,6 +405,52 @@ fn a_rewind_is_believed_only_when_two_fetches_agree() {
 }
 
 #[test]
+fn what_is_built_on_a_rewritten_branch_that_left_the_environment_where_it_was_is_no_rewind() {
+    check(
+        "commit good, settle, commit a=2, settle, fork r1 a=2, settle, show, believe, settle, commit readme, settle",
+        expect![[r#"
+            steady r2
+            head not-believed: the branch went to r3, which does not contain the commit followed so far; it is believed when the next fetch agrees
+            live: a=2 health=good
+            --
+            steady r2
+            live: a=2 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, settle, ask rollback r1, settle, fork r1 a=2, settle, show, believe, settle, commit readme, settle",
+        expect![[r#"
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head not-believed: the branch went to r3, which does not contain the commit followed so far; it is believed when the next fetch agrees
+            live: a=1 health=good
+            --
+            held-after-rollback r1, rejected r2, pinned by Grace
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. rollback r1 by Grace: proven: healthy"#]],
+    );
+    check(
+        "commit good, settle, commit a=2, settle, ask suspend, settle, fork r1 a=3, settle, show, believe, settle, commit readme, settle",
+        expect![[r#"
+            steady r2, suspended by Grace
+            head not-believed: the branch went to r3, which does not contain the commit followed so far; it is believed when the next fetch agrees
+            live: a=2 health=good
+            --
+            steady r2, suspended by Grace
+            head suspended: suspended by Grace: to see
+            live: a=2 health=good
+            done: suspended until `lockstep resume test`
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. suspend r2 by Grace: done: suspended until `lockstep resume test`"#]],
+    );
+}
+
+#[test]
 fn a_branch_that_is_gone_takes_nothing_away() {
     check(
         "commit good, settle, branch gone, settle, by hand a=9, settle",

@@ -160,10 +160,14 @@ impl World {
         std::iter::successors(Some(of), |number| self.commits[number - 1].parent)
     }
 
+    fn leaves_what_was_followed(&self, tip: usize) -> bool {
+        let followed = self.record.goal.as_ref().map(|goal| number(goal.tip));
+        followed.is_some_and(|followed| !self.ancestry(tip).any(|ancestor| ancestor == followed))
+    }
+
     fn head(&self) -> HeadView {
         let Some(tip) = self.tip else { return HeadView::None("the branch does not exist any more".to_owned()) };
-        let followed = self.record.goal.as_ref().map(|goal| number(goal.tip));
-        if !self.believed && followed.is_some_and(|followed| !self.ancestry(tip).any(|ancestor| ancestor == followed)) {
+        if !self.believed && self.leaves_what_was_followed(tip) {
             return HeadView::Rewound(revision(tip));
         }
         let node = &self.commits[tip - 1];
@@ -193,6 +197,7 @@ impl World {
         if let (HeadView::At(tip), Some(head)) = (self.head(), self.tip) {
             needed.insert(Needed::named(tip));
             books.head = Some(self.commit(head));
+            books.rewritten = self.leaves_what_was_followed(head);
             for after in self.record.ranges_needed() {
                 let range = self.ancestry(head).take_while(|ancestor| *ancestor != number(after));
                 books.commits.insert((after, tip), range.map(|ancestor| self.commit(ancestor)).collect());
