@@ -126,6 +126,10 @@ async fn strays(
     mut keys: BTreeSet<KeyPath>,
 ) -> Result<Strays, Failure> {
     let mut reached: Vec<Needed> = record.revisions_needed(&[]).into_iter().collect();
+    if reached.is_empty() {
+        // The record was made anew from the marks, and knows of no revision yet.
+        return Ok(Strays::default());
+    }
     // The goal has nearly always all of them, and then no other is read.
     reached.sort_by_key(|one| record.goal.as_ref().is_none_or(|goal| goal.revision != one.revision));
     let mut readings = Readings::new(environment.clone(), edges.repository.clone(), edges.fit(environment)?);
