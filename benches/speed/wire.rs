@@ -10,22 +10,49 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::load::Load;
-use crate::support::Agent;
+use crate::support::{self, Agent};
 
 /// Operations of one transaction, which every Consul takes.
 const OPS: usize = 64;
+/// As large as a mark is.
+const MARK: u64 = 0x4c53_0000_0000_0001;
 
 /// Writes all keys with plain `set` operations.
 pub(crate) fn floor(agent: &Agent, load: Load) -> Duration {
-    let operations: Vec<String> = load
-        .pairs()
-        .map(|(key, value)| format!(r#"{{"KV":{{"Verb":"set","Key":"{key}","Value":"{}"}}}}"#, STANDARD.encode(value)))
-        .collect();
+    let operation = |key: &str, value: &str| format!(r#"{{"KV":{{"Verb":"set","Key":"{key}","Value":"{value}"}}}}"#);
+    transactions(agent, load, &[], operation)
+}
+
+/// The same with what makes a write safe: each transaction proves that the lease is held and the record as it was, each
+/// operation that its key was not there, and the key is marked.
+pub(crate) fn fenced(agent: &Agent, load: Load) -> Duration {
+    const LEASE: &str = "lockstep/bench/lease";
+    const RECORD: &str = "lockstep/bench/record";
+    let made = support::exchange(agent.port(), "", "PUT", "/v1/session/create", b"{}", Duration::from_secs(20)).unwrap();
+    let made: serde_json::Value = serde_json::from_slice(&made.body).unwrap();
+    let session = made["ID"].as_str().unwrap();
+    let lease = format!("/v1/kv/{LEASE}?acquire={session}");
+    let held = support::exchange(agent.port(), "", "PUT", &lease, b"bench", Duration::from_secs(20)).unwrap();
+    assert_eq!(held.body.trim_ascii(), b"true");
+    agent.put(RECORD, &[b'r'; 2048]);
+    let index = agent.index_of(RECORD);
+    let proofs = [
+        format!(r#"{{"KV":{{"Verb":"check-session","Key":"{LEASE}","Session":"{session}"}}}}"#),
+        format!(r#"{{"KV":{{"Verb":"check-index","Key":"{RECORD}","Index":{index}}}}}"#),
+    ];
+    transactions(agent, load, &proofs, |key, value| {
+        format!(r#"{{"KV":{{"Verb":"cas","Key":"{key}","Value":"{value}","Flags":{MARK},"Index":0}}}}"#)
+    })
+}
+
+/// All keys in transactions that each begin with these operations.
+fn transactions(agent: &Agent, load: Load, first: &[String], operation: impl Fn(&str, &str) -> String) -> Duration {
+    let operations: Vec<String> = load.pairs().map(|(key, value)| operation(&key, &STANDARD.encode(value))).collect();
     let requests: Vec<String> = operations
-        .chunks(OPS)
+        .chunks(OPS - first.len())
         .map(|chunk| {
-            let length = chunk.iter().map(String::len).sum::<usize>() + chunk.len() + 1;
-            format!("PUT /v1/txn HTTP/1.1\r\nHost: consul\r\nContent-Length: {length}\r\n\r\n[{}]", chunk.join(","))
+            let all = [first, chunk].concat().join(",");
+            format!("PUT /v1/txn HTTP/1.1\r\nHost: consul\r\nContent-Length: {}\r\n\r\n[{all}]", all.len() + 2)
         })
         .collect();
     let mut stream = TcpStream::connect(("127.0.0.1", agent.port())).unwrap();

@@ -46,10 +46,11 @@ fn measure(load: Load, rounds: usize, Kind { with_import, durable }: Kind) -> Ve
             inside.explain(deploy).await
         })
     };
-    let (mut floors, mut deploys, mut imports) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut floors, mut fenced, mut deploys, mut imports) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut phases: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
     for _ in 0..rounds {
         floors.push(wire::floor(&consul(), load));
+        fenced.push(wire::fenced(&consul(), load));
         let agent = consul();
         let Deploy { total, phases: times } = deploy(agent.address());
         load.check(&agent);
@@ -66,7 +67,7 @@ fn measure(load: Load, rounds: usize, Kind { with_import, durable }: Kind) -> Ve
     deploy(proxy.address());
     let counted = proxy.counts();
 
-    let (floor, ours) = (median(&floors), median(&deploys));
+    let (floor, fenced, ours) = (median(&floors), median(&fenced), median(&deploys));
     let where_to = if durable { ", a server that keeps its data on disk" } else { "" };
     let what = format!("first deploy of {} keys of {BYTES} bytes{where_to}", load.0);
     println!("{what}: where the time goes");
@@ -82,7 +83,7 @@ fn measure(load: Load, rounds: usize, Kind { with_import, durable }: Kind) -> Ve
     );
     let mut lines = vec![Line {
         what: what.clone(),
-        beside: format!("raw transactions of 64: {}", spread(&floors)),
+        beside: format!("raw transactions of 64: {}; fenced as ours: {:.2} x", spread(&floors), ratio(fenced, floor)),
         ours: format!("{}: {:.2} x, {} requests", spread(&deploys), ratio(ours, floor), counted.requests()),
         goal: format!("at most {GOAL_FLOOR} x"),
         share: Some(ratio(ours, floor) / GOAL_FLOOR),

@@ -12,7 +12,7 @@ use super::ConsulTarget;
 use super::flights::Flights;
 use super::lease::Lease;
 use super::txn::{Found, Transaction};
-use crate::domain::desired::DesiredState;
+use crate::domain::desired::{DesiredState, Entry};
 use crate::domain::live::{Fence, LiveEntry};
 use crate::domain::name::KeyPath;
 use crate::domain::plan::{Action, Change};
@@ -73,7 +73,8 @@ struct Writing<'a> {
     target: &'a ConsulTarget,
     lease: &'a Lease,
     apply: &'a Apply,
-    desired: &'a DesiredState,
+    /// What each change writes; none: it writes no value of the revision, or that has no such key.
+    entries: Vec<Option<&'a Entry>>,
     /// The values of keys that keep theirs and lose their mark.
     released: BTreeMap<KeyPath, Vec<u8>>,
     room: Room,
@@ -92,7 +93,8 @@ impl ConsulTarget {
         let released = self.released_values(&apply.plan.changes).await?;
         let ops = self.server.http.ops_limit(&self.server.limits).await?;
         let room = Room { ops, bytes: self.server.limits.bytes() };
-        let writing = Writing { target: self, lease, apply, desired, released, room };
+        let entries = entries(&apply.plan.changes, desired);
+        let writing = Writing { target: self, lease, apply, entries, released, room };
         match writing.in_one(expected)? {
             Some(txn) => {
                 let all = 0..apply.plan.changes.len();
@@ -117,6 +119,20 @@ impl ConsulTarget {
     }
 }
 
+/// What each change writes. A plan's sets are in the order of the keys: where there are many, each is found beside the one before.
+fn entries<'d>(changes: &[Change], desired: &'d DesiredState) -> Vec<Option<&'d Entry>> {
+    let all = desired.entries();
+    let many = changes.len() > all.len() / 16;
+    let mut walk = all.iter().peekable();
+    let mut entry = |key: &KeyPath| {
+        while many && walk.next_if(|(other, _)| *other < key).is_some() {}
+        let found = walk.peek().filter(|(other, _)| *other == key).map(|(_, entry)| *entry);
+        found.or_else(|| all.get(key))
+    };
+    let writes = |change: &Change| !matches!(change.action, Action::Release | Action::Delete);
+    changes.iter().map(|change| if writes(change) { entry(&change.key) } else { None }).collect()
+}
+
 impl Writing<'_> {
     /// The whole plan with its closing record, if one transaction holds it.
     fn in_one(&self, expected: Fence) -> Result<Option<Transaction>, EdgeError> {
@@ -127,8 +143,8 @@ impl Writing<'_> {
         let mut txn = Transaction::new();
         self.lease.check(&self.target.paths, &mut txn);
         self.target.paths.push_save(&mut txn, expected, &self.apply.at_once());
-        for change in changes {
-            self.push(&mut txn, change)?;
+        for at in 0..changes.len() {
+            self.push(&mut txn, at)?;
             if !self.room.holds(&txn) {
                 return Ok(None);
             }
@@ -220,9 +236,9 @@ impl Writing<'_> {
         let changes = &self.apply.plan.changes;
         let mut txn = Transaction::new();
         let mut end = start;
-        while let Some(change) = changes.get(end) {
+        while end < changes.len() {
             let mark = txn.mark();
-            self.push(&mut txn, change)?;
+            self.push(&mut txn, end)?;
             if !room.holds(&txn) {
                 txn.rewind(mark);
                 break;
@@ -237,12 +253,12 @@ impl Writing<'_> {
         let room = self.room.without(&self.tail(Tail::Between, LONGEST_FENCE));
         for (at, change) in self.apply.plan.changes.iter().enumerate() {
             // Encoded, the largest of these is about a third larger; most plans have none worth a second look.
-            let value = self.desired.entries().get(&change.key).map(|entry| entry.value.len());
+            let value = self.entries[at].map(|entry| entry.value.len());
             if value.is_some_and(|length| length < room.bytes / 4) {
                 continue;
             }
             let mut alone = Transaction::new();
-            self.push(&mut alone, change)?;
+            self.push(&mut alone, at)?;
             if !room.holds(&alone) {
                 let error = self.target.server.http.error(EdgeKind::Refused, &self.doing(&(at..at + 1)));
                 return Err(error
@@ -271,12 +287,13 @@ impl Writing<'_> {
         txn
     }
 
-    fn push(&self, txn: &mut Transaction, change: &Change) -> Result<(), EdgeError> {
+    fn push(&self, txn: &mut Transaction, at: usize) -> Result<(), EdgeError> {
+        let change = &self.apply.plan.changes[at];
         let key = change.key.as_str();
         match change.action {
             // What is adopted has the desired value already, at the index that the fence names.
             Action::Create | Action::Update | Action::Adopt => {
-                let entry = self.desired.entries().get(&change.key).ok_or_else(|| self.without_value(change))?;
+                let entry = self.entries[at].ok_or_else(|| self.without_value(change))?;
                 txn.cas(key, &entry.value, change.flags.0, change.fence.0);
             }
             Action::Release => {
@@ -297,16 +314,14 @@ impl Writing<'_> {
         }
         // Consul answers in the order of the operations, and leaves deletes out.
         let mut answers = found.iter();
-        for change in &self.apply.plan.changes[changes] {
+        for (change, entry) in self.apply.plan.changes[changes.clone()].iter().zip(&self.entries[changes]) {
             let digest = match change.action {
                 Action::Delete => {
                     written.keys.push((change.key.clone(), None));
                     continue;
                 }
                 Action::Release => self.released.get(&change.key).map(|value| ValueDigest::of(value)),
-                Action::Create | Action::Update | Action::Adopt => {
-                    self.desired.entries().get(&change.key).map(|entry| entry.digest)
-                }
+                Action::Create | Action::Update | Action::Adopt => entry.map(|entry| entry.digest),
             };
             let answer = answers.find(|found| found.key == change.key.as_str());
             let (Some(answer), Some(digest)) = (answer, digest) else {
