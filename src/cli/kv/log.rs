@@ -435,7 +435,9 @@ impl View for Log {
                     invalid.len() - SHOWN
                 ));
             }
-            off_branch.iter().for_each(|commit| commit.human(self.now, page));
+            for commit in off_branch {
+                commit.human(self.now, page);
+            }
             if let Some(more) = more_off_branch {
                 let commits = count(more.get(), "older commit");
                 page.line(format_args!(
