@@ -2,15 +2,15 @@
 //!
 //! The token is read at each use and goes into one header; no error, log line or `Debug` can show it.
 
+mod token;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, RETRY_AFTER};
 use reqwest::{Client, Method, Response};
-use secrecy::ExposeSecret as _;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::slots::Slots;
@@ -28,8 +28,6 @@ pub(super) const LONGEST_ANSWER: usize = 80 << 20;
 /// Connections that rest while no watch uses them: one that comes back too late to be used again must not stay beside the
 /// one that took its place.
 const RESTING: usize = 3;
-/// Bytes that tell tokens apart.
-const FINGERPRINT: usize = 2;
 /// Bytes of an error's text that are read.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
@@ -39,8 +37,6 @@ const NO_CONNECTION: &str = "is Consul running there, and is `address:` of the e
 const NO_ANSWER: &str = "is it Consul that listens at `address:`? If it is, it is overloaded, or the network loses packets";
 /// What to do when an answer is not what Consul says.
 const NO_CONSUL: &str = "is it Consul that listens at `address:`, and not another server or a proxy's own page?";
-/// What to do when the token can't be read.
-const NO_TOKEN: &str = "put the token there, readable for lockstep's own user only, or correct `token:` of the environment";
 
 /// One Consul over HTTP.
 pub(super) struct Http {
@@ -374,34 +370,6 @@ impl Http {
         *self.names_backend.lock().unwrap_or_else(PoisonError::into_inner) == Some(false)
     }
 
-    fn headers(&self, doing: &str) -> Result<HeaderMap, EdgeError> {
-        let mut headers = HeaderMap::new();
-        if let Some(token) = self.token(doing)? {
-            headers.insert("x-consul-token", token);
-        }
-        Ok(headers)
-    }
-
-    /// The token as a header that no `Debug` shows; none when the configuration has none.
-    pub(super) fn token(&self, doing: &str) -> Result<Option<HeaderValue>, EdgeError> {
-        let Some(credential) = &self.token else { return Ok(None) };
-        let value = credential.read().map_err(|cause| self.error(EdgeKind::Denied, doing).because(cause).hint(NO_TOKEN))?;
-        let mut header = HeaderValue::from_str(value.expose_secret())
-            .map_err(|_| self.error(EdgeKind::Denied, doing).because("the token holds characters that no header can carry"))?;
-        header.set_sensitive(true);
-        Ok(Some(header))
-    }
-
-    /// Tells one token from the next: 16 bits of a digest, 0 without a token. It ends in the record, so it fits one guess of
-    /// 65,536 and confirms none; as rarely a new token passes for the one before: what was denied is then tried
-    /// again only once the target says that the keys may be written, or after a `release`.
-    pub(super) fn rights(&self) -> u64 {
-        let token = self.token("read the token").ok().flatten();
-        let Some(token) = token else { return 0 };
-        let digest = Sha256::new().chain_update(b"lockstep consul token ").chain_update(token.as_bytes()).finalize();
-        digest.iter().take(FINGERPRINT).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
-    }
-
     fn overdue(&self, ask: &Ask) -> EdgeError {
         let within = written(ask.deadline);
         self.error(EdgeKind::Transient, &ask.doing).because(format!("no complete answer within {within}")).hint(NO_ANSWER)
@@ -471,31 +439,5 @@ mod tests {
             http.url("kv/a b/ü?x#y%2f", &["raw"]),
             "http://127.0.0.1:1/v1/kv/a%20b/%C3%BC%3Fx%23y%252f?raw&dc=a%20b%26c"
         );
-    }
-
-    /// A client with this token in a file.
-    fn with_token(dir: &std::path::Path, secret: &str) -> Http {
-        let mut config = crate::client::consul::tests::config("http://127.0.0.1:1");
-        let path = dir.join("token");
-        std::fs::write(&path, secret).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        config.token = Some(Credential::File(path));
-        Http::new(&config).unwrap()
-    }
-
-    #[test]
-    fn no_debug_shows_a_token() {
-        let dir = tempfile::tempdir().unwrap();
-        let http = with_token(dir.path(), "s3cr3t");
-        assert!(http.token("test").unwrap().is_some());
-        assert!(!format!("{http:?} {:?}", http.headers("test").unwrap()).contains("s3cr3t"));
-    }
-
-    #[test]
-    fn what_tells_tokens_apart_is_too_short_to_confirm_a_guess() {
-        let dir = tempfile::tempdir().unwrap();
-        let marks: std::collections::BTreeSet<u64> =
-            (0..64).map(|number| with_token(dir.path(), &format!("token {number}")).rights()).collect();
-        assert!(marks.len() > 60 && marks.iter().all(|mark| *mark < 1 << 16), "{marks:?}");
     }
 }

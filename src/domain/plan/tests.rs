@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::desired::sketch::desired;
+use crate::domain::resource::{KeyMark, Ownership};
 use crate::domain::revision::ValueDigest;
-use crate::domain::scope::KeyPrefix;
+use crate::domain::scope::{KeyPrefix, KeyScope};
 
 const OWNER: u16 = 7;
 static NOTHING: std::sync::LazyLock<KeyScope> = std::sync::LazyLock::new(KeyScope::default);
