@@ -57,8 +57,10 @@ pub(super) async fn repository<S: Source>(
     let mut missing = false;
     let mut needed = record.revisions_needed(requests);
     let view = view(record, &head, memory, source).await?;
-    if let HeadView::At(tip) = view {
+    if let Tip::At(tip) = head.tip {
         books.rewritten = head.confirmed && leaves_what_was_followed(record, tip, source).await?;
+    }
+    if let HeadView::At(tip) = view {
         needed.insert(Needed::named(tip));
         for after in record.ranges_needed() {
             if after != tip {

@@ -142,8 +142,9 @@ impl Rollout {
         let held = matches!(phase, Phase::HeldUnproven | Phase::Frozen) || (phase == Phase::HeldRefused && self.phase == phase);
         let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { ailments };
         let reason = if is_kept(&self.reason, &reason) { self.reason.clone() } else { reason };
-        if (phase, &note, &reason, &drift) != (self.phase, &self.note, &self.reason, &self.drift) || seen.books.rewritten {
-            return Step::record(Self { phase, reason, note, drift, goal: self.goal_followed_from(seen), ..self.clone() });
+        let followed = self.goal_followed_from(seen);
+        if (phase, &note, &reason, &drift, &followed) != (self.phase, &self.note, &self.reason, &self.drift, &self.goal) {
+            return Step::record(Self { phase, reason, note, drift, goal: followed, ..self.clone() });
         }
         let (desired, ailing) = goal.unzip();
         let suspended_until = self.suspended_until();
@@ -157,8 +158,9 @@ impl Rollout {
     /// The goal, from now on beside the head of a branch that was rewritten and leaves the environment where it is: what is
     /// built on that is no rewind (rule S1).
     fn goal_followed_from(&self, seen: &Observation<'_>) -> Option<Reached> {
-        let rewritten = seen.head.tip().filter(|_| seen.books.rewritten);
-        self.goal.clone().map(|goal| Reached { tip: rewritten.unwrap_or(goal.tip), ..goal })
+        let goal = self.goal.clone()?;
+        let tip = if seen.books.rewritten { self.believed_tip(seen, &goal) } else { goal.tip };
+        Some(Reached { tip, ..goal })
     }
 
     /// The note as the record has it already, where that says the same.

@@ -2,7 +2,9 @@
 
 use expect_test::expect;
 
-use super::check;
+use super::{check, rollout_after};
+
+use crate::domain::rollout::HeadVerdict;
 
 #[test]
 fn a_readme_commit_moves_nothing() {
@@ -448,6 +450,19 @@ fn what_is_built_on_a_rewritten_branch_that_left_the_environment_where_it_was_is
             2. advance r2 by Ada: proven: healthy
             3. suspend r2 by Grace: done: suspended until `lockstep resume test`"#]],
     );
+}
+
+#[test]
+fn a_rewritten_branch_whose_head_is_not_followed_is_written_down_once_and_what_mends_it_is_no_rewind() {
+    for (word, verdict) in
+        [("unfit", HeadVerdict::Refused), ("invalid", HeadVerdict::Invalid), ("retired", HeadVerdict::Retired)]
+    {
+        let rewritten = format!("commit good, settle, commit a=2, settle, fork r1 a=2 {word}, settle, believe, settle");
+        let note = rollout_after(&rewritten).note.map(|note| note.verdict);
+        assert_eq!(note, Some(verdict), "{rewritten}");
+        let mended = format!("{rewritten}, commit readme, settle");
+        assert_eq!(rollout_after(&mended).note, None, "{mended}");
+    }
 }
 
 #[test]

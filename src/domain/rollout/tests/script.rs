@@ -14,7 +14,7 @@ use crate::domain::scope::{KeyPrefix, KeyScope};
 /// Carries out a sentence and compares what it shows: the state at each `show` and at the end, then answers and history.
 ///
 /// Steps: `commit WORDS` (the words of [`Sketch::edit`], `good`, `bad`, `unknown` and `flapping` for the key `health`, `readme`,
-/// `invalid`, `retired`, `blank`, and `+Trailer=value`), `revert`, `fork rN WORDS`, `rewind rN`, `believe`, `branch gone`,
+/// `invalid`, `retired`, `unfit`, `blank`, and `+Trailer=value`), `revert`, `fork rN WORDS`, `rewind rN`, `believe`, `branch gone`,
 /// `lose rN`, `find rN`, `narrow rN`, `widen rN`; `settle`, `wait N`, `tick` (a second without a pass), `pass`, `show`; `by hand WORDS`, `copy A B`, `theirs K`, `foreign K`; `deny K`,
 /// `allow`, `contend K`, `peace`, `unreachable`, `reachable`, `new rights`, `permitted`, `batch N`, `whole`; `CHECK sick|blind|well`;
 /// `take over`, `snapshot`, `restore`; `ask VERB … [by NAME]`.
@@ -149,15 +149,16 @@ impl World {
     fn commit_on(&mut self, parent: Option<usize>, words: &[&str]) {
         let mut node = match parent {
             Some(parent) => Node { parent: Some(parent), trailers: Vec::new(), ..self.commits[parent - 1].clone() },
-            None => Node { parent, sketch: first(), trailers: Vec::new(), invalid: false, retired: false },
+            None => Node { parent, sketch: first(), trailers: Vec::new(), invalid: false, retired: false, unfit: false },
         };
-        (node.invalid, node.retired) = (false, false);
+        (node.invalid, node.retired, node.unfit) = (false, false, false);
         for word in words {
             match *word {
                 "good" | "bad" | "unknown" | "flapping" => node.sketch.edit(&format!("health={word}")),
                 "readme" => {}
                 "invalid" => node.invalid = true,
                 "retired" => node.retired = true,
+                "unfit" => node.unfit = true,
                 "blank" => node.sketch = Sketch::blank(),
                 word => match word.strip_prefix('+').and_then(|trailer| trailer.split_once('=')) {
                     Some((name, value)) => node.trailers.push((format!("Lockstep-{name}"), value.to_owned())),

@@ -27,6 +27,7 @@ pub(super) struct Node {
     pub(super) trailers: Vec<(String, String)>,
     pub(super) invalid: bool,
     pub(super) retired: bool,
+    pub(super) unfit: bool,
 }
 
 /// What an earlier moment looked like, for a restore.
@@ -171,7 +172,9 @@ impl World {
             return HeadView::Rewound(revision(tip));
         }
         let node = &self.commits[tip - 1];
-        if node.retired {
+        if node.unfit {
+            HeadView::Unfit(revision(tip), "another environment's record claims this name".to_owned())
+        } else if node.retired {
             HeadView::Retired(revision(tip))
         } else if node.invalid {
             HeadView::Invalid(revision(tip), "1 problem: environment.yaml:1".to_owned())
@@ -194,10 +197,10 @@ impl World {
     fn books(&self) -> Books {
         let mut books = Books::default();
         let mut needed = self.record.revisions_needed(&self.requests);
+        books.rewritten = self.believed && self.tip.is_some_and(|tip| self.leaves_what_was_followed(tip));
         if let (HeadView::At(tip), Some(head)) = (self.head(), self.tip) {
             needed.insert(Needed::named(tip));
             books.head = Some(self.commit(head));
-            books.rewritten = self.leaves_what_was_followed(head);
             for after in self.record.ranges_needed() {
                 let range = self.ancestry(head).take_while(|ancestor| *ancestor != number(after));
                 books.commits.insert((after, tip), range.map(|ancestor| self.commit(ancestor)).collect());
