@@ -98,8 +98,7 @@ impl Rollout {
 
     /// Everything is written that can be: from now on health counts (rule H6).
     fn written(&self, plan: &Plan, seen: &Observation<'_>) -> Step {
-        // A key that was left is not ours yet: to call this complete would make it drift, and drift is overwritten (rule O2).
-        let mut record = if plan.obstacles.is_empty() { self.clone().completed() } else { self.clone() };
+        let mut record = self.clone().after_writing(plan);
         record.phase = Phase::Verifying;
         if let Some(attempt) = &mut record.attempt {
             attempt.applied = Some(seen.now);
@@ -114,8 +113,7 @@ impl Rollout {
     }
 
     fn write_on(&self, plan: Plan) -> Step {
-        let whole = plan.obstacles.is_empty();
-        let mut record = if whole { self.clone().completed() } else { self.clone() };
+        let mut record = self.clone().after_writing(&plan);
         if let Some(attempt) = &mut record.attempt {
             attempt.except = except(&plan);
         }

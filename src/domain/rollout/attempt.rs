@@ -138,11 +138,15 @@ impl Rollout {
         if plan.is_empty() {
             return Step::Record(Box::new(opening));
         }
-        // A rollback that leaves keys is not complete: what it left would count as ours, and be overwritten (rules O2, A9).
-        let record = opening.record.clone();
-        let record = if plan.obstacles.is_empty() { record.completed() } else { record };
-        let closing = Save::of(record);
+        let closing = Save::of(opening.record.clone().after_writing(&plan));
         Step::Apply(Box::new(Apply { opening: Some(opening), plan, closing }))
+    }
+
+    /// The record once this plan of the attempt is written. One that leaves keys is not complete: what it left would count as
+    /// ours, and be overwritten (rules O2, A9).
+    pub(super) fn after_writing(mut self, plan: &Plan) -> Self {
+        self.has_put_back(plan);
+        if plan.obstacles.is_empty() { self.completed() } else { self }
     }
 
     /// The record once the goal is written completely: nothing else is reached any more (rule R7).

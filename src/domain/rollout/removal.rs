@@ -16,7 +16,7 @@ use super::{Apply, Identity, Save, Step, Suspension};
 use crate::domain::desired::DesiredState;
 use crate::domain::environment::{DriftPolicy, Environment, Policy};
 use crate::domain::keymap::KeyMap;
-use crate::domain::plan::{Intent, Plan, Terms, plan};
+use crate::domain::plan::{Intent, Obstacle, ObstacleKind, Plan, Terms, plan};
 use crate::domain::revision::Revision;
 use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
@@ -115,6 +115,15 @@ impl Rollout {
     /// not written everything yet.
     pub(super) fn puts_back(&self) -> bool {
         self.is_half_removed() || self.attempt.as_ref().is_some_and(|attempt| attempt.puts_back)
+    }
+
+    /// Once this plan is written all is put back, but for what can't be seen or written just now: what is gone from then on
+    /// somebody took by hand.
+    pub(super) fn has_put_back(&mut self, plan: &Plan) {
+        let waits = |obstacle: &Obstacle| matches!(obstacle.kind, ObstacleKind::Hidden | ObstacleKind::Left);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.puts_back &= plan.obstacles.iter().any(waits);
+        }
     }
 
     /// Ends a removal that was broken off where nothing was ever reached, once the head has the environment again: no key had

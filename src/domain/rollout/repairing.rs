@@ -202,11 +202,9 @@ impl Rollout {
     /// The record after this repair was written: complete, unless it had to leave keys. What it left stays as much ours, or
     /// as little, as it was before (rule O2).
     fn whole_after(mut self, plan: &Plan) -> Self {
+        self.has_put_back(plan);
         if plan.obstacles.is_empty() {
             self.complete.clone_from(&self.goal);
-            if let Some(attempt) = &mut self.attempt {
-                attempt.puts_back = false;
-            }
         }
         self
     }

@@ -375,3 +375,27 @@ fn a_rollback_that_comes_upon_a_removal_that_was_broken_off_puts_back_what_that_
         3. remove r2 by Grace: under way"#]],
     );
 }
+
+#[test]
+fn a_rollback_that_put_back_what_it_could_leaves_what_people_delete_afterwards_where_drift_is_only_reported() {
+    let before = "commit good b=1 c=1 @drift=report, settle, commit -c @drift=report, settle, by hand c=9, settle, commit retired, settle, remove 2";
+    check(
+        &format!("{before}, revert, batch 1, ask rollback, settle, show, by hand -b, settle"),
+        expect![[r#"
+            held-unproven r1, complete r2, rejected r2, unproven except, pinned by Grace
+            because: rolled back except c (exists already and is not managed by lockstep, with another value)
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 b=1 c=9(unmarked) health=good
+            --
+            held-unproven r1, complete r2, rejected r2, unproven except, pinned by Grace
+            because: rolled back except c (exists already and is not managed by lockstep, with another value)
+            drift of 1: b (deleted, wanted sha256 6b86b273…)
+            head pinned: pinned by a rollback of Grace (to see); a newer change or `lockstep resume test` moves on
+            live: a=1 c=9(unmarked) health=good
+            done: rolling back from r2 to r1
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: proven: healthy
+            3. remove r2 by Grace: superseded: rolled back by Grace: to see
+            4. rollback r1 by Grace: unproven: rolled back except c (exists already and is not managed by lockstep, with another value)"#]],
+    );
+}
