@@ -199,8 +199,8 @@ async fn since(
     })
 }
 
-/// The attempt that stands for a commit of which none was made since it changed nothing here: the newest one of what the branch
-/// had until then, or the one that is live, if that says the same.
+/// The attempt that stands for a commit of which none was made since it changed nothing here: the newest one that says the
+/// same, of what the branch had until then, or the one that is live.
 async fn in_its_place(
     edges: &Edges,
     environment: &EnvironmentName,
@@ -211,9 +211,16 @@ async fn in_its_place(
     let Some(says) = digest(edges, environment, revision).await? else { return Ok(None) };
     let attempts = || lines.values().rev().filter(|line| line.is_deployment());
     let later = edges.source.astray(revision, attempts().map(|line| line.revision).collect()).await?;
-    if let Some(line) = attempts().find(|line| !later.contains_key(&line.revision))
-        && digest(edges, environment, line.revision).await? == Some(says)
+    let until_then = || attempts().filter(|line| !later.contains_key(&line.revision));
+    // What was proven is known; of the rest only the newest can be it, and is read.
+    let proven = record.into_iter().flat_map(|record| &record.proven).filter(|proof| proof.digest == says);
+    let mut alike: BTreeSet<Revision> = proven.map(|proof| proof.revision).collect();
+    if let Some(newest) = until_then().next()
+        && digest(edges, environment, newest.revision).await? == Some(says)
     {
+        alike.insert(newest.revision);
+    }
+    if let Some(line) = until_then().find(|line| alike.contains(&line.revision)) {
         return Ok(Some(line.generation));
     }
     let goal = record.and_then(|record| record.goal.as_ref()).filter(|goal| goal.digest == says);
