@@ -155,23 +155,22 @@ fn layers(name: &EnvironmentName, files: &[OwnFile]) -> BTreeSet<String> {
 pub(super) struct Deciding {
     pub(super) files: Vec<String>,
     pub(super) directories: Vec<String>,
+    /// The key of this name and all keys below it: whatever can name one of them is among the files or in the directories.
     pub(super) keys: Option<String>,
 }
 
 impl Deciding {
     pub(super) fn with(path: &str) -> Self {
-        let above = |key: &str| key.match_indices('/').map(|(at, _)| format!("kv/{}.yaml", &key[..at])).collect::<Vec<_>>();
-        let of_key = |key: &str| Self {
-            files: above(key).into_iter().chain([format!("kv/{key}.yaml"), format!("files/{key}")]).collect(),
-            directories: Vec::new(),
-            keys: Some(key.to_owned()),
+        let values = path.strip_prefix("kv/").and_then(|path| path.strip_suffix(".yaml"));
+        let Some(key) = values.or_else(|| path.strip_prefix("files/")) else {
+            return Self { files: vec![path.to_owned()], ..Self::default() };
         };
-        if let Some(key) = path.strip_prefix("kv/").and_then(|path| path.strip_suffix(".yaml")) {
-            return Self { directories: vec![format!("kv/{key}"), format!("files/{key}")], ..of_key(key) };
-        }
-        match path.strip_prefix("files/") {
-            Some(key) => of_key(key),
-            None => Self { files: vec![path.to_owned()], ..Self::default() },
+        let above = key.match_indices('/').map(|(at, _)| format!("kv/{}.yaml", &key[..at]));
+        Self {
+            files: above.chain([format!("kv/{key}.yaml"), format!("files/{key}")]).collect(),
+            // A file of values may have such a name too, and keys of other files may lie below the one that a file is.
+            directories: vec![format!("kv/{key}"), format!("files/{key}")],
+            keys: Some(key.to_owned()),
         }
     }
 }
@@ -179,7 +178,7 @@ impl Deciding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::desired::{Entry, Extent, read};
+    use crate::domain::desired::{Entry, read};
     use crate::domain::name::KeyPath;
 
     type Files<'a> = &'a [(&'a str, &'a str)];
@@ -197,21 +196,11 @@ mod tests {
     ];
 
     fn tree(files: &BTreeMap<&str, &str>, selection: Option<&Selection>) -> FileTree {
-        let mut whole = FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())));
-        let Some(selection) = selection else { return whole };
-        // As the mirror reads it: what lies in no directory that is looked into is not there.
-        let mut partly = BTreeSet::new();
-        whole.nodes.retain(|path, _| {
-            for (at, _) in path.match_indices('/') {
-                match selection.extent(&path[..at]) {
-                    Extent::Whole => return true,
-                    Extent::Part => _ = partly.insert(path[..at].to_owned()),
-                    Extent::Nothing => return false,
-                }
-            }
-            selection.takes(path)
-        });
-        FileTree { partly, ..whole }
+        let whole = FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        match selection {
+            Some(selection) => whole.selected(selection),
+            None => whole,
+        }
     }
 
     /// The keys whose values differ, as `environment:key`, and the environments that can't be read.
@@ -280,6 +269,7 @@ mod tests {
         check(&[("base/kv/config/db.yaml", Some("port: 1\nhost: db\n"))], &["a:config/db/port", "b:config/db/port"], 3);
         check(&[("base/kv/config/db.yaml", Some("port: 5432\nhost: x\n"))], &["b:config/db/host"], 3);
         check(&[("base/files/config/motd", None)], &["a:config/motd", "b:config/motd"], 2);
+        check(&[("base/files/config/db", Some("x"))], &["a:config/db", "b:config/db"], 4);
         check(&[("web/kv/config/web.yaml", Some("name: x\n"))], &["a:config/web/name"], 3);
         check(&[("base/checks/up.yaml", Some("kind: exec\nprogram: other\n"))], &[], 1);
     }

@@ -161,9 +161,7 @@ mod tests {
             assert_eq!(expected, Read::Nothing, "{path}");
             return assert_eq!(whole.unwrap().unwrap(), earlier);
         };
-        let mut part = tree(&after);
-        part.nodes.retain(|path, _| files.takes(path));
-        part.partly = ["base", "web", "environments", "environments/a"].map(str::to_owned).into();
+        let part = tree(&after).selected(files);
         let own = |path: &&str| *path != "lockstep.yaml" && !path.ends_with("environment.yaml");
         let read: Vec<&str> = part.nodes.keys().map(String::as_str).filter(own).collect();
         let renewed = renewal.read(&part).map(|(_, state)| state);
@@ -177,6 +175,8 @@ mod tests {
     #[test]
     fn only_the_files_are_read_that_decide_the_same_keys() {
         const DB: &[&str] = &["base/kv/config.yaml", "base/kv/config/db.yaml", "environments/a/kv/config/db.yaml"];
+        const AND_DB: &[&str] = &["base/files/config/db", DB[0], DB[1], DB[2]];
+        const EVERY: &[&str] = &["base/files/config/motd", DB[0], DB[1], DB[2], "web/files/config", "web/kv/config/web.yaml"];
         check("README.md", Some("x"), Read::Nothing);
         check("environments/b/environment.yaml", Some("layers: []\n"), Read::Nothing);
         check("environments/b/kv/config/db.yaml", Some("port: 1\n"), Read::Nothing);
@@ -189,6 +189,9 @@ mod tests {
             Read::Some(&["base/kv/config.yaml", "web/kv/config/web.yaml"]),
         );
         check("base/files/config/motd", None, Read::Some(&["base/kv/config.yaml"]));
+        // A key of that name leaves those below it as they are.
+        check("web/files/config", Some("x"), Read::Some(EVERY));
+        check("base/files/config/db", Some("x"), Read::Some(AND_DB));
     }
 
     #[test]
@@ -223,8 +226,11 @@ mod tests {
             "kv/config.yaml",
             "kv/config/db.yaml",
             "kv/config/db/pool.yaml",
+            "files/config/db",
             "files/config/db/host",
             "files/config/motd",
+            "files/config/motd/more",
+            "kv/config/motd.yaml",
             "kv/x.yaml",
             "checks/up.yaml",
             "README.md",
@@ -254,7 +260,11 @@ mod tests {
                 let mut after = files.clone();
                 for (path, text) in edits {
                     match text {
-                        Some(text) => _ = after.insert(path, text),
+                        Some(text) => {
+                            // A path is a file or a directory.
+                            after.retain(|other, _| is_below(other, &path).is_none() && is_below(&path, other).is_none());
+                            after.insert(path, text);
+                        }
                         None => _ = after.remove(&path),
                     }
                 }
@@ -263,7 +273,7 @@ mod tests {
                 if let Some(renewal) = renewal(&earlier, &changed(&files, &after)) {
                     let renewed = match renewal.files() {
                         None => Some(Arc::clone(&earlier)),
-                        Some(_) => renewal.read(&tree(&after)).map(|(_, state)| state),
+                        Some(selection) => renewal.read(&tree(&after).selected(selection)).map(|(_, state)| state),
                     };
                     if renewed.is_some() {
                         prop_assert_eq!(&renewed, &whole);

@@ -71,6 +71,25 @@ impl Selection {
     }
 }
 
+#[cfg(test)]
+impl super::tree::FileTree {
+    /// What the mirror reads of this tree: what lies in no directory that is looked into is not there.
+    pub(super) fn selected(mut self, selection: &Selection) -> Self {
+        let mut partly = BTreeSet::new();
+        self.nodes.retain(|path, _| {
+            for (at, _) in path.match_indices('/') {
+                match selection.extent(&path[..at]) {
+                    Extent::Whole => return true,
+                    Extent::Part => _ = partly.insert(path[..at].to_owned()),
+                    Extent::Nothing => return false,
+                }
+            }
+            selection.takes(path)
+        });
+        Self { partly, ..self }
+    }
+}
+
 /// Which keys of an environment are of interest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scope {
