@@ -200,7 +200,7 @@ async fn since(
 }
 
 /// The attempt that stands for a commit of which none was made since it changed nothing here: the newest one that says the
-/// same, of what the branch had until then, or the one that is live.
+/// same, of what the branch had until then, or of what it lost since.
 async fn in_its_place(
     edges: &Edges,
     environment: &EnvironmentName,
@@ -212,19 +212,18 @@ async fn in_its_place(
     let attempts = || lines.values().rev().filter(|line| line.is_deployment());
     let later = edges.source.astray(revision, attempts().map(|line| line.revision).collect()).await?;
     let until_then = || attempts().filter(|line| !later.contains_key(&line.revision));
-    // What was proven is known; of the rest only the newest can be it, and is read.
-    let proven = record.into_iter().flat_map(|record| &record.proven).filter(|proof| proof.digest == says);
-    let mut alike: BTreeSet<Revision> = proven.map(|proof| proof.revision).collect();
+    // What is live and what was proven is known; of the rest only the newest can be it, and is read.
+    let goal = record.and_then(|record| record.goal.as_ref()).map(|goal| (goal.revision, goal.digest));
+    let proven = record.into_iter().flat_map(|record| &record.proven).map(|proof| (proof.revision, proof.digest));
+    let mut alike: BTreeSet<Revision> =
+        proven.chain(goal).filter(|(_, digest)| *digest == says).map(|(revision, _)| revision).collect();
     if let Some(newest) = until_then().next()
         && digest(edges, environment, newest.revision).await? == Some(says)
     {
         alike.insert(newest.revision);
     }
-    if let Some(line) = until_then().find(|line| alike.contains(&line.revision)) {
-        return Ok(Some(line.generation));
-    }
-    let goal = record.and_then(|record| record.goal.as_ref()).filter(|goal| goal.digest == says);
-    Ok(goal.map(|goal| goal.generation))
+    let is_alike = |line: &&HistoryLine| alike.contains(&line.revision);
+    Ok(until_then().find(is_alike).or_else(|| attempts().find(is_alike)).map(|line| line.generation))
 }
 
 /// What a commit says of the environment, under the name that it had there; none where it can't be read for it.

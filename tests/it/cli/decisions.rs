@@ -79,7 +79,8 @@ fn a_commit_that_changed_no_key_stands_for_the_attempt_before_it_and_one_that_sa
     stage.repo.amend("In other words", &[("README.md", "other\n")]);
     assert_eq!(newer(&stage, "HEAD").exits(0).out, "");
     // What was live before a rollback is found behind it.
-    stage.run(&["rollback", "test", "--yes", "--reason", "to see"]).exits(0);
+    stage.run(&["rollback", "test", "--reason", "to see"]).exits(0);
+    stage.run(&["apply", "--once"]).exits(1);
     let listed = newer(&stage, "HEAD").exits(0).out;
     assert!(listed.lines().count() == 1 && listed.starts_with("     3  "), "{listed}");
 }

@@ -74,28 +74,3 @@ fn keys_of_others_below_a_root_are_counted_and_some_named_by_plan_and_stay_whate
     it.site.until_steady();
     assert_eq!(theirs(), before);
 }
-
-#[test]
-fn a_commit_to_a_file_leaves_the_keys_alone_that_lie_below_its_key() {
-    let mut it = Running::start();
-    it.site.repo.commit(
-        "A key with others below it, from every kind of file",
-        &[
-            ("base/files/config/motd", "one"),
-            ("base/kv/config/motd/sub.yaml", "a: 1\nb: 2\n"),
-            ("environments/test/files/config/motd/file", "x"),
-            ("environments/test/kv/config/motd.yaml", "c: 3\n"),
-        ],
-    );
-    it.site.until_steady();
-    let mut expected = it.agent.values("config/");
-    assert_eq!(expected.keys().filter(|key| key.starts_with("config/motd")).count(), 5, "{expected:?}");
-    it.site.repo.commit("Another text", &[("base/files/config/motd", "two")]);
-    it.site.until_steady();
-    expected.insert("config/motd".to_owned(), b"two".to_vec());
-    assert_eq!(it.agent.values("config/"), expected);
-    it.site.repo.revert();
-    it.site.until_steady();
-    expected.insert("config/motd".to_owned(), b"one".to_vec());
-    assert_eq!(it.agent.values("config/"), expected);
-}
