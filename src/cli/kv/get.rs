@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::hiding::{Shown, is_hidden};
-use crate::cli::key::{KeyArgs, Named, lost, named, open};
+use crate::cli::key::{KeyArgs, Named, named, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
@@ -17,7 +17,7 @@ use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::words::shell_word;
-use crate::port::{EdgeError, EdgeKind, Target as _};
+use crate::port::Target as _;
 
 /// Print a key's value: as it is live, or as a revision or a generation has it
 ///
@@ -69,7 +69,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
     match at {
         None => live(edges, environment, key).await,
         Some(text) => {
-            let asked = named(edges, environment, text).await?;
+            let asked = named(edges, std::slice::from_ref(environment), text).await?;
             let found = then(edges, environment, key, &asked).await?;
             let Named { generation, decision, note, .. } = asked;
             let [generation, decision] = [generation, decision].map(|number| number.map(Generation::number));
@@ -81,12 +81,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
 /// What the commit says that a person named, or that a generation was of.
 async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked: &Named) -> Result<Found, Failure> {
     let at = asked.revision;
-    let unread = |error: EdgeError| match asked.generation {
-        Some(generation) if error.kind == EdgeKind::NotFound => lost(environment, generation, at),
-        _ => error.into(),
-    };
-    let name = asked.called(edges, environment).await.map_err(unread)?;
-    let tree = edges.source.pick(at, wanted(&name, key)).await.map_err(unread)?;
+    let (name, tree) = asked.picked(edges, environment, key).await?;
     let said = provenance(&tree, &name, key)
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(said) = said else { return Err(Failure::new(format!("{} has no environment {environment}", at.short()))) };
@@ -141,8 +136,7 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         let below = format!("{key}/");
         let is_folder = target.live().await.is_ok_and(|live| live.entries.keys().any(|key| key.as_str().starts_with(&below)));
         if is_folder {
-            let hint = format!("`lockstep kv list {environment} {}` lists the keys below it", shell_word(&below));
-            return Err(Failure::new(format!("{key} is a folder in {environment} and no key")).hint(hint));
+            return Err(folder(environment, key));
         }
     }
     let Some(value) = found? else {
@@ -153,6 +147,11 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         return Err(hidden(key, "at the branch head, or when it was last there"));
     }
     Ok(Found::of(environment, key, value))
+}
+
+fn folder(environment: &EnvironmentName, key: &KeyPath) -> Failure {
+    let hint = format!("`lockstep kv list {environment} {}` lists the keys below it", shell_word(&format!("{key}/")));
+    Failure::new(format!("{key} is a folder in {environment} and no key")).hint(hint)
 }
 
 fn hidden(key: &KeyPath, by: &str) -> Failure {

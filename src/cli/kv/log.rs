@@ -9,11 +9,11 @@ use serde::Serialize;
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::hiding::{Shown, is_hidden};
-use crate::cli::key::{KeyArgs, history, open, revision};
+use crate::cli::key::{KeyArgs, Named, at, history, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::{clean, count, moment, when};
-use crate::cli::trace::{Trace, Traced, called, picked};
+use crate::cli::trace::{Trace, Traced, picked};
 use crate::cli::value::{Value, line};
 use crate::domain::desired::{Problem, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
@@ -43,8 +43,8 @@ Exits with 1 when no commit had the key, as far as they can be read.")]
 pub(super) struct Args {
     #[command(flatten)]
     key: KeyArgs,
-    /// Up to this commit instead of the branch head
-    #[arg(long, value_name = "REV")]
+    /// Up to this instead of the branch head: a commit (an id, its first digits, HEAD~1) or the number of a generation of the environment
+    #[arg(long, value_name = "REV|GENERATION")]
     at: Option<String>,
     /// At most so many versions of each environment, the newest first
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -55,10 +55,13 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let key = args.key.key()?;
     let edges = open(options, output).await?;
     let names = args.key.environments(&edges)?;
-    let upto = revision(&edges, args.at.as_ref()).await?;
+    let upto = at(&edges, &names, args.at.as_ref()).await?;
+    if let Some(note) = &upto.note {
+        output.note(note);
+    }
     let mut environments = Vec::new();
     for environment in &names {
-        environments.push(one(&edges, environment, &key, upto, usize::from(args.limit), output).await?);
+        environments.push(one(&edges, environment, &key, &upto, usize::from(args.limit), output).await?);
     }
     edges.close().await;
     let had = |environment: &Environment| {
@@ -73,18 +76,21 @@ async fn one(
     edges: &Edges,
     environment: &EnvironmentName,
     key: &KeyPath,
-    upto: Revision,
+    asked: &Named,
     limit: usize,
     output: &Output,
 ) -> Result<Environment, Failure> {
+    let upto = asked.revision;
     let known = attempts(edges, environment, output).await;
     let attempts = known.as_deref().unwrap_or_default();
     let marks: BTreeSet<Revision> = attempts.iter().map(|(_, revision)| *revision).collect();
     let mut past = Past::default();
     let mut names = Vec::new();
-    let mut trace = Trace::new(edges, called(edges, environment, upto).await?, key, upto, marks);
+    let unread = |error| asked.unread(environment, error);
+    let name = asked.called(edges, environment).await.map_err(unread)?;
+    let mut trace = Trace::new(edges, name, key, upto, marks);
     while !trace.is_over() && past.complete() < limit {
-        for Traced { commit, says, reached, renamed } in trace.next(PAGE).await? {
+        for Traced { commit, says, reached, renamed } in trace.next(PAGE).await.map_err(unread)? {
             past.add(Step { commit, says, reached });
             names.extend(renamed.map(|(name, by)| (past.complete(), FormerView::of(&name, by))));
         }

@@ -16,6 +16,7 @@ mod recovers;
 mod removes;
 mod renames;
 mod reused;
+mod revisions;
 mod says;
 mod shapes;
 mod stage;
