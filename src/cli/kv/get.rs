@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::hiding::{Shown, is_hidden};
-use crate::cli::key::{KeyArgs, Named, named, open};
+use crate::cli::key::{KeyArgs, Named, named, open, outside};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
@@ -31,7 +31,8 @@ use crate::port::Target as _;
   lockstep kv get config/app/port --env production --at 12        as generation 12 had it
   lockstep kv get config/app/keytab --env production > keytab     bytes are written as they are
 
-Exits with 1 when there is no such key.")]
+Exits with 1 when there is no such key, and with 2 when it lies outside the environment's roots (`keys:` of the configuration): what is
+there is somebody else's.")]
 pub(super) struct Args {
     #[command(flatten)]
     key: KeyArgs,
@@ -86,6 +87,7 @@ async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(said) = said else { return Err(Failure::new(format!("{} has no environment {environment}", at.short()))) };
     let Some(entry) = said.entry else {
+        within_roots(edges, environment, key)?;
         let hint = format!("`lockstep kv log {key} --env {environment}` tells which commits had it");
         return Err(Failure::new(format!("{environment} has no {key} at {}", at.short())).hint(hint));
     };
@@ -102,6 +104,7 @@ async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked
 
 /// What the target has. Whether that may be shown is what the revisions say that the environment reached.
 async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<Found, Failure> {
+    within_roots(edges, environment, key)?;
     let target = edges.target(environment)?;
     let Some(record) = edges.record(environment, &target).await?.map(|stored| stored.record) else {
         let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
@@ -147,6 +150,17 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         return Err(hidden(key, "at the branch head, or when it was last there"));
     }
     Ok(Found::of(environment, key, value))
+}
+
+/// Refuses a key that the environment can't have: what is there is somebody else's, and none of what lockstep shows.
+fn within_roots(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<(), Failure> {
+    let roots = edges.fit(environment)?.roots;
+    let below = format!("{key}/");
+    match key.as_str() {
+        key if roots.contains(key) => Ok(()),
+        _ if roots.prefixes().iter().any(|root| root.starts_with(&below)) => Err(folder(environment, key)),
+        outer => Err(outside(outer, environment, &roots)),
+    }
 }
 
 fn folder(environment: &EnvironmentName, key: &KeyPath) -> Failure {
