@@ -17,6 +17,7 @@ mod removes;
 mod renames;
 mod reused;
 mod revisions;
+mod rewritten;
 mod says;
 mod shapes;
 mod stage;
