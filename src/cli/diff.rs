@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::edges::Edges;
 use super::error::{Exit, Failure};
 use super::hiding::{Shown, hidden};
-use super::key::{open, read};
+use super::key::{Named, named, open, read};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::renames::{Pair, Side, pairs};
@@ -18,12 +18,13 @@ use super::value::{Value, difference};
 use crate::domain::desired::{DesiredState, Entry, Problem, affected, read_part};
 use crate::domain::environment::{self as domain, Policy};
 use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::revision::Generation;
 
 /// Show what lies between two revisions for each environment
 ///
 /// Keys, checks and rules, not files. A change of a layer shows in every environment that it reaches, and one that a later layer
 /// overrides shows in none. An environment that was renamed between the two (`formerly:`) is one that goes on. No target is asked,
-/// unless the branch does not have one of the two: what the environment is on may tag what that shows. Of the repository only
+/// unless a generation is named, or the branch does not have one of the two: what the environment is on may tag what that shows. Of the repository only
 /// what differs is read, and the files that can name the same keys: what is wrong
 /// elsewhere in both is not looked for. Values tagged `!sensitive`, in either, at the branch head, or when
 /// the key was last on the branch, are never shown.
@@ -31,13 +32,14 @@ use crate::domain::name::{EnvironmentName, KeyPath};
 #[command(after_help = "Examples:
   lockstep diff HEAD~1 HEAD                       what the newest commit means
   lockstep diff 1a2b3c4 HEAD --env production
+  lockstep diff 11 12 --env production            what generation 12 changed
 
 Exits with 0 when the two say the same, 3 when they differ, 1 when one of them can't be read.")]
 pub(super) struct Args {
-    /// The commit that is gone from: an id, its first digits, HEAD~1
+    /// The commit that is gone from (an id, its first digits, HEAD~1), or, with one --env, the number of a generation of it
     #[arg(value_name = "A")]
     from: String,
-    /// The commit that is gone to
+    /// The commit or the generation that is gone to
     #[arg(value_name = "B")]
     to: String,
     /// Only this environment; may be given several times
@@ -50,8 +52,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = open(options, output).await?;
-    let (from, to) = (edges.resolve(&args.from).await?, edges.resolve(&args.to).await?);
-    let (from, to) = (Side::of(&edges, from).await?, Side::of(&edges, to).await?);
+    let (from_named, from) = side(&edges, args, &args.from, output).await?;
+    let (to_named, to) = side(&edges, args, &args.to, output).await?;
     let mut pairs = pairs(&edges, &from, &to).await?;
     if let Some(unknown) = args.environments.iter().find(|name| !pairs.iter().any(|pair| pair.is(name))) {
         let known: BTreeSet<&EnvironmentName> = from.names.union(&to.names).collect();
@@ -62,17 +64,34 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     pairs.retain(|pair| args.environments.is_empty() || args.environments.iter().any(|wanted| pair.is(wanted)));
     let environments = compare(&edges, &from, &to, &pairs).await?;
     let exit = environments.iter().fold(Exit::Ok, |exit, environment| exit.worst(environment.exit()));
-    let (from, to) = (from.revision, to.revision);
-    let (short_from, short_to) = (from.short(), to.short());
+    let [from_generation, to_generation] = [&from_named, &to_named].map(|named| named.generation.map(Generation::number));
     output.show(&Diff {
         version: VERSION,
-        from: from.to_string(),
-        to: to.to_string(),
+        from: from.revision.to_string(),
+        to: to.revision.to_string(),
+        from_generation,
+        to_generation,
         environments,
         full: args.full,
-        title: format!("{short_from} → {short_to}"),
+        title: format!("{} → {}", from_named.title(), to_named.title()),
     })?;
     Ok(exit)
+}
+
+/// One of the two commits. A generation is of the environment that was named.
+async fn side(edges: &Edges, args: &Args, text: &str, output: &Output) -> Result<(Named, Side), Failure> {
+    // The configuration may lack one that a commit has: that one has no generations.
+    let known: Vec<EnvironmentName> = args.environments.iter().filter_map(|name| edges.environment(name).ok()).collect();
+    let named = named(edges, &known, text).await?;
+    if let Some(note) = &named.note {
+        output.note(note);
+    }
+    let unread = |error| match known.first() {
+        Some(name) => named.unread(name, error),
+        None => error.into(),
+    };
+    let side = Side::of(edges, named.revision).await.map_err(unread)?;
+    Ok((named, side))
 }
 
 /// What lies between two revisions for some environments. Of one that both call the same, only the files are read that differ,
@@ -122,6 +141,12 @@ struct Diff {
     version: u32,
     from: String,
     to: String,
+    /// The generation that was of it, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_generation: Option<u32>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_generation: Option<u32>,
     environments: Vec<Environment>,
     #[serde(skip)]
     full: bool,

@@ -24,7 +24,7 @@ use crate::port::Target as _;
 #[command(after_help = "Examples:
   lockstep history production
   lockstep history production --limit 100 --output json
-  lockstep history staging --removed")]
+  lockstep history staging --removed      what was done to one that is no longer there")]
 pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
@@ -42,9 +42,11 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let environment = edges.environment(&args.environment)?;
     let found = lines(&edges, &environment, usize::from(args.limit), args.removed).await;
     edges.close().await;
-    let Found { lines, unread, is_there } = found?;
+    let Found { lines, unread, is_there, was_removed } = found?;
     if args.removed && is_there {
-        output.note(&format!("{environment} was not removed: this is the history of the environment that is there"));
+        output.note(&format!(
+            "{environment} was not removed: this is what `lockstep history {environment}` shows, without --removed"
+        ));
     }
     for name in &unread {
         output.note(&format!(
@@ -54,7 +56,8 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     }
     let lines = lines.iter().map(|(line, former)| Line::of(line, former.as_ref())).collect();
     let unread = unread.iter().map(ToString::to_string).collect();
-    output.show(&History { version: VERSION, environment: environment.to_string(), lines, unread, now: edges.now() })?;
+    let (environment, now) = (environment.to_string(), edges.now());
+    output.show(&History { version: VERSION, environment, lines, unread, was_removed, now })?;
     Ok(Exit::Ok)
 }
 
@@ -67,21 +70,26 @@ struct Found {
     unread: BTreeSet<EnvironmentName>,
     /// There is a record.
     is_there: bool,
+    /// There is none, and there was one.
+    was_removed: bool,
 }
 
-/// The newest lines; if the record is this environment's, or if there is none any more.
+/// The newest lines, of the environment that is there or, if so asked, of one that was removed.
 async fn lines(edges: &Edges, environment: &EnvironmentName, at_most: usize, removed: bool) -> Result<Found, Failure> {
     let target = edges.target(environment)?;
-    if removed {
+    // Not `load`, which reads every key where there is no record.
+    if removed && !matches!(target.former(environment).await, Ok(Some(_))) {
         let lines = target.history(at_most).await?.into_iter().map(|line| (line, None)).collect();
-        // Not `load`, which reads every key where there is no record.
-        let is_there = matches!(target.former(environment).await, Ok(Some(_)));
-        return Ok(Found { lines, is_there, ..Found::default() });
+        return Ok(Found { lines, ..Found::default() });
     }
-    let Some(Stored { record, .. }) = edges.record(environment, &target).await? else { return Ok(Found::default()) };
+    let Some(Stored { record, .. }) = edges.record(environment, &target).await? else {
+        let was_removed = target.history(1).await.is_ok_and(|lines| !lines.is_empty());
+        return Ok(Found { was_removed, ..Found::default() });
+    };
     let then = |line: &HistoryLine| record.formerly_at(line.generation).cloned();
     let (lines, unread) = under_every_name(edges, environment, &target, &record, at_most).await?;
-    Ok(Found { lines: lines.into_iter().map(|line| (line.clone(), then(&line))).collect(), unread, is_there: true })
+    let lines = lines.into_iter().map(|line| (line.clone(), then(&line))).collect();
+    Ok(Found { lines, unread, is_there: true, was_removed: false })
 }
 
 /// The newest lines of an environment with this record, newest first, whatever it was called; and the former names whose history
@@ -131,6 +139,8 @@ struct History {
     /// Former names whose history the credential may not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unread: Vec<String>,
+    #[serde(skip)]
+    was_removed: bool,
     #[serde(skip)]
     now: Timestamp,
 }
@@ -194,8 +204,11 @@ impl Line {
 
 impl View for History {
     fn human(&self, page: &mut Page) {
-        if self.lines.is_empty() {
-            page.line(format_args!("nothing was ever done to {}", self.environment));
+        let name = &self.environment;
+        if self.was_removed {
+            page.line(format_args!("{name} was removed: `lockstep history {name} --removed` shows what was done to it"));
+        } else if self.lines.is_empty() {
+            page.line(format_args!("nothing was ever done to {name}"));
         }
         for line in &self.lines {
             let outcome = line.outcome.unwrap_or("under way");

@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use super::edges::{AnyTarget, Edges, Freshness};
-use super::error::Failure;
+use super::error::{Exit, Failure};
 use super::history::under_every_name;
 use super::options::Options;
 use super::output::Output;
 use super::text::clean;
-use super::trace::called;
+use super::trace::{called, wanted};
 use super::value::Value;
-use crate::domain::desired::{DesiredState, Entry, Problem, heads, read_environment, whole_environment};
+use crate::domain::desired::{DesiredState, Entry, FileTree, Problem, heads, read_environment, whole_environment};
 use crate::domain::name::{EnvironmentName, KeyPath, KeyRoots};
 use crate::domain::plan::Intent;
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{HistoryLine, Rollout, Stored};
 use crate::domain::scope::KeyPrefix;
 use crate::domain::words::shell_word;
-use crate::port::EdgeError;
+use crate::port::{EdgeError, EdgeKind};
 
 /// More history than an environment has: the newest lines, and one for each generation that a live key carries (rule A5).
 const HISTORY: usize = 100_000;
+/// A number of fewer digits begins no commit's id.
+const SHORTEST_ID: usize = 4;
 
 /// A key, and where it is looked for.
 #[derive(Debug, clap::Args)]
@@ -99,14 +101,6 @@ pub(super) async fn open(options: &Options, output: &Output) -> Result<Edges, Fa
     Ok(edges)
 }
 
-/// The commit that a person named, or the branch head.
-pub(super) async fn revision(edges: &Edges, at: Option<&String>) -> Result<Revision, Failure> {
-    match at {
-        Some(text) => edges.resolve(text).await,
-        None => edges.head_or("--at"),
-    }
-}
-
 /// What a revision says of an environment; of the repository only its layers are read.
 pub(super) async fn read(
     edges: &Edges,
@@ -149,19 +143,76 @@ impl Named {
         }
     }
 
+    /// The files of it that can say anything of a key, and the name that the environment had there.
+    ///
+    /// # Errors
+    /// As [`called`].
+    pub(super) async fn picked(
+        &self,
+        edges: &Edges,
+        environment: &EnvironmentName,
+        key: &KeyPath,
+    ) -> Result<(EnvironmentName, FileTree), Failure> {
+        let unread = |error| self.unread(environment, error);
+        let name = self.called(edges, environment).await.map_err(unread)?;
+        let tree = edges.source.pick(self.revision, wanted(&name, key)).await.map_err(unread)?;
+        Ok((name, tree))
+    }
+
+    /// Why its files can't be read.
+    pub(super) fn unread(&self, environment: &EnvironmentName, error: EdgeError) -> Failure {
+        match self.generation {
+            Some(generation) if error.kind == EdgeKind::NotFound => lost(environment, generation, self.revision),
+            _ => error.into(),
+        }
+    }
+
+    /// How a title names it.
+    pub(super) fn title(&self) -> String {
+        let short = self.revision.short();
+        self.generation.map_or_else(|| short.clone(), |generation| format!("{short} (generation {generation})"))
+    }
+
     /// A commit, and nothing that is known of it.
     pub(super) const fn commit(revision: Revision) -> Self {
         Self { revision, generation: None, decision: None, note: None, called: None }
     }
 }
 
-/// The commit that a text names, directly or by a generation of the environment. A number of up to three digits is a
+/// The commit that a text names for these environments, directly or by a generation, or else the branch head.
+pub(super) async fn at(edges: &Edges, environments: &[EnvironmentName], text: Option<&String>) -> Result<Named, Failure> {
+    match text {
+        Some(text) => named(edges, environments, text).await,
+        None => Ok(Named::commit(edges.head_or("--at")?)),
+    }
+}
+
+/// The commit that a text names, directly or by a generation, which is one environment's.
+pub(super) async fn named(edges: &Edges, environments: &[EnvironmentName], text: &str) -> Result<Named, Failure> {
+    let number = text.parse().ok().and_then(Generation::new);
+    match (environments, number) {
+        (_, None) => Ok(Named::commit(edges.resolve(text).await?)),
+        ([environment], Some(generation)) => numbered(edges, environment, text, generation).await,
+        (_, Some(_)) => {
+            let names = edges.environments(&[])?;
+            let names: Vec<&str> = names.iter().map(EnvironmentName::as_str).collect();
+            let which = format!("say which: --env {}", names.join(", --env "));
+            let is = "is the number of a generation, and each environment has its own";
+            if text.len() < SHORTEST_ID {
+                return Err(Failure::usage(format!("{text} {is}")).hint(which));
+            }
+            edges.resolve(text).await.map(Named::commit).map_err(|none| match none.exit {
+                Exit::Usage => none.hint(format!("if {text} {is}, {which}")),
+                Exit::Ok | Exit::Failed | Exit::Differences | Exit::Unreachable => none,
+            })
+        }
+    }
+}
+
+/// The commit that a number names, as a generation or as the first digits of an id. A number of up to three digits is a
 /// generation; a longer one is one if history has it, since it could begin a commit's id as well. A decision has a generation
 /// and brought nothing live: it names what was live then.
-pub(super) async fn named(edges: &Edges, environment: &EnvironmentName, text: &str) -> Result<Named, Failure> {
-    let Some(generation) = text.parse().ok().and_then(Generation::new) else {
-        return Ok(Named::commit(edges.resolve(text).await?));
-    };
+async fn numbered(edges: &Edges, environment: &EnvironmentName, text: &str, generation: Generation) -> Result<Named, Failure> {
     let target = edges.target(environment)?;
     let (record, lines) = history(edges, environment, &target).await?;
     let newest = record.as_ref().map(|record| record.generation);
@@ -171,7 +222,7 @@ pub(super) async fn named(edges: &Edges, environment: &EnvironmentName, text: &s
         return Ok(Named { called, ..named });
     }
     let unknown = unknown_generation(environment, generation, newest);
-    if text.len() < 4 {
+    if text.len() < SHORTEST_ID {
         return Err(unknown);
     }
     let is_past = newest.is_some_and(|newest| generation <= newest);
@@ -191,7 +242,7 @@ fn live_with(environment: &EnvironmentName, asked: &HistoryLine, before: &[Histo
     if asked.is_deployment() {
         return Ok(Named { generation: Some(number), ..Named::commit(asked.revision) });
     }
-    let hint = format!("`lockstep history {environment}` lists the deployments: `--at` takes the number of one");
+    let hint = format!("`lockstep history {environment}` lists the deployments: take the number of one");
     if asked.intent == Intent::Remove {
         let is = format!("generation {number} of {environment} is its removal: nothing of it was live from then on");
         return Err(Failure::usage(is).hint(hint));
@@ -231,7 +282,7 @@ pub(super) fn unknown_generation(environment: &EnvironmentName, asked: Generatio
 }
 
 /// Why the files of a generation's commit can't be read.
-pub(super) fn lost(environment: &EnvironmentName, generation: Generation, revision: Revision) -> Failure {
+fn lost(environment: &EnvironmentName, generation: Generation, revision: Revision) -> Failure {
     let short = revision.short();
     Failure::new(format!("generation {generation} of {environment} was of {short}, which the mirror does not have"))
         .hint("the branch was rewritten since; somebody's clone may still have that commit")

@@ -15,6 +15,7 @@ mod trace;
 mod renames;
 mod hiding;
 mod completions;
+mod help;
 mod validate;
 mod former;
 mod init;
@@ -102,9 +103,18 @@ enum Verb {
     Completions(completions::Args),
 }
 
+/// Every verb and option.
+fn command() -> clap::Command {
+    help::with(Cli::command())
+}
+
 /// Runs one command line, writing to standard output and standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = match Cli::command().try_get_matches_from(arguments) {
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| match help::asked(&matches) {
+        Some(words) => command().try_get_matches_from(words),
+        None => Ok(matches),
+    });
+    let matches = match parsed {
         Ok(matches) => matches,
         Err(error) => {
             // Whoever reads the help through `head` is served all the same.
@@ -126,7 +136,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn start(cli: Cli, output: &Output) -> Result<Exit, Failure> {
     if let Verb::Completions(args) = &cli.verb {
-        return completions::run(args, Cli::command(), output);
+        return completions::run(args, command(), output);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -176,6 +186,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

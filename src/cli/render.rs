@@ -11,7 +11,7 @@ use serde_json::ser::PrettyFormatter;
 use super::edges::Edges;
 use super::error::{Exit, Failure};
 use super::hiding::{Shown, hidden};
-use super::key::{Named, lost, named, open, read, shown};
+use super::key::{at, open, read, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::{clean, count};
@@ -19,7 +19,6 @@ use super::value::{Value, line};
 use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
-use crate::port::{EdgeError, EdgeKind};
 
 /// Print what a revision says of an environment
 ///
@@ -59,18 +58,12 @@ enum Form {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let edges = open(options, output).await?;
     let environment = edges.environment(&args.environment)?;
-    let asked = match &args.at {
-        Some(text) => named(&edges, &environment, text).await?,
-        None => Named::commit(edges.head_or("--at")?),
-    };
+    let asked = at(&edges, std::slice::from_ref(&environment), args.at.as_ref()).await?;
     if let Some(note) = &asked.note {
         output.note(note);
     }
-    let (at, generation) = (asked.revision, asked.generation);
-    let unread = |error: EdgeError| match generation {
-        Some(generation) if error.kind == EdgeKind::NotFound => lost(&environment, generation, at),
-        _ => error.into(),
-    };
+    let at = asked.revision;
+    let unread = |error| asked.unread(&environment, error);
     let name = asked.called(&edges, &environment).await.map_err(unread)?;
     let read = read(&edges, &name, at)
         .await

@@ -3,6 +3,7 @@
 use super::ask::{Asking, Question, ask, reason};
 use super::edges::{Edges, Freshness};
 use super::error::{Exit, Failure};
+use super::key::named;
 use super::options::Options;
 use super::output::Output;
 use crate::domain::rollout::Verb;
@@ -15,6 +16,7 @@ use crate::domain::rollout::Verb;
 #[command(after_help = "Examples:
   lockstep rollback production --reason 'checkout is slow'
   lockstep rollback production --to 1a2b3c4 --reason 'known to work'
+  lockstep rollback production --to 12 --reason 'as generation 12 was'
 
 Exits with 0 when it was carried out, or when there was nothing to do; with 1 when it was refused, and says why; with 4 when a
 target or the repository is not reachable.")]
@@ -22,8 +24,9 @@ pub(super) struct Args {
     /// The environment
     #[arg(value_name = "ENV")]
     environment: String,
-    /// Where to [default: last good, or the proven one before it]
-    #[arg(long, value_name = "REV")]
+    /// Where to: a commit (an id, its first digits, HEAD~1) or the number of a generation, as `history` lists them; that of a decision
+    /// stands for what was live then [default: last good, or the proven one before it]
+    #[arg(long, value_name = "REV|GENERATION")]
     to: Option<String>,
     /// Why: shown in status and history
     #[arg(long, value_name = "TEXT", value_parser = reason)]
@@ -36,9 +39,13 @@ pub(super) async fn run(args: Args, options: &Options, output: &Output) -> Resul
     let edges = Edges::open(options, Freshness::Fetched).await?;
     let environment = edges.environment(&args.environment)?;
     let to = match &args.to {
-        Some(text) => Some(edges.resolve(text).await?),
+        Some(text) => Some(named(&edges, std::slice::from_ref(&environment), text).await?),
         None => None,
     };
+    if let Some(note) = to.as_ref().and_then(|to| to.note.as_ref()) {
+        output.note(note);
+    }
+    let to = to.map(|to| to.revision);
     let question = Question { environment, verb: Verb::RollBack { to }, reason: args.reason };
     ask(&edges, question, &args.asking, output).await
 }

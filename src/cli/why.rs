@@ -6,33 +6,33 @@ use serde::Serialize;
 use super::edges::Edges;
 use super::error::{Exit, Failure};
 use super::hiding::{Shown, is_hidden};
-use super::key::{KeyArgs, open, revision, shown};
+use super::key::{KeyArgs, Named, at, open, shown};
 use super::options::Options;
 use super::output::{Output, Page, VERSION, View};
 use super::text::clean;
-use super::trace::picked;
 use super::value::{Value, line};
 use crate::domain::desired::{Provenance, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
-use crate::domain::revision::Revision;
+use crate::domain::revision::Generation;
 
 /// Show which line of which layer gives a key its value, and what it overrides
 ///
 /// Reads of the revision only the files that can name the key, so it is as fast in a large repository as in a small one. The
-/// target is asked only what the branch does not tell: what the environment was called, or, where the branch does not have the
+/// target is asked only what commit a generation was of, and what the branch does not tell: what the environment was called, or, where the branch does not have the
 /// commit, what may tag what that shows. This is what the repository says, `plan` tells whether it is live. What is tagged `!sensitive`, there, at
 /// the branch head, or when the key was last on the branch, is never shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep why config/app/port                        in every environment
   lockstep why config/app/port --env production --at HEAD~3
+  lockstep why config/app/port --env production --at 12      as generation 12 had it
 
 Exits with 1 when no environment has the key, or a file that could name it can't be read.")]
 pub(super) struct Args {
     #[command(flatten)]
     key: KeyArgs,
-    /// A commit instead of the branch head: an id, its first digits, HEAD~1
-    #[arg(long, value_name = "REV")]
+    /// Instead of the branch head: a commit (an id, its first digits, HEAD~1) or the number of a generation of the environment
+    #[arg(long, value_name = "REV|GENERATION")]
     at: Option<String>,
 }
 
@@ -40,19 +40,24 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let key = args.key.key()?;
     let edges = open(options, output).await?;
     let names = args.key.environments(&edges)?;
-    let at = revision(&edges, args.at.as_ref()).await?;
+    let asked = at(&edges, &names, args.at.as_ref()).await?;
+    if let Some(note) = &asked.note {
+        output.note(note);
+    }
     let mut environments = Vec::new();
     for environment in &names {
-        environments.push(one(&edges, environment, &key, at).await?);
+        environments.push(one(&edges, environment, &key, &asked).await?);
     }
     let exit = if environments.iter().any(|environment| environment.value.is_some()) { Exit::Ok } else { Exit::Failed };
     let broken = environments.iter().any(|environment| !environment.problems.is_empty());
-    output.show(&Why { version: VERSION, key: key.to_string(), revision: at.to_string(), short: at.short(), environments })?;
+    let [generation, decision] = [asked.generation, asked.decision].map(|number| number.map(Generation::number));
+    let (revision, title) = (asked.revision.to_string(), asked.title());
+    output.show(&Why { version: VERSION, key: key.to_string(), revision, generation, decision, environments, title })?;
     Ok(if broken { exit.worst(Exit::Failed) } else { exit })
 }
 
-async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Revision) -> Result<Environment, Failure> {
-    let (name, tree) = picked(edges, environment, key, at).await?;
+async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: &Named) -> Result<Environment, Failure> {
+    let (name, tree) = at.picked(edges, environment, key).await?;
     let called = Some(name.to_string()).filter(|_| name != *environment);
     let nothing = Environment { name: environment.to_string(), called, ..Environment::default() };
     Ok(match provenance(&tree, &name, key) {
@@ -63,7 +68,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Re
         Ok(Some(Provenance { said, entry, sensitive })) => {
             let last = said.len().saturating_sub(1);
             let shows = !sensitive && said.iter().any(|said| said.value.is_some());
-            let sensitive = sensitive || shows && is_hidden(edges, environment, key, Shown::At(&[at])).await?;
+            let sensitive = sensitive || shows && is_hidden(edges, environment, key, Shown::At(&[at.revision])).await?;
             let said = said.into_iter().enumerate().map(|(at, said)| Said {
                 layer: said.layer,
                 file: said.origin.file.to_string(),
@@ -83,9 +88,15 @@ struct Why {
     version: u32,
     key: String,
     revision: String,
+    /// The generation that was of it, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u32>,
+    /// The generation that was named, where that was a decision and brought nothing live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<u32>,
     environments: Vec<Environment>,
     #[serde(skip)]
-    short: String,
+    title: String,
 }
 
 #[derive(Default, Serialize)]
@@ -121,7 +132,7 @@ struct Said {
 
 impl View for Why {
     fn human(&self, page: &mut Page) {
-        page.line(format_args!("{} at {}", clean(&self.key).style(Style::new().bold()), self.short));
+        page.line(format_args!("{} at {}", clean(&self.key).style(Style::new().bold()), self.title));
         for environment in &self.environments {
             environment.human(page);
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::hiding::{Shown, is_hidden};
-use crate::cli::key::{KeyArgs, Named, lost, named, open};
+use crate::cli::key::{KeyArgs, Named, named, open, outside};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::clean;
@@ -17,7 +17,7 @@ use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::words::shell_word;
-use crate::port::{EdgeError, EdgeKind, Target as _};
+use crate::port::Target as _;
 
 /// Print a key's value: as it is live, or as a revision or a generation has it
 ///
@@ -31,7 +31,8 @@ use crate::port::{EdgeError, EdgeKind, Target as _};
   lockstep kv get config/app/port --env production --at 12        as generation 12 had it
   lockstep kv get config/app/keytab --env production > keytab     bytes are written as they are
 
-Exits with 1 when there is no such key.")]
+Exits with 1 when there is no such key, and with 2 when it lies outside the environment's roots (`keys:` of the configuration): what is
+there is somebody else's.")]
 pub(super) struct Args {
     #[command(flatten)]
     key: KeyArgs,
@@ -69,7 +70,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
     match at {
         None => live(edges, environment, key).await,
         Some(text) => {
-            let asked = named(edges, environment, text).await?;
+            let asked = named(edges, std::slice::from_ref(environment), text).await?;
             let found = then(edges, environment, key, &asked).await?;
             let Named { generation, decision, note, .. } = asked;
             let [generation, decision] = [generation, decision].map(|number| number.map(Generation::number));
@@ -81,16 +82,12 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
 /// What the commit says that a person named, or that a generation was of.
 async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked: &Named) -> Result<Found, Failure> {
     let at = asked.revision;
-    let unread = |error: EdgeError| match asked.generation {
-        Some(generation) if error.kind == EdgeKind::NotFound => lost(environment, generation, at),
-        _ => error.into(),
-    };
-    let name = asked.called(edges, environment).await.map_err(unread)?;
-    let tree = edges.source.pick(at, wanted(&name, key)).await.map_err(unread)?;
+    let (name, tree) = asked.picked(edges, environment, key).await?;
     let said = provenance(&tree, &name, key)
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(said) = said else { return Err(Failure::new(format!("{} has no environment {environment}", at.short()))) };
     let Some(entry) = said.entry else {
+        within_roots(edges, environment, key)?;
         let hint = format!("`lockstep kv log {key} --env {environment}` tells which commits had it");
         return Err(Failure::new(format!("{environment} has no {key} at {}", at.short())).hint(hint));
     };
@@ -107,6 +104,7 @@ async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked
 
 /// What the target has. Whether that may be shown is what the revisions say that the environment reached.
 async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<Found, Failure> {
+    within_roots(edges, environment, key)?;
     let target = edges.target(environment)?;
     let Some(record) = edges.record(environment, &target).await?.map(|stored| stored.record) else {
         let hint = format!("`lockstep why {key} --env {environment}` tells what the repository says of it");
@@ -141,8 +139,7 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         let below = format!("{key}/");
         let is_folder = target.live().await.is_ok_and(|live| live.entries.keys().any(|key| key.as_str().starts_with(&below)));
         if is_folder {
-            let hint = format!("`lockstep kv list {environment} {}` lists the keys below it", shell_word(&below));
-            return Err(Failure::new(format!("{key} is a folder in {environment} and no key")).hint(hint));
+            return Err(folder(environment, key));
         }
     }
     let Some(value) = found? else {
@@ -153,6 +150,22 @@ async fn live(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Re
         return Err(hidden(key, "at the branch head, or when it was last there"));
     }
     Ok(Found::of(environment, key, value))
+}
+
+/// Refuses a key that the environment can't have: what is there is somebody else's, and none of what lockstep shows.
+fn within_roots(edges: &Edges, environment: &EnvironmentName, key: &KeyPath) -> Result<(), Failure> {
+    let roots = edges.fit(environment)?.roots;
+    let below = format!("{key}/");
+    match key.as_str() {
+        key if roots.contains(key) => Ok(()),
+        _ if roots.prefixes().iter().any(|root| root.starts_with(&below)) => Err(folder(environment, key)),
+        outer => Err(outside(outer, environment, &roots)),
+    }
+}
+
+fn folder(environment: &EnvironmentName, key: &KeyPath) -> Failure {
+    let hint = format!("`lockstep kv list {environment} {}` lists the keys below it", shell_word(&format!("{key}/")));
+    Failure::new(format!("{key} is a folder in {environment} and no key")).hint(hint)
 }
 
 fn hidden(key: &KeyPath, by: &str) -> Failure {

@@ -76,3 +76,35 @@ fn every_shell_completes_every_flag_of_every_verb_and_no_file_where_none_is_mean
     assert!(zsh.contains("--config=") && zsh.lines().any(|line| line.contains("--config=") && line.contains(":_files")));
     assert!(zsh.lines().any(|line| line.contains("--into=") && line.contains("_files -/")));
 }
+
+#[test]
+fn help_shows_the_help_of_every_verb_and_its_own_wherever_it_stands() {
+    let stage = Stage::new();
+    let own = stage.run(&["help", "--help"]).exits(0).out;
+    assert!(own.starts_with("Show the help of a command\n\nUsage: lockstep help [OPTIONS] [COMMAND]...\n"), "{own}");
+    for typed in
+        [&["help", "-h"][..], &["help", "help"], &["kv", "help", "--help"], &["kv", "help", "help"], &["env", "help", "-h"]]
+    {
+        assert!(stage.run(typed).exits(0).out.starts_with("Show the help of a command\n"), "{typed:?}");
+    }
+    let alike = |typed: &[&str], same: &[&str]| {
+        let said = stage.run(typed).exits(0);
+        assert_eq!((said.out, said.err), (stage.run(same).exits(0).out, String::new()), "{typed:?}");
+    };
+    for Verb { words, help } in verbs(&stage) {
+        assert!(!help.contains("given subcommand(s)"), "{words:?}: {help}");
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let same = [&words[..], &["--help"]].concat();
+        alike(&[&["help"], &words[..]].concat(), &same);
+        if let [above, verb] = words[..] {
+            alike(&[above, "help", verb], &same);
+            alike(&[above, "help"], &[above, "--help"]);
+        }
+    }
+    for (typed, unknown) in
+        [(&["help", "nonsense"][..], "nonsense"), (&["help", "kv", "lg"], "lg"), (&["kv", "help", "lg"], "lg")]
+    {
+        let said = stage.run(typed).exits(2).err;
+        assert!(said.starts_with(&format!("error: unrecognized subcommand '{unknown}'\n")), "{typed:?}: {said}");
+    }
+}

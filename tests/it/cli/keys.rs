@@ -85,3 +85,35 @@ fn a_name_that_is_no_text_is_wrong_usage_of_every_verb() {
         assert!(said.err.contains("invalid UTF-8") && said.err.contains("--help"), "{verb:?}: {}", said.err);
     }
 }
+
+#[test]
+fn a_key_outside_the_roots_of_the_environment_is_refused_with_the_roots_whatever_is_there() {
+    let stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.configure("  test: {directory: {path: ./test}, keys: [config/app/, resources/]}\n");
+    let outside =
+        |key: &str| format!("error: {key} lies outside the roots of test\n  hint: its roots are config/app/, resources/\n");
+    let folder = |key: &str| {
+        let hint = format!("hint: `lockstep kv list test {key}/` lists the keys below it");
+        format!("error: {key} is a folder in test and no key\n  {hint}\n")
+    };
+    let missing = "error: test has no config/app/x live\n  hint: `lockstep why config/app/x --env test` tells what the repository says of it\n";
+    for (key, rest, code, expected) in [
+        ("other/key", &[][..], 2, outside("other/key")),
+        ("configuration", &[], 2, outside("configuration")),
+        ("con", &[], 2, outside("con")),
+        ("other/key", &["--at", "HEAD"], 2, outside("other/key")),
+        ("other/key", &["--at", "1"], 2, outside("other/key")),
+        ("config", &[], 1, folder("config")),
+        ("config/app", &[], 1, folder("config/app")),
+        ("config/app/x", &[], 1, missing.to_owned()),
+    ] {
+        assert_eq!(stage.run(&[&["kv", "get", key], rest].concat()).exits(code).err, expected, "{key} {rest:?}");
+    }
+    // What a commit says of a key is told, wherever the roots are now.
+    stage.configure("  test: {directory: {path: ./test}, keys: [resources/]}\n");
+    assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", "1"]).exits(0).out, "8080");
+    stage.run(&["kv", "get", "config/app/port"]).exits(2);
+    let help = stage.run(&["kv", "get", "--help"]).exits(0).out;
+    assert!(help.contains("with 2 when it lies outside the environment's roots"), "{help}");
+}

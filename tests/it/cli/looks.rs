@@ -47,7 +47,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         env          Do something about an environment as a whole
         recover      Make the record of an environment anew after it was lost, from the marks on its keys
         completions  Print what a shell needs to complete lockstep's command line
-        help         Print this message or the help of the given subcommand(s)"]]
+        help         Show the help of a command"]]
     .assert_eq(&verbs.join("\n"));
 }
 

@@ -16,6 +16,8 @@ mod recovers;
 mod removes;
 mod renames;
 mod reused;
+mod revisions;
+mod rewritten;
 mod says;
 mod shapes;
 mod stage;

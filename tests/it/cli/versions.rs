@@ -341,12 +341,12 @@ fn a_rewritten_branch_is_told_and_the_rest_is_read() {
     let log = |stage: &Stage| steady(&stage.run(&["kv", "log", "config/app/port"]).exits(0).out);
     expect![[r#"
         config/app/port in test
-          07af796  2023-11-14 22:15:20Z (… ago) by Tester  is live with generation 2, and is not on the branch any more
-                   our port
-                   9090  (environments/test/kv/config/app.yaml:1)
           eecfa1c  2023-11-14 22:16:20Z (… ago) by Tester  never live
                    forced
                    7070  (environments/test/kv/config/app.yaml:1)
+          07af796  2023-11-14 22:15:20Z (… ago) by Tester  is live with generation 2, and is not on the branch any more
+                   our port
+                   9090  (environments/test/kv/config/app.yaml:1)
           16e0d4f  2023-11-14 22:14:20Z (… ago) by Tester  was live: generation 1
                    first
                    8080  (base/kv/config.yaml:2)"#]]
@@ -361,11 +361,11 @@ fn a_rewritten_branch_is_told_and_the_rest_is_read() {
     stage.configure("  test: {directory: {path: ./test}}\n");
     expect![[r#"
         config/app/port in test
-          07af796  is live with generation 2, and is not on the branch any more
-                   nor in the mirror: what it said is not known
           3bcf35e  2023-11-14 22:15:20Z (… ago) by Tester  never live
                    forced
                    7070  (environments/test/kv/config/app.yaml:1)
+          07af796  is live with generation 2, and is not on the branch any more
+                   nor in the mirror: what it said is not known
           16e0d4f  2023-11-14 22:14:20Z (… ago) by Tester  was live: generation 1
                    first
                    8080  (base/kv/config.yaml:2)"#]]
