@@ -123,9 +123,9 @@ impl<'e> Trace<'e> {
             });
         }
         self.beyond.extend(page.beyond);
-        if let (Some(former), Some(last)) = (page.renamed, found.last()) {
+        if page.renamed.is_some() {
             // What lies before it is the past of another name.
-            self.renamed = Some((former, last.commit.revision));
+            self.renamed = page.renamed;
             self.in_gap = true;
         }
         Ok(found)

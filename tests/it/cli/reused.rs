@@ -78,3 +78,19 @@ fn a_generation_is_what_the_environment_was_called_then_and_a_commit_what_it_cal
     stage.repo.commit("Not tagged", &[(PORT, "app: {port: 8080, secret: hunter2canary}\n")]);
     stage.run(&["kv", "get", "config/app/secret", "--env", "test"]).exits(1);
 }
+
+#[test]
+fn a_log_says_where_the_name_changed_also_where_that_is_the_last_of_the_commits_that_are_read_at_a_time() {
+    const AT_A_TIME: u32 = 64;
+    let (mut stage, _) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    let renaming = stage.repo.tip().to_string();
+    for port in 1..AT_A_TIME {
+        stage.repo.commit("Another port", &[(PORT, &format!("app: {{port: {port}}}\n"))]);
+    }
+    let log = stage.run(&["kv", "log", "config/app/port", "--limit", "100", "--output", "json"]).exits(0).json();
+    let versions = log["environments"][0]["versions"].as_array().unwrap();
+    let oldest = versions.last().unwrap();
+    assert_eq!((versions.len(), &oldest["value"]["text"]), (64, &"8080".into()), "{log:#}");
+    assert_eq!(oldest["formerly"], serde_json::json!([{"name": "next", "until": renaming}]), "{log:#}");
+}
