@@ -80,6 +80,22 @@ fn a_generation_is_what_the_environment_was_called_then_and_a_commit_what_it_cal
 }
 
 #[test]
+fn a_commit_has_an_environment_under_the_name_that_it_had_there_although_a_later_one_was_anothers() {
+    let (mut stage, both) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    let file = format!("layers: [ours]\n{TIMES}formerly: test\n");
+    stage.repo.change(
+        "Test is last",
+        &[(THEIRS, Change::Gone), ("environments/last/environment.yaml", Change::File(file.as_bytes()))],
+    );
+    stage.configure("  last: {directory: {path: ./test}}\n");
+    stage.run(&["apply", "--once"]).exits(0);
+    let said = stage.run(&["render", "last", "--at", &both]).exits(0).out;
+    assert!(said.starts_with("last (called next then) at ") && said.contains("config/app/port = 8080"), "{said}");
+    assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", &both]).exits(0).out, "8080");
+}
+
+#[test]
 fn a_log_says_where_the_name_changed_also_where_that_is_the_last_of_the_commits_that_are_read_at_a_time() {
     const AT_A_TIME: u32 = 64;
     let (mut stage, _) = renamed();
