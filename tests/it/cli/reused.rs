@@ -80,6 +80,21 @@ fn a_generation_is_what_the_environment_was_called_then_and_a_commit_what_it_cal
 }
 
 #[test]
+fn where_the_head_cannot_be_used_no_key_is_wanted_because_the_environment_wanted_it_that_had_the_name_before() {
+    let (mut stage, both) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    std::fs::write(stage.home.path().join("test/current/config/app/more"), "other").unwrap();
+    stage.repo.commit("Broken", &[(PORT, "app: [\n")]);
+    let listed = stage.run(&["unmanaged", "test", "--output", "json"]).exits(0).json();
+    assert_eq!(listed["revision"], both, "{listed:#}");
+    let keys = listed["keys"].as_array().unwrap();
+    let told: Vec<_> = keys.iter().map(|key| (key["key"].as_str().unwrap(), key["standing"].as_str().unwrap())).collect();
+    assert_eq!(told, [("config/app/more", "unwanted")], "{listed:#}");
+    let said = stage.run(&["strays", "test"]).exits(0);
+    assert!(said.out.contains("0 strays") && !said.err.contains("can't be read here"), "{said:?}");
+}
+
+#[test]
 fn a_commit_has_an_environment_under_the_name_that_it_had_there_although_a_later_one_was_anothers() {
     let (mut stage, both) = renamed();
     stage.run(&["apply", "--once"]).exits(0);
