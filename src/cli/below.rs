@@ -44,14 +44,14 @@ pub(super) async fn below(name: &str, options: &Options, output: &Output) -> Res
 async fn look(edges: &Edges, environment: EnvironmentName) -> Result<Below, Failure> {
     let target = edges.target(&environment)?;
     let mut notes = Vec::new();
-    let at = async |revision| {
-        preview(&environment, &edges.repository, edges.fit(&environment)?, &edges.source, &target, revision, edges.now())
+    let at = async |needed| {
+        preview(&environment, &edges.repository, edges.fit(&environment)?, &edges.source, &target, needed, edges.now())
             .await
             .map_err(Failure::from)
     };
     let why = match edges.head() {
         None => no_head(&edges.tip),
-        Some(head) => match at(head).await? {
+        Some(head) => match at(Needed::named(head)).await? {
             Previewed::Look(look) => return Ok(Below::of(environment, head, look, notes)),
             Previewed::Invalid(text) | Previewed::Unfit(text) => {
                 format!("the branch head {} can't be used here: {text}", head.short())
@@ -60,12 +60,12 @@ async fn look(edges: &Edges, environment: EnvironmentName) -> Result<Below, Fail
             Previewed::Missing => format!("the mirror does not have the branch head {}", head.short()),
         },
     };
-    let goal = target.load().await?.and_then(|stored| stored.record.goal).map(|goal| goal.revision);
-    let Some(goal) = goal else {
+    let Some(goal) = target.load().await?.and_then(|stored| stored.record.goal) else {
         return Err(Failure::new(format!("say which keys {environment} wants: {why}, and nothing was ever applied there"))
             .hint(format!("`lockstep kv list {environment}` lists the live keys all the same")));
     };
-    let Previewed::Look(mut look) = at(goal).await? else {
+    let (reached, goal) = (Needed::reached(goal.revision, goal.digest), goal.revision);
+    let Previewed::Look(mut look) = at(reached).await? else {
         return Err(Failure::new(format!(
             "say which keys {environment} wants: {why}, and {}, which it is on, can't be read either",
             goal.short()

@@ -245,7 +245,7 @@ impl Known<'_> {
             if !page.beyond.is_empty() {
                 break;
             }
-            if let Some(former) = page.renamed {
+            if let Some((former, _)) = page.renamed {
                 called.insert(former.clone());
                 tagging.rename(former);
             }

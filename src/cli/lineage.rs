@@ -68,8 +68,9 @@ pub(super) struct Page {
     pub(super) steps: Vec<(Step, bool)>,
     /// Marked commits further back than the last step: they have the files of the first step of the next part.
     pub(super) beyond: Vec<Revision>,
-    /// The name that it has in the next part; the last step gave it the newer one.
-    pub(super) renamed: Option<EnvironmentName>,
+    /// The name that it has in the next part, and the commit that gave it the newer one: the last step, of this part or of the one
+    /// before.
+    pub(super) renamed: Option<(EnvironmentName, Revision)>,
 }
 
 impl<'e> Lineage<'e> {
@@ -107,8 +108,8 @@ impl<'e> Lineage<'e> {
                 let before = source.resolve(&format!("{renaming}~1")).await?;
                 if has(self.edges, former, before).await? {
                     self.name.clone_from(former);
-                    page.renamed = self.former.take();
-                    (self.from, self.above) = (Some(before), None);
+                    page.renamed = self.former.take().zip(self.above.take());
+                    self.from = Some(before);
                     return Ok(page);
                 }
             }
@@ -122,8 +123,7 @@ impl<'e> Lineage<'e> {
             && self.was_called(former, before).await?
         {
             self.name.clone_from(former);
-            page.renamed = self.former.take();
-            self.above = None;
+            page.renamed = self.former.take().zip(self.above.take());
         }
         Ok(page)
     }

@@ -117,8 +117,8 @@ async fn renamed(edges: &Edges, later: &Side, earlier: &Side) -> Result<BTreeMap
 async fn former(lineage: &mut Lineage<'_>) -> Result<Option<EnvironmentName>, EdgeError> {
     while !lineage.is_over() {
         let page = lineage.page(file_alone(lineage.name()), BTreeSet::new(), STEPS).await?;
-        if page.renamed.is_some() {
-            return Ok(page.renamed);
+        if let Some((former, _)) = page.renamed {
+            return Ok(Some(former));
         }
     }
     Ok(None)

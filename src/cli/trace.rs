@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::edges::Edges;
-use super::lineage::{Lineage, file_alone, has};
+use super::lineage::{Lineage, STEPS, file_alone, has};
 use crate::client::git::Wanted;
-use crate::domain::desired::{FileTree, Problem, Provenance, environment_file, files_of, former_name, provenance};
+use crate::domain::desired::{FileTree, Problem, Provenance, environment_file, files_of, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
 use crate::port::{Commit, EdgeError, Target as _};
@@ -25,15 +25,10 @@ pub(super) async fn called(edges: &Edges, environment: &EnvironmentName, at: Rev
     if has(edges, environment, at).await? {
         return Ok(environment.clone());
     }
-    if let Some(head) = edges.head().filter(|head| *head != at) {
-        let tree = edges.source.pick(head, file_alone(environment)).await?;
-        if let Some(name) = former_name(&tree, environment)
-            && has(edges, &name, at).await?
-        {
-            return Ok(name);
-        }
+    if let Some(name) = called_on_branch(edges, environment, at).await? {
+        return Ok(name);
     }
-    // Without its target an environment has the names that the head knows. Not `load`, which reads every key where there is no record.
+    // Without its target an environment has the names that the branch knows. Not `load`, which reads every key where there is no record.
     if let Ok(target) = edges.target(environment)
         && let Ok(Some(stored)) = target.former(environment).await
     {
@@ -44,6 +39,36 @@ pub(super) async fn called(edges: &Edges, environment: &EnvironmentName, at: Rev
         }
     }
     Ok(environment.clone())
+}
+
+/// The former name that an environment had at a commit, as the branch says: where it went past the commit, the one that it had
+/// there; else the newest that the commit has.
+async fn called_on_branch(
+    edges: &Edges,
+    environment: &EnvironmentName,
+    at: Revision,
+) -> Result<Option<EnvironmentName>, EdgeError> {
+    let Some(head) = edges.head().filter(|head| *head != at) else { return Ok(None) };
+    let mut lineage = Lineage::of(edges, environment.clone(), head);
+    let (mut newest, mut is_beyond) = (None, false);
+    while !lineage.is_over() {
+        let name = lineage.name().clone();
+        let page = lineage.page(file_alone(&name), BTreeSet::from([at]), STEPS).await?;
+        // What lies beyond has the files of the next step, whatever part that is in.
+        is_beyond &= page.renamed.is_none() || !page.steps.is_empty();
+        let is_here = page.steps.iter().any(|(step, _)| is_beyond || step.marked.contains(&at));
+        if is_here {
+            return Ok(if has(edges, &name, at).await? { Some(name) } else { newest });
+        }
+        is_beyond |= page.beyond.contains(&at);
+        if let Some((former, _)) = page.renamed
+            && newest.is_none()
+            && has(edges, &former, at).await?
+        {
+            newest = Some(former);
+        }
+    }
+    Ok(newest)
 }
 
 /// The files of a commit that can say anything of a key, and the name that the environment had there.
@@ -123,9 +148,9 @@ impl<'e> Trace<'e> {
             });
         }
         self.beyond.extend(page.beyond);
-        if let (Some(former), Some(last)) = (page.renamed, found.last()) {
+        if page.renamed.is_some() {
             // What lies before it is the past of another name.
-            self.renamed = Some((former, last.commit.revision));
+            self.renamed = page.renamed;
             self.in_gap = true;
         }
         Ok(found)

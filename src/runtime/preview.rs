@@ -12,7 +12,6 @@ use crate::domain::health::HealthLog;
 use crate::domain::live::LiveState;
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::resource::{OwnerId, Ownership};
-use crate::domain::revision::Revision;
 use crate::domain::rollout::{Books, HeadView, Identity, Needed, Observation, Preview, Rollout, Stored, TargetId};
 use crate::domain::time::Timestamp;
 use crate::port::{EdgeError, EdgeKind, Source, Target};
@@ -51,7 +50,8 @@ pub struct Look {
     pub first: Option<Arc<DesiredState>>,
 }
 
-/// Looks at what `at` would do to the environment if it were the branch head.
+/// Looks at what `at` would do to the environment if it were the branch head. What was reached is what it was when the environment
+/// was taken there, under whatever name; anything else is what the commit says of the name that the environment has now.
 ///
 /// # Errors
 /// When the mirror or the target can't be read.
@@ -61,18 +61,26 @@ pub async fn preview<S: Source, T: Target>(
     fit: Fit,
     source: &S,
     target: &T,
-    at: Revision,
+    at: Needed,
     now: Timestamp,
 ) -> Result<Previewed, EdgeError> {
     let mut memory = Memory::new(environment.clone(), repository.clone(), fit);
-    let desired = match memory.readings.of(at, source).await? {
+    let mut found = target.load().await;
+    if let Ok(Some(stored)) = &found {
+        memory.readings.known_as(&stored.record);
+    }
+    let reading = match at.digest {
+        Some(_) => memory.readings.reached(at, source).await?,
+        None => memory.readings.of(at.revision, source).await?,
+    };
+    let at = at.revision;
+    let desired = match reading {
         Reading::Valid(desired) => desired,
         Reading::Invalid(text) => return Ok(Previewed::Invalid(text)),
         Reading::Retired => return Ok(Previewed::Retired),
         Reading::Missing => return Ok(Previewed::Missing),
     };
     let mut former = None;
-    let mut found = target.load().await;
     if is_missing(&found) {
         let fit = memory.readings.fit().clone();
         let place = Place { environment, repository, fit: &fit };
@@ -98,11 +106,12 @@ pub async fn preview<S: Source, T: Target>(
     let record = stored.clone().unwrap_or_else(|| Rollout::new(before_init(environment, repository, &live)));
     memory.readings.known_as(&record);
     let mut books = Books::default();
-    for one in record.revisions_needed(&[]).into_iter().chain([Needed::named(at)]) {
+    for one in record.revisions_needed(&[]) {
         if let Reading::Valid(desired) = memory.readings.reached(one, source).await? {
             books.desired.insert(one, desired);
         }
     }
+    books.desired.insert(Needed::named(at), Arc::clone(&desired));
     observe::hidden(&mut live, &mut BTreeSet::new(), &books, target).await?;
     for after in record.ranges_needed().into_iter().filter(|after| *after != at) {
         books.commits.insert((after, at), source.commits(Some(after), at).await?);

@@ -19,7 +19,7 @@ use super::text::{clean, rough};
 use crate::domain::desired::{DesiredState, read_environment};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{Phase, RequestId, Rollout, Verb};
+use crate::domain::rollout::{Needed, Phase, RequestId, Rollout, Verb};
 use crate::port::{Leading, Source as _, Target as _, Tip};
 use crate::runtime::observe::no_record;
 use crate::runtime::once::Progress;
@@ -292,7 +292,8 @@ impl Way<'_> {
         let Some(goal) = &record.goal else { return Ok(Vec::new()) };
         let Self { edges, environment, target, .. } = self;
         let (repository, fit) = (&edges.repository, edges.fit(environment)?);
-        let seen = preview(environment, repository, fit, &edges.source, *target, goal.rules, edges.now()).await?;
+        let at = Needed::reached(goal.rules, goal.digest);
+        let seen = preview(environment, repository, fit, &edges.source, *target, at, edges.now()).await?;
         let plan = match seen {
             Previewed::Look(look) => look.preview.plan,
             // The commit is in no mirror or can't be used by now; the phase and its reason say what that means.

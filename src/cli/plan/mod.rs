@@ -15,7 +15,7 @@ use crate::domain::desired::DesiredState;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::{Action, Intent, Plan};
 use crate::domain::revision::Revision;
-use crate::domain::rollout::Preview;
+use crate::domain::rollout::{Needed, Preview};
 use crate::port::Target as _;
 use crate::runtime::preview::{Look, Previewed, preview};
 use crate::runtime::together::together;
@@ -94,7 +94,8 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 async fn one(edges: &Edges, environment: &EnvironmentName, revision: Revision) -> Result<Environment, Failure> {
     let target = edges.target(environment)?;
     let fit = edges.fit(environment)?;
-    let previewed = preview(environment, &edges.repository, fit, &edges.source, &target, revision, edges.now()).await?;
+    let at = Needed::named(revision);
+    let previewed = preview(environment, &edges.repository, fit, &edges.source, &target, at, edges.now()).await?;
     let named = Environment::new(environment, &target.character().name);
     let record_by =
         if target.makes_its_record() { "the first deploy".to_owned() } else { format!("`lockstep init {environment}`") };

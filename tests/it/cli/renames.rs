@@ -229,6 +229,66 @@ fn a_record_is_taken_over_across_a_name_that_nobody_ever_led_and_its_keys_are_no
 }
 
 #[test]
+fn a_name_between_two_renames_that_nobody_led_is_known_at_its_commits_when_the_branch_does_not_say_it_any_more() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let renamed = rename_twice(&mut stage.repo);
+    stage.configure("  preview: {directory: {path: ./test}}\n");
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("It is preview now", &[("environments/preview/environment.yaml", ENVIRONMENT.1)]);
+    stage.run(&["apply", "--once"]).exits(0);
+    // The second of them changed nothing of it.
+    for at in [format!("{renamed}~3"), format!("{renamed}~2")] {
+        let said = stage.run(&["render", "preview", "--at", &at]).exits(0).out;
+        assert!(said.starts_with("preview (called stage then) at ") && said.contains("config/app/port = 8080"), "{said}");
+        let said = stage.run(&["why", "config/app/port", "--at", &at]).exits(0).out;
+        assert!(said.contains("preview (called stage then): 8080"), "{said}");
+        assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", &at]).exits(0).out, "8080");
+        let said = stage.run(&["kv", "log", "config/app/port", "--at", &at]).exits(0).out;
+        assert!(said.contains("8080  (base/kv/config.yaml:2)"), "{said}");
+        assert_eq!(stage.run(&["kv", "list", "preview", "--changed-since", &at]).exits(0).out, "");
+    }
+    let said = stage.run(&["render", "preview", "--at", &format!("{renamed}~4")]).exits(0).out;
+    assert!(said.starts_with("preview (called test then) at "), "{said}");
+    // Between the two names it was gone.
+    stage.run(&["render", "preview", "--at", &format!("{renamed}~1")]).exits(1);
+}
+
+/// Somebody edits a value in place.
+fn edit(stage: &Stage) {
+    let key = stage.home.path().join("test/current/config/app/port");
+    std::fs::remove_file(&key).unwrap();
+    std::fs::write(&key, "9").unwrap();
+}
+
+#[test]
+fn where_the_head_cannot_be_used_what_was_reached_under_the_former_name_says_which_keys_are_wanted() {
+    let mut stage = Stage::new();
+    let first = stage.repo.tip().short();
+    stage.run(&["apply", "--once"]).exits(0);
+    rename(&mut stage.repo);
+    stage.configure("  preview: {directory: {path: ./test}}\n");
+    stage.run(&["apply", "--once"]).exits(0);
+    for _ in 0..3 {
+        edit(&stage);
+        stage.run(&["apply", "--once"]).exits(0);
+    }
+    edit(&stage);
+    stage.repo.commit("Broken", &[(KEYS.0, "app: [\n")]);
+    for verb in ["strays", "unmanaged"] {
+        let said = stage.run(&[verb, "preview"]).exits(0);
+        assert!(
+            said.err.contains(&format!("{first}, which the environment is on, says here which keys are wanted")),
+            "{said:?}"
+        );
+    }
+    let end =
+        stage.run(&["apply", "--once", "--overwrite-drift", "--reason", "git is right", "--output", "json"]).exits(1).json();
+    let left = &end["environments"][0]["overwrite_drift"]["left"];
+    assert_eq!(left[0]["key"], "config/app/port", "{end:#}");
+}
+
+#[test]
 fn a_name_that_was_given_anew_or_taken_back_leads_to_no_record_and_its_environment_can_be_removed() {
     const TEST: &str = "  test: {directory: {path: ./test}}\n";
     const PREVIEW: &str = "  preview: {directory: {path: ./test}}\n";

@@ -78,3 +78,50 @@ fn a_generation_is_what_the_environment_was_called_then_and_a_commit_what_it_cal
     stage.repo.commit("Not tagged", &[(PORT, "app: {port: 8080, secret: hunter2canary}\n")]);
     stage.run(&["kv", "get", "config/app/secret", "--env", "test"]).exits(1);
 }
+
+#[test]
+fn where_the_head_cannot_be_used_no_key_is_wanted_because_the_environment_wanted_it_that_had_the_name_before() {
+    let (mut stage, both) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    std::fs::write(stage.home.path().join("test/current/config/app/more"), "other").unwrap();
+    stage.repo.commit("Broken", &[(PORT, "app: [\n")]);
+    let listed = stage.run(&["unmanaged", "test", "--output", "json"]).exits(0).json();
+    assert_eq!(listed["revision"], both, "{listed:#}");
+    let keys = listed["keys"].as_array().unwrap();
+    let told: Vec<_> = keys.iter().map(|key| (key["key"].as_str().unwrap(), key["standing"].as_str().unwrap())).collect();
+    assert_eq!(told, [("config/app/more", "unwanted")], "{listed:#}");
+    let said = stage.run(&["strays", "test"]).exits(0);
+    assert!(said.out.contains("0 strays") && !said.err.contains("can't be read here"), "{said:?}");
+}
+
+#[test]
+fn a_commit_has_an_environment_under_the_name_that_it_had_there_although_a_later_one_was_anothers() {
+    let (mut stage, both) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    let file = format!("layers: [ours]\n{TIMES}formerly: test\n");
+    stage.repo.change(
+        "Test is last",
+        &[(THEIRS, Change::Gone), ("environments/last/environment.yaml", Change::File(file.as_bytes()))],
+    );
+    stage.configure("  last: {directory: {path: ./test}}\n");
+    stage.run(&["apply", "--once"]).exits(0);
+    let said = stage.run(&["render", "last", "--at", &both]).exits(0).out;
+    assert!(said.starts_with("last (called next then) at ") && said.contains("config/app/port = 8080"), "{said}");
+    assert_eq!(stage.run(&["kv", "get", "config/app/port", "--at", &both]).exits(0).out, "8080");
+}
+
+#[test]
+fn a_log_says_where_the_name_changed_also_where_that_is_the_last_of_the_commits_that_are_read_at_a_time() {
+    const AT_A_TIME: u32 = 64;
+    let (mut stage, _) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    let renaming = stage.repo.tip().to_string();
+    for port in 1..AT_A_TIME {
+        stage.repo.commit("Another port", &[(PORT, &format!("app: {{port: {port}}}\n"))]);
+    }
+    let log = stage.run(&["kv", "log", "config/app/port", "--limit", "100", "--output", "json"]).exits(0).json();
+    let versions = log["environments"][0]["versions"].as_array().unwrap();
+    let oldest = versions.last().unwrap();
+    assert_eq!((versions.len(), &oldest["value"]["text"]), (64, &"8080".into()), "{log:#}");
+    assert_eq!(oldest["formerly"], serde_json::json!([{"name": "next", "until": renaming}]), "{log:#}");
+}
