@@ -212,11 +212,8 @@ async fn in_its_place(
     let attempts = || lines.values().rev().filter(|line| line.is_deployment());
     let later = edges.source.astray(revision, attempts().map(|line| line.revision).collect()).await?;
     let until_then = || attempts().filter(|line| !later.contains_key(&line.revision));
-    // What is live and what was proven is known; of the rest only the newest can be it, and is read.
-    let goal = record.and_then(|record| record.goal.as_ref()).map(|goal| (goal.revision, goal.digest));
-    let proven = record.into_iter().flat_map(|record| &record.proven).map(|proof| (proof.revision, proof.digest));
-    let mut alike: BTreeSet<Revision> =
-        proven.chain(goal).filter(|(_, digest)| *digest == says).map(|(revision, _)| revision).collect();
+    // Of what is live, proven or rejected the digest is known; of the rest only the newest can be it, and is read.
+    let mut alike = record.map_or_else(BTreeSet::new, |record| known(record, says));
     if let Some(newest) = until_then().next()
         && digest(edges, environment, newest.revision).await? == Some(says)
     {
@@ -224,6 +221,14 @@ async fn in_its_place(
     }
     let is_alike = |line: &&HistoryLine| alike.contains(&line.revision);
     Ok(until_then().find(is_alike).or_else(|| attempts().find(is_alike)).map(|line| line.generation))
+}
+
+/// The revisions of which the record knows that they say this.
+fn known(record: &Rollout, says: RevisionDigest) -> BTreeSet<Revision> {
+    let goal = record.goal.iter().map(|goal| (goal.revision, goal.digest));
+    let proven = record.proven.iter().map(|proof| (proof.revision, proof.digest));
+    let rejected = record.rejected.iter().map(|rejection| (rejection.revision, rejection.digest));
+    goal.chain(proven).chain(rejected).filter(|(_, digest)| *digest == says).map(|(revision, _)| revision).collect()
 }
 
 /// What a commit says of the environment, under the name that it had there; none where it can't be read for it.

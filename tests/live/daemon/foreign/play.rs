@@ -162,7 +162,8 @@ impl Play {
             if status["phase"] == "steady" && status["goal"]["revision"] == tip.as_str() && status["proven"] == true {
                 return;
             }
-            if status["pin"].is_object() {
+            // Not while the tip is on its way: what was rolled back would be taken again, and proven, before it.
+            if status["pin"].is_object() && status["head"]["revision"] == tip.as_str() {
                 self.asks("resume");
             }
             if status["phase"] == "frozen" {
