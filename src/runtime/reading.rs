@@ -78,6 +78,9 @@ pub struct Readings {
     kept_former: BTreeMap<Needed, Reading>,
     /// The names before the former one that a revision gives, where that was looked for last.
     pub(super) names_before: Option<(Revision, Vec<EnvironmentName>)>,
+    /// As which environment it goes on across names that a revision does not have, and the former name that this one gives, where
+    /// that was looked for last.
+    pub(super) heir_across: Option<(Revision, Option<(EnvironmentName, EnvironmentName)>)>,
 }
 
 impl Readings {
@@ -93,7 +96,14 @@ impl Readings {
             former: Vec::new(),
             kept_former: BTreeMap::new(),
             names_before: None,
+            heir_across: None,
         }
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub fn environment(&self) -> &EnvironmentName {
+        &self.environment
     }
 
     /// What the environment's target takes.

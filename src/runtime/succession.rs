@@ -1,6 +1,6 @@
 //! An environment that goes on under another name, where the branch head says so (rule O9).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::observe::{is_rewound, keep_renamed};
 use super::reading::{Fit, Reading, Readings};
@@ -105,14 +105,14 @@ async fn names_before<S: Source>(readings: &mut Readings, source: &S, at: Revisi
     let environment = desired.environment();
     let Some(first) = &environment.formerly else { return Ok(Vec::new()) };
     let mut names = vec![environment.name.clone(), first.clone()];
-    let mut seen = source.last_seen(first, at, None).await?;
+    let mut seen = last_seen(source, first, at).await?;
     let said = source.some_files(at, &heads()).await?;
     while let Some(LastSeen { formerly: Some(former), gone: Some(gone) }) = seen {
         let is_anothers = matches!(goes_on_as(&said, &former), Ok(Some(_)));
         if is_anothers || names.contains(&former) || names.len() > MOST_NAMES {
             break;
         }
-        seen = source.last_seen(&former, at, None).await?;
+        seen = last_seen(source, &former, at).await?;
         let is_older = match &seen {
             None => true,
             Some(LastSeen { gone: None, .. }) => false,
@@ -128,34 +128,66 @@ async fn names_before<S: Source>(readings: &mut Readings, source: &S, at: Revisi
     Ok(names)
 }
 
+/// How an environment was when the branch had it last, up to a revision.
+async fn last_seen<S: Source>(
+    source: &S,
+    environment: &EnvironmentName,
+    upto: Revision,
+) -> Result<Option<LastSeen>, EdgeError> {
+    Ok(source.last_seen(&BTreeSet::from([environment.clone()]), upto, None).await?.remove(environment))
+}
+
 /// As which environment of a revision one goes on that it does not have, across names that it does not have either; and the former
-/// name that the heir gives. The [`heads`] of the revision tell whose former name it is itself.
+/// name that the heir gives. The [`heads`] of the revision tell whose former name it is itself. Of a revision that was looked at
+/// before nothing is read.
 ///
 /// # Errors
 /// When the mirror can't be read.
 pub async fn goes_on_across<S: Source>(
+    readings: &mut Readings,
     source: &S,
     said: &FileTree,
+    at: Revision,
+) -> Result<Option<(EnvironmentName, EnvironmentName)>, EdgeError> {
+    if let Some((_, heir)) = readings.heir_across.as_ref().filter(|(known, _)| *known == at) {
+        return Ok(heir.clone());
+    }
+    let heir = heir_across(readings.environment(), source, said, at).await?;
+    readings.heir_across = Some((at, heir.clone()));
+    Ok(heir)
+}
+
+/// The same, looked for: all heirs at once go one name back after the other, so that few ways back along the branch tell it,
+/// however many they are.
+async fn heir_across<S: Source>(
     gone: &EnvironmentName,
+    source: &S,
+    said: &FileTree,
     at: Revision,
 ) -> Result<Option<(EnvironmentName, EnvironmentName)>, EdgeError> {
     let heirs = environment_names(said).into_iter().filter_map(|heir| former_name(said, &heir).map(|former| (heir, former)));
-    let heirs: Vec<(EnvironmentName, EnvironmentName)> = heirs.collect();
-    if heirs.is_empty() {
+    // Who goes on from which name. Of two who come to the same one the other leads nowhere else.
+    let mut led: BTreeMap<EnvironmentName, (EnvironmentName, EnvironmentName)> =
+        heirs.map(|(heir, former)| (former.clone(), (heir, former))).collect();
+    if led.is_empty() {
         return Ok(None);
     }
-    let since = match source.last_seen(gone, at, None).await? {
+    let since = match last_seen(source, gone, at).await? {
         Some(LastSeen { gone: None, .. }) => return Ok(None),
         seen => seen.and_then(|seen| seen.gone),
     };
-    for (heir, former) in heirs {
-        let mut name = former.clone();
-        for _ in 0..MOST_NAMES {
-            let Some(LastSeen { formerly: Some(before), .. }) = source.last_seen(&name, at, since).await? else { break };
-            if before == *gone {
-                return Ok(Some((heir, former)));
-            }
-            name = before;
+    let mut asked = BTreeSet::new();
+    for _ in 0..MOST_NAMES {
+        let names: BTreeSet<EnvironmentName> = led.keys().cloned().collect();
+        if names.is_empty() {
+            break;
+        }
+        let mut seen = source.last_seen(&names, at, since).await?;
+        asked.extend(names);
+        let before = |(name, heir)| Some((seen.remove(&name)?.formerly?, heir));
+        led = std::mem::take(&mut led).into_iter().filter_map(before).filter(|(name, _)| !asked.contains(name)).collect();
+        if let Some(heir) = led.remove(gone) {
+            return Ok(Some(heir));
         }
     }
     Ok(None)
@@ -275,5 +307,116 @@ pub fn is_missing(found: &Result<Option<Stored>, EdgeError>) -> bool {
     match found {
         Ok(stored) => stored.is_none(),
         Err(error) => error.kind == EdgeKind::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::name::KeyRoots;
+    use crate::port::{Commit, Head};
+
+    /// A branch whose past says of names what they were called before: `live<test`; and for which names it was asked.
+    struct Branch {
+        past: Vec<(EnvironmentName, EnvironmentName)>,
+        asked: Mutex<Vec<usize>>,
+    }
+
+    const GONE: Revision = Revision::from_bytes([1; 20]);
+
+    impl Source for Branch {
+        async fn head(&self) -> Result<Head, EdgeError> {
+            Ok(Head { tip: Tip::Unfetched, confirmed: true, trouble: None })
+        }
+
+        async fn fetch(&self) -> Result<(), EdgeError> {
+            Ok(())
+        }
+
+        async fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
+            Ok(FileTree::default())
+        }
+
+        async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
+            Ok(true)
+        }
+
+        async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
+            Ok(Vec::new())
+        }
+
+        async fn last_seen(
+            &self,
+            environments: &BTreeSet<EnvironmentName>,
+            _: Revision,
+            since: Option<Revision>,
+        ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+            let asked = {
+                let mut asked = self.asked.lock().unwrap();
+                asked.push(environments.len());
+                asked.len()
+            };
+            assert_eq!(since.is_some(), asked > 1, "nobody looks further back than to where it went");
+            let said = |name: &EnvironmentName| self.past.iter().find(|(now, _)| now == name).map(|(_, former)| former.clone());
+            let seen = |name: &EnvironmentName| (name.clone(), LastSeen { formerly: said(name), gone: Some(GONE) });
+            Ok(environments.iter().map(seen).collect())
+        }
+
+        async fn watch(&self, _: &(dyn Fn() + Sync)) {}
+
+        async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
+            Ok(())
+        }
+
+        async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+            Ok(())
+        }
+    }
+
+    fn named(name: &str) -> EnvironmentName {
+        EnvironmentName::parse(name).unwrap()
+    }
+
+    /// What each word `live<test` says of two names.
+    fn pairs(words: &str) -> Vec<(EnvironmentName, EnvironmentName)> {
+        words
+            .split_whitespace()
+            .filter_map(|word| word.split_once('<'))
+            .map(|(now, former)| (named(now), named(former)))
+            .collect()
+    }
+
+    /// As what `gone` goes on where a head says this and the past that, and for how many names it was asked each time.
+    async fn check(head: &str, past: &str, expected: &str, asked: &[usize]) {
+        let of = |(now, former): &(EnvironmentName, EnvironmentName)| {
+            (format!("environments/{now}/environment.yaml"), format!("layers: []\nformerly: {former}\n"))
+        };
+        let files: Vec<(String, String)> = pairs(head).iter().map(of).collect();
+        let said = FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())));
+        let branch = Branch { past: pairs(past), asked: Mutex::default() };
+        let fit = Fit { roots: KeyRoots::all(), files: false, settle: Duration::ZERO };
+        let mut readings = Readings::new(named("gone"), RepositoryName::parse("demo").unwrap(), fit);
+        for _ in 0..3 {
+            let heir = goes_on_across(&mut readings, &branch, &said, GONE).await.unwrap();
+            assert_eq!(heir.map(|(heir, former)| format!("{heir}<{former}")).unwrap_or_default(), expected, "{head}; {past}");
+        }
+        assert_eq!(*branch.asked.lock().unwrap(), asked, "{head}; {past}");
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_on_across_names_is_found_in_few_ways_back_however_many_were_renamed_and_once_a_head() {
+        check("", "stage<gone", "", &[]).await;
+        check("preview<stage", "stage<gone", "preview<stage", &[1, 1]).await;
+        check("preview<stage", "stage<other", "", &[1, 1, 1]).await;
+        check("a<b c<d e<f", "b<d d<b f<x x<gone", "e<f", &[1, 3, 1]).await;
+        let many: Vec<String> = (0..300).map(|number| format!("now-{number}<before-{number}")).collect();
+        check(&many.join(" "), "before-7<between between<gone", "now-7<before-7", &[1, 300, 1]).await;
+        // Names that lead to one another, and more of them in a row than are followed.
+        check("a<b", "b<c c<d d<b", "", &[1, 1, 1, 1]).await;
+        let row: Vec<String> = (0..40).map(|number| format!("n-{number}<n-{}", number + 1)).collect();
+        check("a<n-0", &row.join(" "), "", &[1; 1 + MOST_NAMES]).await;
     }
 }
