@@ -210,10 +210,7 @@ pub trait Source: Send + Sync {
         environments: &BTreeSet<EnvironmentName>,
         upto: Revision,
         since: Option<Revision>,
-    ) -> impl Future<Output = Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError>> + Send {
-        let _ = (environments, upto, since);
-        std::future::ready(Ok(BTreeMap::new()))
-    }
+    ) -> impl Future<Output = Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError>> + Send;
 
     /// Calls `wake` whenever the branch may have moved, until the future is dropped; never, where that can't be known.
     fn watch(&self, wake: &(dyn Fn() + Sync)) -> impl Future<Output = ()> + Send;

@@ -304,7 +304,7 @@ mod tests {
     use crate::domain::resource::OwnerId;
     use crate::domain::revision::Generation;
     use crate::domain::rollout::{Identity, TargetId};
-    use crate::port::{Commit, Head, Tip};
+    use crate::port::{Commit, Head, LastSeen, Tip};
 
     /// A mirror with one commit, which has these environments, each with a key of its name's value.
     struct Mirror(&'static [&'static str]);
@@ -335,6 +335,15 @@ mod tests {
 
         async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
             Ok(Vec::new())
+        }
+
+        async fn last_seen(
+            &self,
+            _: &BTreeSet<EnvironmentName>,
+            _: Revision,
+            _: Option<Revision>,
+        ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+            Ok(BTreeMap::new())
         }
 
         async fn watch(&self, _: &(dyn Fn() + Sync)) {}

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use git2::{Oid, Repository, Tree, TreeEntry};
 
-use super::GitSource;
 use super::id::revision;
 use super::trail::{find, parent};
 use super::tree::{self, Reading, TreeLimits, damaged};
+use super::{GitSource, Inner};
 use crate::domain::desired::{ENVIRONMENT_FILE, ENVIRONMENTS, FileTree, environment_file, former_name};
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::Revision;
@@ -29,12 +29,12 @@ impl GitSource {
         for _ in 0..MOST_PARTS {
             let Some(next) = search.next else { break };
             let operation = format!("read what was said of environments last up to {next}");
-            let goes_on = move |repository: &Repository, limits: &TreeLimits, operation: &str| {
-                search.go_on(repository, limits, MOST_COMMITS, operation)?;
+            let text = operation.clone();
+            let goes_on = move |inner: &Inner, mirror: &Repository| {
+                search.go_on(mirror, &inner.options.tree, MOST_COMMITS, &text)?;
                 Ok(search)
             };
-            let text = operation.clone();
-            search = self.read(operation, move |inner, mirror| goes_on(mirror, &inner.options.tree, &text)).await?;
+            search = self.read(operation, goes_on).await?;
         }
         Ok(search.found)
     }
