@@ -4,7 +4,7 @@
 //! a deadline of its own inside its implementation; none blocks for ever. A future that is dropped between two polls
 //! leaves the outside as a part of its work would, in the order that its contract names, never something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -203,17 +203,14 @@ pub trait Source: Send + Sync {
     /// With no `after`, or one that the mirror lacks: only `upto` itself.
     fn commits(&self, after: Option<Revision>, upto: Revision) -> impl Future<Output = Result<Vec<Commit>, EdgeError>> + Send;
 
-    /// How an environment was when it was there last, going back from `upto` along first parents, and no further than to `since`.
-    /// None: it was not there, or nobody knows.
+    /// How these environments were when each was there last, going back once from `upto` along first parents, and no further than
+    /// to `since`. One that is left out was not there, or nobody knows.
     fn last_seen(
         &self,
-        environment: &EnvironmentName,
+        environments: &BTreeSet<EnvironmentName>,
         upto: Revision,
         since: Option<Revision>,
-    ) -> impl Future<Output = Result<Option<LastSeen>, EdgeError>> + Send {
-        let _ = (environment, upto, since);
-        std::future::ready(Ok(None))
-    }
+    ) -> impl Future<Output = Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError>> + Send;
 
     /// Calls `wake` whenever the branch may have moved, until the future is dropped; never, where that can't be known.
     fn watch(&self, wake: &(dyn Fn() + Sync)) -> impl Future<Output = ()> + Send;

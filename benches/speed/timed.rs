@@ -1,6 +1,6 @@
 //! The edges of a pass with a stopwatch at each call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use lockstep::domain::revision::{Generation, Revision};
 use lockstep::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
 };
-use lockstep::port::{Character, Commit, EdgeError, Head, Leading, Source, Target, Told, Wake, Written};
+use lockstep::port::{Character, Commit, EdgeError, Head, LastSeen, Leading, Source, Target, Told, Wake, Written};
 
 /// The phases of a pass, in their order.
 pub(crate) const PHASES: [&str; 6] = [GIT, PARSE, LIVE, PLAN, APPLY, REST];
@@ -85,6 +85,15 @@ impl<S: Source> Source for Timed<S> {
 
     async fn commits(&self, after: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
         self.watch.during(REST, self.edge.commits(after, upto)).await
+    }
+
+    async fn last_seen(
+        &self,
+        environments: &BTreeSet<EnvironmentName>,
+        upto: Revision,
+        since: Option<Revision>,
+    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+        self.watch.during(REST, self.edge.last_seen(environments, upto, since)).await
     }
 
     async fn watch(&self, wake: &(dyn Fn() + Sync)) {

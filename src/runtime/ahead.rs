@@ -56,12 +56,14 @@ impl Ahead {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::domain::desired::FileTree;
     use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
     use crate::domain::revision::Revision;
     use crate::domain::rollout::{LetPass, Verb};
-    use crate::port::{Commit, EdgeKind, Head, Tip};
+    use crate::port::{Commit, EdgeKind, Head, LastSeen, Tip};
     use crate::runtime::reading::Fit;
 
     /// A mirror that has the first commit only.
@@ -91,6 +93,15 @@ mod tests {
 
         async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
             Ok(Vec::new())
+        }
+
+        async fn last_seen(
+            &self,
+            _: &BTreeSet<EnvironmentName>,
+            _: Revision,
+            _: Option<Revision>,
+        ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+            Ok(BTreeMap::new())
         }
 
         async fn watch(&self, _: &(dyn Fn() + Sync)) {}

@@ -78,6 +78,9 @@ pub struct Readings {
     kept_former: BTreeMap<Needed, Reading>,
     /// The names before the former one that a revision gives, where that was looked for last.
     pub(super) names_before: Option<(Revision, Vec<EnvironmentName>)>,
+    /// As which environment it goes on across names that a revision does not have, and the former name that this one gives, where
+    /// that was looked for last.
+    pub(super) heir_across: Option<(Revision, Option<(EnvironmentName, EnvironmentName)>)>,
 }
 
 impl Readings {
@@ -93,7 +96,14 @@ impl Readings {
             former: Vec::new(),
             kept_former: BTreeMap::new(),
             names_before: None,
+            heir_across: None,
         }
+    }
+
+    /// Whose they are.
+    #[must_use]
+    pub fn environment(&self) -> &EnvironmentName {
+        &self.environment
     }
 
     /// What the environment's target takes.
@@ -294,7 +304,7 @@ mod tests {
     use crate::domain::resource::OwnerId;
     use crate::domain::revision::Generation;
     use crate::domain::rollout::{Identity, TargetId};
-    use crate::port::{Commit, Head, Tip};
+    use crate::port::{Commit, Head, LastSeen, Tip};
 
     /// A mirror with one commit, which has these environments, each with a key of its name's value.
     struct Mirror(&'static [&'static str]);
@@ -325,6 +335,15 @@ mod tests {
 
         async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
             Ok(Vec::new())
+        }
+
+        async fn last_seen(
+            &self,
+            _: &BTreeSet<EnvironmentName>,
+            _: Revision,
+            _: Option<Revision>,
+        ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+            Ok(BTreeMap::new())
         }
 
         async fn watch(&self, _: &(dyn Fn() + Sync)) {}

@@ -115,7 +115,7 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
         };
         let removal = stored.record.removal(self.by, self.because, &seen);
         let removal = removal.map_err(|why| self.refused(&stored.record, why))?;
-        self.goes_on_nowhere(&stored.record, removal.retired, Stage::Shown).await?;
+        self.goes_on_nowhere(memory, &stored.record, removal.retired, Stage::Shown).await?;
         Ok(Prospect { stored, removal })
     }
 
@@ -194,7 +194,7 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
             return Err(error.hint("run it again: a second fetch, one poll interval later, has to agree").into());
         }
         match record.retired_by(&head) {
-            Ok(tip) => self.goes_on_nowhere(record, tip, stage).await,
+            Ok(tip) => self.goes_on_nowhere(memory, record, tip, stage).await,
             Err(why) if matches!(head, HeadView::At(_) | HeadView::Invalid(..)) => {
                 let why = stage.put_back(why, record, &record.identity.environment);
                 Err(Unfinished::Wanted(self.refused(record, why)))
@@ -222,12 +222,18 @@ impl<S: Source, T: Target, R: Scheduler> Removing<'_, S, T, R> {
     }
 
     /// Looks whether the branch says that the environment goes on under another name, with its record and its keys.
-    async fn goes_on_nowhere(&self, record: &Rollout, tip: Revision, stage: Stage) -> Result<(), Unfinished> {
+    async fn goes_on_nowhere(
+        &self,
+        memory: &mut Memory,
+        record: &Rollout,
+        tip: Revision,
+        stage: Stage,
+    ) -> Result<(), Unfinished> {
         let name = &record.identity.environment;
         let said = self.source.some_files(tip, &heads()).await?;
         let heir = match goes_on_as(&said, name) {
             Ok(Some(heir)) => Ok(Some((heir, name.clone()))),
-            Ok(None) => Ok(Box::pin(goes_on_across(self.source, &said, name, tip)).await?),
+            Ok(None) => Ok(Box::pin(goes_on_across(&mut memory.readings, self.source, &said, tip)).await?),
             Err(broken) => Err(broken),
         };
         match heir {

@@ -1,6 +1,6 @@
 //! An environment that goes on under another name, where the branch head says so (rule O9).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::observe::{is_rewound, keep_renamed};
 use super::reading::{Fit, Reading, Readings};
@@ -105,14 +105,14 @@ async fn names_before<S: Source>(readings: &mut Readings, source: &S, at: Revisi
     let environment = desired.environment();
     let Some(first) = &environment.formerly else { return Ok(Vec::new()) };
     let mut names = vec![environment.name.clone(), first.clone()];
-    let mut seen = source.last_seen(first, at, None).await?;
+    let mut seen = last_seen(source, first, at).await?;
     let said = source.some_files(at, &heads()).await?;
     while let Some(LastSeen { formerly: Some(former), gone: Some(gone) }) = seen {
         let is_anothers = matches!(goes_on_as(&said, &former), Ok(Some(_)));
         if is_anothers || names.contains(&former) || names.len() > MOST_NAMES {
             break;
         }
-        seen = source.last_seen(&former, at, None).await?;
+        seen = last_seen(source, &former, at).await?;
         let is_older = match &seen {
             None => true,
             Some(LastSeen { gone: None, .. }) => false,
@@ -128,34 +128,66 @@ async fn names_before<S: Source>(readings: &mut Readings, source: &S, at: Revisi
     Ok(names)
 }
 
+/// How an environment was when the branch had it last, up to a revision.
+async fn last_seen<S: Source>(
+    source: &S,
+    environment: &EnvironmentName,
+    upto: Revision,
+) -> Result<Option<LastSeen>, EdgeError> {
+    Ok(source.last_seen(&BTreeSet::from([environment.clone()]), upto, None).await?.remove(environment))
+}
+
 /// As which environment of a revision one goes on that it does not have, across names that it does not have either; and the former
-/// name that the heir gives. The [`heads`] of the revision tell whose former name it is itself.
+/// name that the heir gives. The [`heads`] of the revision tell whose former name it is itself. Of a revision that was looked at
+/// before nothing is read.
 ///
 /// # Errors
 /// When the mirror can't be read.
 pub async fn goes_on_across<S: Source>(
+    readings: &mut Readings,
     source: &S,
     said: &FileTree,
+    at: Revision,
+) -> Result<Option<(EnvironmentName, EnvironmentName)>, EdgeError> {
+    if let Some((_, heir)) = readings.heir_across.as_ref().filter(|(known, _)| *known == at) {
+        return Ok(heir.clone());
+    }
+    let heir = heir_across(readings.environment(), source, said, at).await?;
+    readings.heir_across = Some((at, heir.clone()));
+    Ok(heir)
+}
+
+/// The same, looked for: all heirs at once go one name back after the other, so that few ways back along the branch tell it,
+/// however many they are.
+async fn heir_across<S: Source>(
     gone: &EnvironmentName,
+    source: &S,
+    said: &FileTree,
     at: Revision,
 ) -> Result<Option<(EnvironmentName, EnvironmentName)>, EdgeError> {
     let heirs = environment_names(said).into_iter().filter_map(|heir| former_name(said, &heir).map(|former| (heir, former)));
-    let heirs: Vec<(EnvironmentName, EnvironmentName)> = heirs.collect();
-    if heirs.is_empty() {
+    // Who goes on from which name. Of two who come to the same one the other leads nowhere else.
+    let mut led: BTreeMap<EnvironmentName, (EnvironmentName, EnvironmentName)> =
+        heirs.map(|(heir, former)| (former.clone(), (heir, former))).collect();
+    if led.is_empty() {
         return Ok(None);
     }
-    let since = match source.last_seen(gone, at, None).await? {
+    let since = match last_seen(source, gone, at).await? {
         Some(LastSeen { gone: None, .. }) => return Ok(None),
         seen => seen.and_then(|seen| seen.gone),
     };
-    for (heir, former) in heirs {
-        let mut name = former.clone();
-        for _ in 0..MOST_NAMES {
-            let Some(LastSeen { formerly: Some(before), .. }) = source.last_seen(&name, at, since).await? else { break };
-            if before == *gone {
-                return Ok(Some((heir, former)));
-            }
-            name = before;
+    let mut asked = BTreeSet::new();
+    for _ in 0..MOST_NAMES {
+        let names: BTreeSet<EnvironmentName> = led.keys().cloned().collect();
+        if names.is_empty() {
+            break;
+        }
+        let mut seen = source.last_seen(&names, at, since).await?;
+        asked.extend(names);
+        let before = |(name, heir)| Some((seen.remove(&name)?.formerly?, heir));
+        led = std::mem::take(&mut led).into_iter().filter_map(before).filter(|(name, _)| !asked.contains(name)).collect();
+        if let Some(heir) = led.remove(gone) {
+            return Ok(Some(heir));
         }
     }
     Ok(None)
@@ -277,3 +309,6 @@ pub fn is_missing(found: &Result<Option<Stored>, EdgeError>) -> bool {
         Err(error) => error.kind == EdgeKind::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests;

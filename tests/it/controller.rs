@@ -1,6 +1,6 @@
 //! The whole controller on a repository that counts who looks at it, with several directories to keep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Kept, Phase};
 use lockstep::domain::time::Timestamp;
-use lockstep::port::{EdgeError, EdgeKind, Head, Probe, Scheduler as _, Source, Target as _, Tip};
+use lockstep::port::{EdgeError, EdgeKind, Head, LastSeen, Probe, Scheduler as _, Source, Target as _, Tip};
 use lockstep::runtime::clock::RealTime;
 use lockstep::runtime::controller::Controller;
 use lockstep::runtime::keeper::Keeper;
@@ -87,6 +87,15 @@ impl Source for Counting {
     async fn commits(&self, _: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
         let (author, subject, at) = ("Ada".to_owned(), "a change".to_owned(), Timestamp::from_millis(0));
         Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), unread: 0, at }])
+    }
+
+    async fn last_seen(
+        &self,
+        _: &BTreeSet<EnvironmentName>,
+        _: Revision,
+        _: Option<Revision>,
+    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+        Ok(BTreeMap::new())
     }
 
     async fn watch(&self, _: &(dyn Fn() + Sync)) {}

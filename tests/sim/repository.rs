@@ -8,6 +8,7 @@ use lockstep::domain::desired::FileTree;
 use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::time::Timestamp;
+use lockstep::port::LastSeen;
 
 use crate::random::Random;
 
@@ -199,6 +200,22 @@ impl Origin {
     /// The commit and its ancestors, newest first.
     pub(crate) fn ancestry(&self, from: Revision) -> impl Iterator<Item = Revision> {
         std::iter::successors(Some(from), |revision| self.commits.get(revision).and_then(|node| node.parent))
+    }
+
+    /// How an environment was when the branch had it last, no further back than to `since`.
+    pub(crate) fn last_seen(&self, name: &EnvironmentName, upto: Revision, since: Option<Revision>) -> Option<LastSeen> {
+        let mut gone = None;
+        for revision in self.ancestry(upto) {
+            let content = self.content(revision);
+            if content.has(name) {
+                return Some(LastSeen { formerly: content.formerly.map(named), gone });
+            }
+            if Some(revision) == since {
+                break;
+            }
+            gone = Some(revision);
+        }
+        None
     }
 
     pub(crate) fn describe(&self, revision: Revision) -> Commit {

@@ -21,6 +21,7 @@ mod publish;
 mod watch;
 mod offline;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -274,11 +275,11 @@ impl Source for GitSource {
 
     async fn last_seen(
         &self,
-        environment: &EnvironmentName,
+        environments: &BTreeSet<EnvironmentName>,
         upto: Revision,
         since: Option<Revision>,
-    ) -> Result<Option<LastSeen>, EdgeError> {
-        self.seen_last(environment, upto, since).await
+    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+        self.seen_last(environments, upto, since).await
     }
 
     async fn keep(

@@ -355,14 +355,14 @@ impl<'m> Walk<'m> {
     }
 }
 
-fn parent<'m>(commit: &Commit<'m>, operation: &str) -> Result<Option<Commit<'m>>, EdgeError> {
+pub(super) fn parent<'m>(commit: &Commit<'m>, operation: &str) -> Result<Option<Commit<'m>>, EdgeError> {
     match commit.parent_count() {
         0 => Ok(None),
         _ => commit.parent(0).map(Some).map_err(|error| damaged(operation.to_owned(), error)),
     }
 }
 
-fn find<'m>(mirror: &'m Repository, revision: Revision, operation: &str) -> Result<Commit<'m>, EdgeError> {
+pub(super) fn find<'m>(mirror: &'m Repository, revision: Revision, operation: &str) -> Result<Commit<'m>, EdgeError> {
     mirror.find_commit(oid(revision)).map_err(|error| {
         if error.code() == ErrorCode::NotFound {
             return fault(EdgeKind::NotFound, operation.to_owned()).because("the mirror does not have this commit");

@@ -1,5 +1,6 @@
 //! A git server that is behind now and then, while a retired environment is removed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Kept, Phase};
 use lockstep::domain::time::Timestamp;
-use lockstep::port::{Clock as _, EdgeError, EdgeKind, Head, Leading, Scheduler as _, Source, Target as _, Tip};
+use lockstep::port::{Clock as _, EdgeError, EdgeKind, Head, LastSeen, Leading, Scheduler as _, Source, Target as _, Tip};
 use lockstep::runtime::clock::RealTime;
 use lockstep::runtime::memory::Memory;
 use lockstep::runtime::pass::{World, pass};
@@ -115,6 +116,15 @@ impl Source for Lagging {
     async fn commits(&self, _: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
         let (author, subject, at) = ("Ada".to_owned(), "a change".to_owned(), Timestamp::from_millis(0));
         Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), unread: 0, at }])
+    }
+
+    async fn last_seen(
+        &self,
+        _: &BTreeSet<EnvironmentName>,
+        _: Revision,
+        _: Option<Revision>,
+    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+        Ok(BTreeMap::new())
     }
 
     async fn watch(&self, _: &(dyn Fn() + Sync)) {}

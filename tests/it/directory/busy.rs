@@ -1,5 +1,6 @@
 //! A branch that gets commit after commit while an environment is taken back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use lockstep::domain::plan::Intent;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{HistoryLine, Kept, Phase, Rollout};
 use lockstep::domain::time::Timestamp;
-use lockstep::port::{Clock, EdgeError, Head, Leading, Source, Target as _, Tip};
+use lockstep::port::{Clock, EdgeError, Head, LastSeen, Leading, Source, Target as _, Tip};
 use lockstep::runtime::interruption::Interruption;
 use lockstep::runtime::memory::Memory;
 use lockstep::runtime::pass::{Passed, World, pass};
@@ -67,6 +68,15 @@ impl Source for Branch {
     async fn commits(&self, _: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
         let (author, subject, at) = ("Ada".to_owned(), "a change".to_owned(), Timestamp::from_millis(0));
         Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), unread: 0, at }])
+    }
+
+    async fn last_seen(
+        &self,
+        _: &BTreeSet<EnvironmentName>,
+        _: Revision,
+        _: Option<Revision>,
+    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+        Ok(BTreeMap::new())
     }
 
     async fn watch(&self, _: &(dyn Fn() + Sync)) {}

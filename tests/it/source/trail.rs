@@ -1,6 +1,6 @@
 //! The past of a few files: which commits changed them, read from the mirror alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep::client::git::{Trail, TrailEnd, Wanted};
 use lockstep::domain::name::EnvironmentName;
@@ -171,7 +171,8 @@ async fn what_was_said_of_a_name_last_is_found_where_the_branch_had_it_last() {
         (repo.tip(), Some(later), None),
         (here, None, was_a(None)),
     ] {
-        assert_eq!(source.last_seen(&name("b"), upto, since).await.unwrap(), expected, "{since:?}");
+        let seen = source.last_seen(&[name("b"), name("nobody")].into(), upto, since).await.unwrap();
+        let expected: BTreeMap<_, _> = expected.map(|seen| (name("b"), seen)).into_iter().collect();
+        assert_eq!(seen, expected, "{since:?}");
     }
-    assert_eq!(source.last_seen(&name("nobody"), repo.tip(), None).await.unwrap(), None);
 }

@@ -1,10 +1,12 @@
 //! The mirror of the config repository: it lags, its server lags, and what nothing names goes with the next fetch.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lockstep::domain::commit::Commit;
 use lockstep::domain::desired::FileTree;
 use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::revision::Revision;
-use lockstep::port::{EdgeError, EdgeKind, Head, Source, Tip};
+use lockstep::port::{EdgeError, EdgeKind, Head, LastSeen, Source, Tip};
 
 use super::Edge;
 use crate::bugs::Bug;
@@ -130,6 +132,20 @@ impl Source for Edge {
             .take_while(|revision| !old.contains(revision))
             .map(|revision| world.origin.describe(revision))
             .collect())
+    }
+
+    async fn last_seen(
+        &self,
+        environments: &BTreeSet<EnvironmentName>,
+        upto: Revision,
+        since: Option<Revision>,
+    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+        self.border().await;
+        let world = self.world();
+        if !world.mirrors[self.replica].known.contains(&upto) {
+            return Err(EdgeError::new("sim", EdgeKind::NotFound, "read what was said of environments last"));
+        }
+        Ok(environments.iter().filter_map(|name| Some((name.clone(), world.origin.last_seen(name, upto, since)?))).collect())
     }
 
     async fn watch(&self, _wake: &(dyn Fn() + Sync)) {}

@@ -1,0 +1,105 @@
+//! Who goes on as whom, and what finding it out costs.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::name::KeyRoots;
+use crate::port::{Commit, Head};
+
+/// A branch whose past says of names what they were called before: `live<test`; and for which names it was asked.
+struct Branch {
+    past: Vec<(EnvironmentName, EnvironmentName)>,
+    asked: Mutex<Vec<usize>>,
+}
+
+const GONE: Revision = Revision::from_bytes([1; 20]);
+
+impl Source for Branch {
+    async fn head(&self) -> Result<Head, EdgeError> {
+        Ok(Head { tip: Tip::Unfetched, confirmed: true, trouble: None })
+    }
+
+    async fn fetch(&self) -> Result<(), EdgeError> {
+        Ok(())
+    }
+
+    async fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
+        Ok(FileTree::default())
+    }
+
+    async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
+        Ok(true)
+    }
+
+    async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
+        Ok(Vec::new())
+    }
+
+    async fn last_seen(
+        &self,
+        environments: &BTreeSet<EnvironmentName>,
+        _: Revision,
+        since: Option<Revision>,
+    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+        let asked = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(environments.len());
+            asked.len()
+        };
+        assert_eq!(since.is_some(), asked > 1, "nobody looks further back than to where it went");
+        let said = |name: &EnvironmentName| self.past.iter().find(|(now, _)| now == name).map(|(_, former)| former.clone());
+        let seen = |name: &EnvironmentName| (name.clone(), LastSeen { formerly: said(name), gone: Some(GONE) });
+        Ok(environments.iter().map(seen).collect())
+    }
+
+    async fn watch(&self, _: &(dyn Fn() + Sync)) {}
+
+    async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
+        Ok(())
+    }
+}
+
+fn named(name: &str) -> EnvironmentName {
+    EnvironmentName::parse(name).unwrap()
+}
+
+/// What each word `live<test` says of two names.
+fn pairs(words: &str) -> Vec<(EnvironmentName, EnvironmentName)> {
+    words.split_whitespace().filter_map(|word| word.split_once('<')).map(|(now, former)| (named(now), named(former))).collect()
+}
+
+/// As what `gone` goes on where a head says this and the past that, and for how many names it was asked each time.
+async fn check(head: &str, past: &str, expected: &str, asked: &[usize]) {
+    let of = |(now, former): &(EnvironmentName, EnvironmentName)| {
+        (format!("environments/{now}/environment.yaml"), format!("layers: []\nformerly: {former}\n"))
+    };
+    let files: Vec<(String, String)> = pairs(head).iter().map(of).collect();
+    let said = FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())));
+    let branch = Branch { past: pairs(past), asked: Mutex::default() };
+    let fit = Fit { roots: KeyRoots::all(), files: false, settle: Duration::ZERO };
+    let mut readings = Readings::new(named("gone"), RepositoryName::parse("demo").unwrap(), fit);
+    for _ in 0..3 {
+        let heir = goes_on_across(&mut readings, &branch, &said, GONE).await.unwrap();
+        assert_eq!(heir.map(|(heir, former)| format!("{heir}<{former}")).unwrap_or_default(), expected, "{head}; {past}");
+    }
+    assert_eq!(*branch.asked.lock().unwrap(), asked, "{head}; {past}");
+}
+
+#[tokio::test]
+async fn whoever_goes_on_across_names_is_found_in_few_ways_back_however_many_were_renamed_and_once_a_head() {
+    check("", "stage<gone", "", &[]).await;
+    check("preview<stage", "stage<gone", "preview<stage", &[1, 1]).await;
+    check("preview<stage", "stage<other", "", &[1, 1, 1]).await;
+    check("a<b c<d e<f", "b<d d<b f<x x<gone", "e<f", &[1, 3, 1]).await;
+    let many: Vec<String> = (0..300).map(|number| format!("now-{number}<before-{number}")).collect();
+    check(&many.join(" "), "before-7<between between<gone", "now-7<before-7", &[1, 300, 1]).await;
+    // Names that lead to one another, and more of them in a row than are followed.
+    check("a<b", "b<c c<d d<b", "", &[1, 1, 1, 1]).await;
+    let row: Vec<String> = (0..40).map(|number| format!("n-{number}<n-{}", number + 1)).collect();
+    check("a<n-0", &row.join(" "), "", &[1; 1 + MOST_NAMES]).await;
+}
