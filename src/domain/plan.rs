@@ -1,7 +1,7 @@
 //! Station 3: desired and live state become a plan: the changes in order, each with its fence and its why.
 
-mod terms;
 mod why;
+mod terms;
 
 pub use terms::{Terms, plan};
 pub use why::Why;

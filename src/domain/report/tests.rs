@@ -1,3 +1,5 @@
+//! The lines that say where an environment stands.
+
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
 
 use expect_test::{Expect, expect};

@@ -1,3 +1,5 @@
+//! What `status` shows people of a record.
+
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
 
 use expect_test::{Expect, expect};
