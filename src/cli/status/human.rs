@@ -190,8 +190,9 @@ impl Environment {
         if let Some(VerifyingView { healthy_seconds, deadline, since: _ }) = &self.verifying {
             let what = if self.checks == Some(0) { "for having been live" } else { "for every check to pass" };
             let time = rough(Duration::from_secs_f64(*healthy_seconds));
-            let until = if deadline.0 > now { ", until" } else { "; the deadline was" };
-            page.field("waits", format_args!("{what} for {time}{until} {}", when(deadline.0, now)));
+            let (when, ahead) = (when(deadline.0, now), deadline.0 > now);
+            let until = if ahead { format!(", by {when} at the latest") } else { format!("; the deadline was {when}") };
+            page.field("waits", format_args!("{what} for {time}{until}"));
         }
     }
 

@@ -114,7 +114,7 @@ fn while_a_revision_is_judged_status_names_the_check_that_does_not_pass_the_dead
     assert!(told["verifying"]["deadline"].is_string() && told["headline"].as_str().unwrap().contains("web"), "{told:#}");
     says(
         &stage.run(&["status"]).exits(0).out,
-        &["waits        for every check to pass for 10s, until 2", " (in 9m", &format!("in step with {first}")],
+        &["waits        for every check to pass for 10s, by 2", " (in 9m", &format!("in step with {first}")],
     );
     let generation = &told["last_generation"];
 
