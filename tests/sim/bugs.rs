@@ -137,6 +137,8 @@ pub(crate) enum Bug {
     TakesOverWithoutTheLease,
     /// O9: it is taken over, and stays where it was, too.
     LeavesTheFormerRecord,
+    /// O9: nobody looks for the names before the one that the branch gives.
+    ForgetsTheNamesBetween,
     /// O9: under its new name it has a new owner id, and its keys have the old one.
     RenamesUnderANewOwner,
     /// O9: a key that is to go goes, whoever has written it meanwhile.
@@ -178,7 +180,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 86] = [
+    pub(crate) const ALL: [Self; 87] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -246,6 +248,7 @@ impl Bug {
         Self::WritesWhatIsRetired,
         Self::TakesOverWithoutTheLease,
         Self::LeavesTheFormerRecord,
+        Self::ForgetsTheNamesBetween,
         Self::RenamesUnderANewOwner,
         Self::RemovesWhatAnotherTook,
         Self::EndsARemovalEarly,

@@ -1,6 +1,6 @@
 //! The config repository of the simulation: small commits whose health is part of their content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use lockstep::domain::commit::Commit;
@@ -13,7 +13,7 @@ use lockstep::port::LastSeen;
 use crate::random::Random;
 
 /// The names that the environment goes by in turn.
-pub(crate) const NAMES: [&str; 2] = ["test", "live"];
+pub(crate) const NAMES: [&str; 3] = ["test", "live", "next"];
 
 pub(crate) fn named(name: &str) -> EnvironmentName {
     EnvironmentName::parse(name).unwrap()
@@ -96,11 +96,6 @@ impl Content {
     /// What a commit of before said, under today's name: who goes back takes no rename back.
     pub(crate) fn as_before(&self, before: &Self) -> Self {
         Self { name: self.name, formerly: self.formerly, ..before.clone() }
-    }
-
-    /// Whether it says, without an error, that this environment is nobody's any more.
-    pub(crate) fn lets_go(&self, name: &EnvironmentName) -> bool {
-        self.retired || self.name != name.as_str() && !self.broken && self.formerly != Some(name.as_str())
     }
 
     /// Whether whoever reads it finds this environment in it, whatever is wrong with that.
@@ -216,6 +211,30 @@ impl Origin {
             gone = Some(revision);
         }
         None
+    }
+
+    /// The names that the environment of a commit had before, the newest first. One that it had again since ends them: the newest
+    /// word of a name counts.
+    pub(crate) fn former_names(&self, at: Revision) -> Vec<&'static str> {
+        let mut names: Vec<&str> = self.content(at).formerly.filter(|_| !self.content(at).retired).into_iter().collect();
+        let mut passed = BTreeSet::new();
+        for content in self.ancestry(at).map(|revision| self.content(revision)).filter(|content| !content.retired) {
+            passed.insert(content.name);
+            if names.last() == Some(&content.name) {
+                match content.formerly.filter(|former| !passed.contains(former)) {
+                    Some(former) => names.push(former),
+                    None => break,
+                }
+            }
+        }
+        names
+    }
+
+    /// Whether a commit says, without an error, that this environment is nobody's any more.
+    pub(crate) fn lets_go(&self, at: Revision, name: &EnvironmentName) -> bool {
+        let content = self.content(at);
+        let is_other = content.name != name.as_str() && !content.broken;
+        content.retired || is_other && !self.former_names(at).contains(&name.as_str())
     }
 
     pub(crate) fn describe(&self, revision: Revision) -> Commit {

@@ -103,6 +103,7 @@ const SITUATIONS: &[&str] = &[
     "a commit brought back what was half removed",
     "a key was taken while it was removed",
     "a record was taken over",
+    "a record was taken over across a name that nobody led",
     "a removal",
     "a removal gave back what was adopted",
     "a removal left strays",

@@ -16,7 +16,7 @@ const CONCLUDED: i64 = 5_000;
 fn shows_it_retired(world: &World, replica: usize, record: &Rollout, since: i64) -> bool {
     // What it has known for so long; nothing when that is newer.
     let Some(tip) = world.truth.eyes[replica].knows_tip_since(since) else { return true };
-    world.origin.content(tip).lets_go(&record.identity.environment)
+    world.origin.lets_go(tip, &record.identity.environment)
 }
 
 /// Before a key goes: it is ours, a line of history says so, and the branch does not have the environment again.

@@ -15,8 +15,11 @@ fn says_the_branch(world: &mut World, replica: usize, before: &Rollout, after: &
     let moved_lately = eyes.knows_tip_since(i64::MAX).is_some() && eyes.knows_tip_since(world.now - CONCLUDED).is_none();
     let Some(tip) = world.mirrors[replica].tip.filter(|_| !moved_lately) else { return };
     let (head, former) = (world.origin.content(tip), before.identity.environment.as_str());
-    if !head.has(&after.identity.environment) || head.formerly != Some(former) {
+    let is_across = head.formerly != Some(former);
+    if !head.has(&after.identity.environment) || is_across && !world.origin.former_names(tip).contains(&former) {
         world.violated(format!("O9: {former} was taken over, and no commit says so"));
+    } else if is_across {
+        world.reached("a record was taken over across a name that nobody led");
     }
     if after.goal.as_ref().is_some_and(|goal| goal.tip != tip) {
         world.violated(format!("S1: {former} was taken over, and a branch from before that would be believed"));

@@ -40,6 +40,10 @@ pub(super) fn next(world: &mut World) -> Option<Event> {
     if world.removed.is_some() && world.random.percent(40) {
         return Some(if retired { bring_back(world) } else { initialise(world) });
     }
+    // Another name before anybody led it under the last one.
+    if is_renamed(world) && world.random.percent(10) {
+        return Some(rename(world));
+    }
     let late = (0..REPLICAS).find(|replica| world.head().is_some_and(|head| named(head.name) != world.configured[*replica]));
     late.filter(|_| world.random.percent(35)).map(|replica| reconfigure(world, replica))
 }
@@ -66,18 +70,21 @@ fn bring_back(world: &mut World) -> Event {
     change(world, "brings back", |content| content.retired = false)
 }
 
-/// The environment is called by its other name.
+/// The environment is called by another name.
 pub(super) fn rename(world: &mut World) -> Event {
     world.reached("a rename");
+    let before = world.head().map(|head| head.name);
+    let others: Vec<&str> = NAMES.into_iter().filter(|name| Some(*name) != before).collect();
+    let name = *world.random.pick(&others);
     change(world, "renames", |content| {
-        let before = content.name;
-        content.name = other(before);
-        (content.formerly, content.retired) = (Some(before), false);
+        (content.name, content.formerly, content.retired) = (name, before, false);
     })
 }
 
-fn other(name: &str) -> &'static str {
-    if name == NAMES[0] { NAMES[1] } else { NAMES[0] }
+/// Whether the branch calls it by a name under which nobody leads it yet.
+fn is_renamed(world: &World) -> bool {
+    let known = world.record().map(|record| record.identity.environment.clone());
+    known.is_some_and(|known| world.head().is_some_and(|head| !head.retired && named(head.name) != known))
 }
 
 fn change(world: &mut World, does: &str, change: impl FnOnce(&mut Content)) -> Event {
@@ -136,10 +143,11 @@ fn reconfigure(world: &mut World, replica: usize) -> Event {
 pub(super) fn settle(world: &mut World) -> Vec<Event> {
     let Some(head) = world.head().cloned() else { return Vec::new() };
     let known = world.record().map(|record| record.identity.environment.clone());
-    let strange = known.as_ref().is_some_and(|known| named(head.name) != *known);
-    if strange {
+    let strange = known.as_ref().filter(|known| named(head.name) != **known);
+    let said = world.origin.tip.map(|tip| world.origin.former_names(tip)).unwrap_or_default();
+    let strange = strange.and_then(|known| NAMES.into_iter().find(|name| *name == known.as_str()));
+    if let Some(former) = strange.filter(|former| head.broken || !said.contains(former)) {
         // Somebody notices that the branch does not say so, or says it in a file with an error.
-        let former = other(head.name);
         change(world, "renames", |content| {
             (content.formerly, content.retired, content.broken) = (Some(former), false, false);
         });
