@@ -1,6 +1,7 @@
 //! What machines and bad luck do: crashes, pauses, clocks, outages, restored snapshots, rights that come and go.
 
-use lockstep::domain::rollout::Verb;
+use lockstep::domain::plan::Intent;
+use lockstep::domain::rollout::{Phase, Verb};
 
 use super::people::submit;
 use super::{Event, KEYS};
@@ -12,9 +13,26 @@ pub(super) fn outage(world: &mut World) {
         world.blind_until = world.now + lasts;
         world.reached("checks that can't be made");
     } else {
-        world.sick_until = world.now + lasts;
-        world.reached("a service that is sick by itself");
+        sicken(world, lasts);
     }
+}
+
+/// The service fails for so many milliseconds, whatever it reads.
+fn sicken(world: &mut World, lasts: i64) {
+    world.sick_until = world.now + lasts;
+    world.reached("a service that is sick by itself");
+}
+
+/// The service fails while a rollback is judged.
+pub(super) fn fail_the_rollback(world: &mut World) {
+    sicken(world, 30_000);
+}
+
+pub(super) fn judges_a_rollback(world: &World) -> bool {
+    world.record().is_some_and(|record| {
+        let intent = record.attempt.as_ref().map(|attempt| attempt.line.intent);
+        record.phase == Phase::Verifying && intent == Some(Intent::RollBack)
+    })
 }
 
 /// A replica dies, and at times its disk with it.

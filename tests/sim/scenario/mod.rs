@@ -55,6 +55,11 @@ pub(crate) fn happen(world: &mut World) -> Event {
     if commits::drops_the_bulk(world) {
         return Event::Nothing;
     }
+    // It is judged for some seconds only: what makes it fail comes then, or never.
+    if machines::judges_a_rollback(world) && world.random.percent(20) {
+        machines::fail_the_rollback(world);
+        return Event::Nothing;
+    }
     if people::stands_before_somebodys_key(world) && world.random.percent(50) {
         people::answer_an_obstacle(world);
         return Event::Nothing;
