@@ -50,8 +50,10 @@ pub fn manifest_alone() -> Selection {
 /// All that says something of one environment, given what [`head_of`] selects; none where that does not tell.
 #[must_use]
 pub fn own_files(tree: &FileTree, name: &EnvironmentName) -> Option<Selection> {
-    let file @ OwnFile::Read(_) = own_file(tree, name) else { return None };
-    let mut files = head_of(name);
+    let file = own_file(tree, name);
+    let OwnFile::Read(read) = &file else { return None };
+    // Whether a former name is free, and claimed by nobody else, is told by the others' files.
+    let mut files = if read.environment.formerly.is_some() { heads() } else { head_of(name) };
     files.directories(layers(name, &[file]));
     Some(files)
 }

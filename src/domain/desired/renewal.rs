@@ -37,6 +37,11 @@ pub fn renewal<'e>(earlier: &'e Arc<DesiredState>, changed: &[String]) -> Option
         if is_of_all(path) || *path == own_file || holds_a_layer(path) || path.contains('\u{FFFD}') {
             return None;
         }
+        // Whether the former name is free, and claimed by nobody else, is told by the others' files.
+        let of_another = || is_below(path, ENVIRONMENTS).is_some() && is_below(path, &own).is_none();
+        if earlier.environment().formerly.is_some() && of_another() {
+            return None;
+        }
         for inside in layers.iter().filter_map(|layer| is_below(path, layer)) {
             if inside == "checks" || is_below(inside, "checks").is_some() {
                 return None;
@@ -217,6 +222,19 @@ mod tests {
         ] {
             check(path, text, Read::All);
         }
+    }
+
+    #[test]
+    fn whoever_had_another_name_is_read_whole_where_anything_of_another_environment_changes() {
+        let mut files = ground();
+        let file = "layers: [base, web]\nvariables: { domain: example }\nformerly: old\n";
+        files.insert("environments/a/environment.yaml".to_owned(), file.to_owned());
+        let earlier = read_environment(&tree(&files), &name()).unwrap().unwrap();
+        let is_renewed = |path: &str| renewal(&earlier, &[path.to_owned()]).is_some();
+        for path in ["environments/old/environment.yaml", "environments/old/kv/x.yaml", "environments/b/environment.yaml"] {
+            assert!(!is_renewed(path), "{path}");
+        }
+        assert!(is_renewed("environments/a/kv/x.yaml") && is_renewed("base/kv/x.yaml"));
     }
 
     /// A layer, a path in it and a text, of which many fit each other and some don't.

@@ -232,7 +232,7 @@ impl<'t> Reading<'t> {
 
     /// A former name is nobody's any more, and one environment's only.
     fn check_former(&self, former: &EnvironmentName, name: &EnvironmentName, place: Place, problems: &mut FileProblems) {
-        let names = scan(self.tree).0;
+        let names = environment_names(self.tree);
         if names.contains(former) {
             let hint = format!("a renamed environment has moved: remove {ENVIRONMENTS}/{former} in the same commit");
             problems.report_with_hint(place, format!("the environment {former} is still in this revision"), hint);

@@ -356,3 +356,29 @@ fn a_branch_that_may_be_an_old_one_moves_no_record_until_a_second_fetch_agrees()
     let said = stage.run(&["apply", "--once"]).exits(0).err;
     assert!(said.contains("looking again in 1s") && said.contains("goes on with the record of its former name"), "{said}");
 }
+
+#[test]
+fn no_record_is_taken_over_while_the_former_name_is_still_there_or_somebody_else_claims_it_too() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let file = format!("{}formerly: test\n", ENVIRONMENT.1);
+    stage.configure("  preview: {directory: {path: ./test}}\n");
+    let refused = |stage: &Stage, why: &str| {
+        let its = "it holds environment test of repository demo, not preview";
+        for (verb, why) in [(&["plan", "preview"][..], why), (&["apply", "--once"], its)] {
+            let said = stage.run(verb).exits(1);
+            assert!(format!("{}{}", said.out, said.err).contains(why), "{verb:?}: {said:?}");
+        }
+    };
+    stage.repo.commit("A copy", &[("environments/preview/environment.yaml", &file)]);
+    refused(&stage, "the environment test is still in this revision");
+    stage.repo.commit("Words beside it", &[("README.md", "words\n")]);
+    refused(&stage, "the environment test is still in this revision");
+    let gone = [(ENVIRONMENT.0, Change::Gone), ("environments/other/environment.yaml", Change::File(file.as_bytes()))];
+    stage.repo.change("Two claim it", &gone);
+    refused(&stage, "test was the former name of other too");
+    stage.repo.remove("One claims it", &["environments/other/environment.yaml"]);
+    stage.run(&["apply", "--once"]).exits(0);
+    let history = stage.run(&["history", "preview"]).exits(0).out;
+    assert!(history.contains("test goes on as preview"), "{history}");
+}

@@ -112,7 +112,8 @@ fn a_key_changed_by_hand_while_a_plan_is_written_is_not_written_over_unseen() {
                 assert_eq!(put.0, 200);
                 *edit = Edit::Unseen;
             }
-            if *edit == Edit::Unseen && asked.path.starts_with("/v1/kv/config/?recurse") {
+            let looked_at = asked.path.strip_prefix("/v1/kv/").and_then(|path| path.split_once("?recurse"));
+            if *edit == Edit::Unseen && looked_at.is_some_and(|(prefix, _)| victim.starts_with(prefix)) {
                 *edit = Edit::Seen;
             }
             *edit

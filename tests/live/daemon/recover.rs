@@ -189,7 +189,7 @@ fn an_older_record_that_was_put_back_beside_newer_lines_of_history_goes_on_above
     it.site.until_steady();
     goes_on(&it, before);
     let log = it.controller.log();
-    assert_eq!(log.matches("leads now").count(), 2, "one term before and one since: {log}");
+    assert_eq!(log.matches("event=\"lease-gained\"").count(), 2, "one term before and one since: {log}");
 
     // A person's word, and the end of the environment, go on above them as well.
     it.controller.terminate();
