@@ -55,7 +55,9 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     let (from_named, from) = side(&edges, args, &args.from, output).await?;
     let (to_named, to) = side(&edges, args, &args.to, output).await?;
     let mut pairs = pairs(&edges, &from, &to).await?;
-    if let Some(unknown) = args.environments.iter().find(|name| !pairs.iter().any(|pair| pair.is(name))) {
+    if let Some(pair) = called_then(&edges, args, [&from_named, &to_named], &pairs) {
+        pairs = vec![pair];
+    } else if let Some(unknown) = args.environments.iter().find(|name| !pairs.iter().any(|pair| pair.is(name))) {
         let known: BTreeSet<&EnvironmentName> = from.names.union(&to.names).collect();
         let known: Vec<&str> = known.into_iter().map(EnvironmentName::as_str).collect();
         let failure = Failure::usage(format!("neither revision has an environment {unknown:?}"));
@@ -78,6 +80,20 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
     Ok(exit)
 }
 
+/// The environment that was asked about, by the names that it had: a generation tells its own, whatever else has had it since.
+/// None: no generation was named.
+fn called_then(edges: &Edges, args: &Args, [from, to]: [&Named; 2], pairs: &[Pair]) -> Option<Pair> {
+    let name = args.environments.first().and_then(|name| edges.environment(name).ok())?;
+    if from.called.is_none() && to.called.is_none() {
+        return None;
+    }
+    let said = pairs.iter().find(|pair| pair.is(name.as_str()));
+    let before = from.called.clone().or_else(|| said?.before.clone());
+    let after = to.called.clone().or_else(|| said?.after.clone());
+    let formerly = [&before, &after].into_iter().flatten().find(|other| **other != name).cloned();
+    Some(Pair { before, after, name, formerly })
+}
+
 /// One of the two commits. A generation is of the environment that was named.
 async fn side(edges: &Edges, args: &Args, text: &str, output: &Output) -> Result<(Named, Side), Failure> {
     // The configuration may lack one that a commit has: that one has no generations.
@@ -98,7 +114,7 @@ async fn side(edges: &Edges, args: &Args, text: &str, output: &Output) -> Result
 /// and those that can name the same keys.
 async fn compare(edges: &Edges, from: &Side, to: &Side, pairs: &[Pair]) -> Result<Vec<Environment>, Failure> {
     let changed = edges.source.changed(from.revision, to.revision).await?;
-    let part = affected(from.heads(), to.heads(), to.heads(), &changed);
+    let part = affected(from.heads(), to.heads(), &changed);
     let before = edges.source.part(from.revision, part.files.clone()).await?;
     let after = edges.source.part(to.revision, part.files.clone()).await?;
     let mut environments = Vec::new();

@@ -1,5 +1,6 @@
 //! One key of some environments at one revision: what `why`, `kv` and `render` have in common.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::edges::{AnyTarget, Edges, Freshness};
@@ -22,7 +23,7 @@ use crate::port::{EdgeError, EdgeKind};
 /// More history than an environment has: the newest lines, and one for each generation that a live key carries (rule A5).
 const HISTORY: usize = 100_000;
 /// A number of fewer digits begins no commit's id.
-const SHORTEST_ID: usize = 4;
+pub(super) const SHORTEST_ID: usize = 4;
 
 /// A key, and where it is looked for.
 #[derive(Debug, clap::Args)]
@@ -152,10 +153,9 @@ impl Named {
         edges: &Edges,
         environment: &EnvironmentName,
         key: &KeyPath,
-    ) -> Result<(EnvironmentName, FileTree), Failure> {
-        let unread = |error| self.unread(environment, error);
-        let name = self.called(edges, environment).await.map_err(unread)?;
-        let tree = edges.source.pick(self.revision, wanted(&name, key)).await.map_err(unread)?;
+    ) -> Result<(EnvironmentName, FileTree), EdgeError> {
+        let name = self.called(edges, environment).await?;
+        let tree = edges.source.pick(self.revision, wanted(&name, key)).await?;
         Ok((name, tree))
     }
 
@@ -229,11 +229,21 @@ async fn numbered(edges: &Edges, environment: &EnvironmentName, text: &str, gene
     edges.resolve(text).await.map(Named::commit).map_err(|no_commit| if is_past { unknown } else { no_commit })
 }
 
-/// What the environment was called when it first went to a revision that it was on later: to put that right or to go back to it
-/// takes a number of its own, and maybe under another name. The lines are newest first.
-fn called_when_reached<'r>(record: &'r Rollout, lines: &[HistoryLine], revision: Revision) -> Option<&'r EnvironmentName> {
-    let advance = lines.iter().find(|line| line.intent == Intent::Advance && line.revision == revision)?;
+/// What the environment was called when it last advanced to a revision: to put that right or to go back to it takes a number of
+/// its own, and maybe under another name. The lines are newest first.
+pub(super) fn called_when_reached<'r, 'l>(
+    record: &'r Rollout,
+    lines: impl IntoIterator<Item = &'l HistoryLine>,
+    revision: Revision,
+) -> Option<&'r EnvironmentName> {
+    let advance = lines.into_iter().find(|line| line.intent == Intent::Advance && line.revision == revision)?;
     Some(record.called_at(advance.generation))
+}
+
+/// The same of every revision that it advanced to.
+pub(super) fn names_when_reached(record: &Rollout, lines: &[HistoryLine]) -> BTreeMap<Revision, EnvironmentName> {
+    let oldest_first = lines.iter().rev().filter(|line| line.intent == Intent::Advance);
+    oldest_first.map(|line| (line.revision, record.called_at(line.generation).clone())).collect()
 }
 
 /// What was live with a line of history, given those before it, newest first.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::edges::Edges;
 use super::lineage::{Lineage, STEPS, file_alone, has};
 use crate::client::git::Wanted;
-use crate::domain::desired::{FileTree, Problem, Provenance, environment_file, files_of, provenance};
+use crate::domain::desired::{Problem, Provenance, environment_file, files_of, provenance};
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::Revision;
 use crate::port::{Commit, EdgeError, Target as _};
@@ -69,21 +69,6 @@ async fn called_on_branch(
         }
     }
     Ok(newest)
-}
-
-/// The files of a commit that can say anything of a key, and the name that the environment had there.
-///
-/// # Errors
-/// As [`called`].
-pub(super) async fn picked(
-    edges: &Edges,
-    environment: &EnvironmentName,
-    key: &KeyPath,
-    at: Revision,
-) -> Result<(EnvironmentName, FileTree), EdgeError> {
-    let name = called(edges, environment, at).await?;
-    let tree = edges.source.pick(at, wanted(&name, key)).await?;
-    Ok((name, tree))
 }
 
 /// One commit at which the files that can name the key changed.

@@ -18,9 +18,9 @@ use crate::domain::revision::Generation;
 /// Show which line of which layer gives a key its value, and what it overrides
 ///
 /// Reads of the revision only the files that can name the key, so it is as fast in a large repository as in a small one. The
-/// target is asked only what commit a generation was of, and what the branch does not tell: what the environment was called, or, where the branch does not have the
-/// commit, what may tag what that shows. This is what the repository says, `plan` tells whether it is live. What is tagged `!sensitive`, there, at
-/// the branch head, or when the key was last on the branch, is never shown.
+/// target is asked only for what the branch does not tell: what commit a generation was of, what the environment was called, or what
+/// may tag a value of a commit that the branch does not have. This is what the repository says, `plan` tells whether it is live. What
+/// is tagged `!sensitive`, there, at the branch head, or when the key was last on the branch, is never shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   lockstep why config/app/port                        in every environment
@@ -57,7 +57,7 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
 }
 
 async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: &Named) -> Result<Environment, Failure> {
-    let (name, tree) = at.picked(edges, environment, key).await?;
+    let (name, tree) = at.picked(edges, environment, key).await.map_err(|error| at.unread(environment, error))?;
     let called = Some(name.to_string()).filter(|_| name != *environment);
     let nothing = Environment { name: environment.to_string(), called, ..Environment::default() };
     Ok(match provenance(&tree, &name, key) {

@@ -82,7 +82,7 @@ async fn one(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, at: Op
 /// What the commit says that a person named, or that a generation was of.
 async fn then(edges: &Edges, environment: &EnvironmentName, key: &KeyPath, asked: &Named) -> Result<Found, Failure> {
     let at = asked.revision;
-    let (name, tree) = asked.picked(edges, environment, key).await?;
+    let (name, tree) = asked.picked(edges, environment, key).await.map_err(|error| asked.unread(environment, error))?;
     let said = provenance(&tree, &name, key)
         .map_err(|problems| Failure { problems, ..Failure::new(format!("{} can't be read for {environment}", at.short())) })?;
     let Some(said) = said else { return Err(Failure::new(format!("{} has no environment {environment}", at.short()))) };

@@ -7,11 +7,10 @@ use serde::Serialize;
 
 use crate::cli::edges::{Edges, Freshness};
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{beginning, history, read, unknown_generation, within};
+use crate::cli::key::{Named, SHORTEST_ID, beginning, called_when_reached, history, read, unknown_generation, within};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
 use crate::cli::text::{before, clean, count};
-use crate::cli::trace::called;
 use crate::domain::live::LiveEntry;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
@@ -162,7 +161,7 @@ async fn since(
     let newest = record.map(|record| record.generation);
     let number = text.parse().ok().and_then(Generation::new);
     // A long number could begin a commit's id as well.
-    if let Some(generation) = number.filter(|generation| text.len() < 4 || lines.contains_key(generation)) {
+    if let Some(generation) = number.filter(|generation| text.len() < SHORTEST_ID || lines.contains_key(generation)) {
         // One that history forgot is older than all that it has.
         return if newest.is_some_and(|newest| generation <= newest) {
             Ok(Some(generation))
@@ -208,19 +207,27 @@ async fn in_its_place(
     record: Option<&Rollout>,
     lines: &BTreeMap<Generation, HistoryLine>,
 ) -> Result<Option<Generation>, Failure> {
-    let Some(says) = digest(edges, environment, revision).await? else { return Ok(None) };
+    let Some(says) = digest(edges, environment, &Named::commit(revision)).await? else { return Ok(None) };
     let attempts = || lines.values().rev().filter(|line| line.is_deployment());
     let later = edges.source.astray(revision, attempts().map(|line| line.revision).collect()).await?;
     let until_then = || attempts().filter(|line| !later.contains_key(&line.revision));
     // Of what is live, proven or rejected the digest is known; of the rest only the newest can be it, and is read.
     let mut alike = record.map_or_else(BTreeSet::new, |record| known(record, says));
-    if let Some(newest) = until_then().next()
-        && digest(edges, environment, newest.revision).await? == Some(says)
-    {
-        alike.insert(newest.revision);
+    if let Some(newest) = until_then().next() {
+        let called = record.and_then(|record| called_when_reached(record, lines.values().rev(), newest.revision));
+        let named = Named { called: called.cloned(), ..Named::commit(newest.revision) };
+        if digest(edges, environment, &named).await? == Some(says) {
+            alike.insert(newest.revision);
+        }
     }
     let is_alike = |line: &&HistoryLine| alike.contains(&line.revision);
-    Ok(until_then().find(is_alike).or_else(|| attempts().find(is_alike)).map(|line| line.generation))
+    if let Some(line) = until_then().find(is_alike) {
+        return Ok(Some(line.generation));
+    }
+    let Some(head) = edges.head() else { return Ok(None) };
+    let lost = edges.source.astray(head, alike.clone()).await?;
+    let is_lost = |line: &&HistoryLine| lost.contains_key(&line.revision) && alike.contains(&line.revision);
+    Ok(attempts().find(is_lost).map(|line| line.generation))
 }
 
 /// The revisions of which the record knows that they say this.
@@ -232,8 +239,8 @@ fn known(record: &Rollout, says: RevisionDigest) -> BTreeSet<Revision> {
 }
 
 /// What a commit says of the environment, under the name that it had there; none where it can't be read for it.
-async fn digest(edges: &Edges, environment: &EnvironmentName, revision: Revision) -> Result<Option<RevisionDigest>, EdgeError> {
-    let said = async { read(edges, &called(edges, environment, revision).await?, revision).await };
+async fn digest(edges: &Edges, environment: &EnvironmentName, named: &Named) -> Result<Option<RevisionDigest>, EdgeError> {
+    let said = async { read(edges, &named.called(edges, environment).await?, named.revision).await };
     match said.await {
         Ok(read) => Ok(read.ok().flatten().map(|desired| desired.revision_digest())),
         Err(error) if error.kind == EdgeKind::NotFound => Ok(None),

@@ -84,18 +84,17 @@ pub fn whole_environment(tree: &FileTree, name: &EnvironmentName) -> Selection {
     files
 }
 
-/// The part that some changed files decide, given the [`heads`] of the revisions before and after. `beside` is a third
-/// revision of which the same keys will be asked for.
+/// The part that some changed files decide, given the [`heads`] of the revisions before and after.
 #[must_use]
-pub fn affected(before: &FileTree, after: &FileTree, beside: &FileTree, changed: &[String]) -> Part {
+pub fn affected(before: &FileTree, after: &FileTree, changed: &[String]) -> Part {
     let mut part = Part { files: heads(), scopes: BTreeMap::new() };
     let of_all = changed.iter().any(|path| is_of_all(path));
     let mut names = environment_names(before);
     names.extend(environment_names(after));
     for name in names {
-        let files = [before, after, beside].map(|tree| own_file(tree, &name));
+        let files = [before, after].map(|tree| own_file(tree, &name));
         let layers = layers(&name, &files);
-        let [before, after, _] = files;
+        let [before, after] = files;
         if is_other(&before, &after) {
             part.files.directories(layers);
             part.scopes.insert(name, Scope::All);
@@ -103,16 +102,9 @@ pub fn affected(before: &FileTree, after: &FileTree, beside: &FileTree, changed:
         }
         let mut reached = of_all || matches!(before, OwnFile::Broken(_)) || changed.contains(&environment_file(&name));
         let mut keys = BTreeSet::new();
-        let inside =
-            |path: &String| layers.iter().find_map(|layer| path.strip_prefix(layer)?.strip_prefix('/').map(str::to_owned));
-        for path in changed.iter().filter_map(inside) {
+        for inside in changed.iter().flat_map(|path| insides(path, &layers)) {
             reached = true;
-            let Deciding { files, directories, keys: decided } = Deciding::with(&path);
-            for layer in &layers {
-                part.files.paths(files.iter().map(|file| format!("{layer}/{file}")));
-                part.files.directories(directories.iter().map(|directory| format!("{layer}/{directory}")));
-            }
-            keys.extend(decided);
+            keys.extend(part.files.deciding(inside, &layers));
         }
         if reached {
             // That a layer is there is seen of its directory.
@@ -150,6 +142,24 @@ fn layers(name: &EnvironmentName, files: &[OwnFile]) -> BTreeSet<String> {
     let read =
         files.iter().filter_map(|file| if let OwnFile::Read(file) = file { Some(&file.environment.layers) } else { None });
     read.flatten().cloned().chain([own_directory(name)]).collect()
+}
+
+/// Where a path lies in those layers that it lies in, which may be several: a layer may lie in another.
+pub(super) fn insides<'p>(path: &'p str, layers: &BTreeSet<String>) -> impl Iterator<Item = &'p str> {
+    layers.iter().filter_map(move |layer| path.strip_prefix(layer.as_str())?.strip_prefix('/'))
+}
+
+impl Selection {
+    /// Adds the files of all layers that decide together with the one that lies there in one of them; the name of the keys that they
+    /// decide, as [`Deciding::keys`] has it.
+    pub(super) fn deciding(&mut self, inside: &str, layers: &BTreeSet<String>) -> Option<String> {
+        let Deciding { files, directories, keys } = Deciding::with(inside);
+        for layer in layers {
+            self.paths(files.iter().map(|file| format!("{layer}/{file}")));
+            self.directories(directories.iter().map(|directory| format!("{layer}/{directory}")));
+        }
+        keys
+    }
 }
 
 /// The files of any layer, by their path in it, that decide together with one of them, and what they decide.
@@ -244,7 +254,7 @@ mod tests {
         let paths: Vec<String> = changes.iter().map(|(path, _)| (*path).to_owned()).collect();
         let of = |files, selection: &Selection| tree(files, Some(selection));
         let (head_before, head_after) = (of(&before, &heads()), of(&after, &heads()));
-        let part = affected(&head_before, &head_after, &head_after, &paths);
+        let part = affected(&head_before, &head_after, &paths);
         let (part_before, part_after) = (of(&before, &part.files), of(&after, &part.files));
         let mut names = environment_names(&head_before);
         names.extend(environment_names(&head_after));
@@ -284,6 +294,15 @@ mod tests {
         check(&[(a, Some("layers: [base, web]\nvariables: { domain: example }\ndrift: report\n"))], &[], 0);
         let b = ["b:config/app/port", "b:config/db/host", "b:config/db/port", "b:config/motd", "b:config/other"];
         check(&[("environments/b/environment.yaml", None)], &b, 4);
+    }
+
+    #[test]
+    fn a_file_in_a_layer_that_lies_in_another_decides_in_both() {
+        let layers = ["base", "base/kv/web", "web"].map(str::to_owned).into();
+        let inside = |path| insides(path, &layers).collect::<Vec<_>>();
+        assert_eq!(inside("base/kv/web/kv/x.yaml"), ["kv/web/kv/x.yaml", "kv/x.yaml"]);
+        assert_eq!(inside("base/kv/webs/x.yaml"), ["kv/webs/x.yaml"]);
+        assert!(inside("other/kv/x.yaml").is_empty() && inside("base").is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::environment_file::{self, ENVIRONMENTS};
 use super::merge::PER_ENVIRONMENT;
-use super::part::{Deciding, head_of, is_of_all};
+use super::part::{head_of, insides, is_of_all};
 use super::repository::read_scope;
 use super::selection::{Scope, Selection};
 use super::state::DesiredState;
@@ -30,8 +30,8 @@ pub fn renewal<'e>(earlier: &'e Arc<DesiredState>, changed: &[String]) -> Option
     let name = &earlier.environment().name;
     let own = format!("{ENVIRONMENTS}/{name}");
     let own_file = format!("{own}/{}", environment_file::FILE);
-    let layers: BTreeSet<&str> = earlier.environment().layers.iter().map(String::as_str).chain([own.as_str()]).collect();
-    let holds_a_layer = |path: &str| layers.iter().any(|layer| *layer == path || is_below(layer, path).is_some());
+    let layers: BTreeSet<String> = earlier.environment().layers.iter().chain([&own]).cloned().collect();
+    let holds_a_layer = |path: &str| layers.iter().any(|layer| layer == path || is_below(layer, path).is_some());
     let (mut files, mut keys, mut touched) = (head_of(name), BTreeSet::new(), false);
     for path in changed {
         if is_of_all(path) || *path == own_file || holds_a_layer(path) || path.contains('\u{FFFD}') {
@@ -42,21 +42,16 @@ pub fn renewal<'e>(earlier: &'e Arc<DesiredState>, changed: &[String]) -> Option
         if earlier.environment().formerly.is_some() && of_another() {
             return None;
         }
-        for inside in layers.iter().filter_map(|layer| is_below(path, layer)) {
+        for inside in insides(path, &layers) {
             if inside == "checks" || is_below(inside, "checks").is_some() {
                 return None;
             }
             touched = true;
-            let Deciding { files: same, directories, keys: decided } = Deciding::with(inside);
-            for layer in &layers {
-                files.paths(same.iter().map(|file| format!("{layer}/{file}")));
-                files.directories(directories.iter().map(|directory| format!("{layer}/{directory}")));
-            }
-            keys.extend(decided);
+            keys.extend(files.deciding(inside, &layers));
         }
     }
     // That a layer is there is seen of its directory.
-    files.paths(layers.into_iter().map(str::to_owned));
+    files.paths(layers);
     Some(Renewal { earlier, files: touched.then_some(files), keys })
 }
 

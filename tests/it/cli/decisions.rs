@@ -84,3 +84,17 @@ fn a_commit_that_changed_no_key_stands_for_the_attempt_before_it_and_one_that_sa
     let listed = newer(&stage, "HEAD").exits(0).out;
     assert!(listed.lines().count() == 3 && listed.lines().all(|line| line.starts_with("     3  ")), "{listed}");
 }
+
+#[test]
+fn a_commit_that_was_never_live_stands_for_nothing_although_a_later_one_says_the_same() {
+    let mut stage = Stage::new();
+    let keys = |port: u32| format!("app: {{port: {port}}}\n");
+    stage.run(&["apply", "--once"]).exits(0);
+    let never = stage.repo.commit("Never live", &[(KEYS.0, &keys(2))]).short();
+    for port in [3, 2] {
+        stage.repo.commit("Live", &[(KEYS.0, &keys(port))]);
+        stage.run(&["apply", "--once"]).exits(0);
+    }
+    let said = stage.run(&["kv", "list", "test", "--changed-since", &never]).exits(2).err;
+    assert!(said.contains(&format!("test was never taken to {never}")), "{said}");
+}

@@ -1,5 +1,7 @@
 //! An environment that goes on under a name which was another environment's before: both are in the commits that it needs.
 
+use lockstep::domain::revision::Revision;
+
 use super::stage::{MANIFEST, Stage};
 use crate::support::repo::Change;
 
@@ -74,9 +76,31 @@ fn a_generation_is_what_the_environment_was_called_then_and_a_commit_what_it_cal
     let versions = log["environments"][0]["versions"].as_array().unwrap();
     assert_eq!((versions.len(), &versions[0]["value"]["text"]), (1, &"8080".into()), "{log:#}");
     assert_eq!(versions[0]["generations"], serde_json::json!([1]), "{log:#}");
+    // Two generations are of one environment, also where no commit says so any more.
+    stage.repo.commit("Two", &[(PORT, "app: {port: 2, secret: !sensitive hunter2canary}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("It is test", &[(THEIRS, &format!("layers: [ours]\n{TIMES}"))]);
+    for (sides, port) in [(["1", "3"], "- 8080"), (["3", "1"], "- 2"), (["1", "HEAD"], "- 8080")] {
+        let said = stage.run(&["diff", sides[0], sides[1], "--env", "test"]).exits(3).out;
+        assert!(said.contains("test (formerly next): 1 key differs") && said.contains(port), "{sides:?}: {said}");
+    }
     // What is live was written under the other name, whatever the head or this name's says of the key.
     stage.repo.commit("Not tagged", &[(PORT, "app: {port: 8080, secret: hunter2canary}\n")]);
     stage.run(&["kv", "get", "config/app/secret", "--env", "test"]).exits(1);
+}
+
+#[test]
+fn an_attempt_whose_commit_the_branch_has_no_more_says_what_the_environment_had_under_the_name_that_it_had_then() {
+    let (mut stage, both) = renamed();
+    stage.run(&["apply", "--once"]).exits(0);
+    // The branch begins anew, without the very commit that had both.
+    stage.repo.move_to(Revision::parse(&both).unwrap());
+    stage.repo.amend("Both, in other words", &[(PORT, "app: {port: 9}\n")]);
+    let file = format!("layers: [ours]\n{TIMES}formerly: next\n");
+    stage.repo.change("Next is test", &[(OURS, Change::Gone), (THEIRS, Change::File(file.as_bytes()))]);
+    let log = stage.run(&["kv", "log", "config/app/port", "--output", "json"]).exits(0).json();
+    let lost = &log["environments"][0]["off_branch"][0];
+    assert_eq!((&lost["revision"], &lost["value"]["text"]), (&both.as_str().into(), &"8080".into()), "{log:#}");
 }
 
 #[test]

@@ -3,17 +3,17 @@
 mod timeline;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::hiding::{Shown, is_hidden};
-use crate::cli::key::{KeyArgs, Named, at, history, open};
+use crate::cli::key::{KeyArgs, Named, at, history, names_when_reached, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, VERSION};
 use crate::cli::text::{clean, moment};
-use crate::cli::trace::{Trace, Traced, picked};
+use crate::cli::trace::{Trace, Traced};
 use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::past::{Held, Past, Step, Told};
@@ -86,7 +86,7 @@ async fn one(
 ) -> Result<Environment, Failure> {
     let upto = asked.revision;
     let known = attempts(edges, environment, output).await;
-    let attempts = known.as_deref().unwrap_or_default();
+    let attempts = known.as_ref().map_or(&[][..], |known| &known.made);
     let marks: BTreeSet<Revision> = attempts.iter().map(|(_, revision)| *revision).collect();
     let mut past = Past::default();
     let mut names = Vec::new();
@@ -107,7 +107,8 @@ async fn one(
         Some(head) if head != upto => edges.commit(upto).await.map(|commit| commit.at),
         _ => None,
     };
-    let wanted = Wanted { newest: attempts.last(), until, at_most: limit };
+    let called = known.as_ref().map(|known| &known.called);
+    let wanted = Wanted { newest: attempts.last(), called, until, at_most: limit };
     let OffBranches { shown: mut off_branch, more: more_off_branch } =
         off_branch(edges, environment, key, &told.astray, wanted).await?;
     let shows_any = told.shows_any() || off_branch.iter().any(OffBranch::shows);
@@ -151,6 +152,8 @@ struct OffBranches {
 struct Wanted<'a> {
     /// The newest attempt of all.
     newest: Option<&'a (Generation, Revision)>,
+    /// What the environment was called when it was taken to each.
+    called: Option<&'a BTreeMap<Revision, EnvironmentName>>,
     /// Made then or before.
     until: Option<Timestamp>,
     at_most: usize,
@@ -162,7 +165,7 @@ async fn off_branch(
     environment: &EnvironmentName,
     key: &KeyPath,
     astray: &[(Generation, Revision)],
-    Wanted { newest, until, at_most }: Wanted<'_>,
+    Wanted { newest, called, until, at_most }: Wanted<'_>,
 ) -> Result<OffBranches, Failure> {
     let revisions: BTreeSet<Revision> = astray.iter().map(|(_, revision)| *revision).collect();
     let Some(head) = edges.head().filter(|_| !revisions.is_empty()) else { return Ok(OffBranches::default()) };
@@ -180,7 +183,9 @@ async fn off_branch(
             continue;
         }
         let generations = astray.iter().rev().filter(|(_, other)| other == revision).map(|(number, _)| number.number());
-        let (in_mirror, says) = match picked(edges, environment, key, *revision).await {
+        let called = called.and_then(|called| called.get(revision)).cloned();
+        let named = Named { called, ..Named::commit(*revision) };
+        let (in_mirror, says) = match named.picked(edges, environment, key).await {
             Ok((name, tree)) => (true, provenance(&tree, &name, key).ok()),
             Err(error) if error.kind == EdgeKind::NotFound => (false, None),
             Err(error) => return Err(error.into()),
@@ -206,8 +211,16 @@ async fn off_branch(
     Ok(OffBranches { shown: found, more: NonZeroUsize::new(gone.len()) })
 }
 
-/// The environment's attempts, oldest first; none where nobody can say, with a note why: a log without them is worth having too.
-async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output) -> Option<Vec<(Generation, Revision)>> {
+/// The environment's attempts.
+struct Attempts {
+    /// Oldest first.
+    made: Vec<(Generation, Revision)>,
+    /// What the environment was called when it was first taken to each of their commits, which may have another of its name.
+    called: BTreeMap<Revision, EnvironmentName>,
+}
+
+/// The environment's attempts; none where nobody can say, with a note why: a log without them is worth having too.
+async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output) -> Option<Attempts> {
     let found = async {
         let target = edges.target(environment)?;
         let (record, lines) = history(edges, environment, &target).await?;
@@ -215,12 +228,13 @@ async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output)
             // One whose record is still under a former name has a past all the same.
             edges.record(environment, &target).await?;
         }
-        Ok::<_, Failure>(lines)
+        Ok::<_, Failure>((record, lines))
     };
     match found.await {
-        Ok(lines) => {
-            let attempts = lines.iter().rev().filter(|line| line.is_deployment());
-            Some(attempts.map(|line| (line.generation, line.revision)).collect())
+        Ok((record, lines)) => {
+            let made = lines.iter().rev().filter(|line| line.is_deployment()).map(|line| (line.generation, line.revision));
+            let called = record.map(|record| names_when_reached(&record, &lines)).unwrap_or_default();
+            Some(Attempts { made: made.collect(), called })
         }
         Err(failure) => {
             let why: Vec<String> = std::iter::once(failure.message).chain(failure.causes).collect();
