@@ -179,10 +179,9 @@ pub trait Source: Send + Sync {
     /// The files of a commit. `NotFound` when the mirror does not have it.
     fn tree(&self, revision: Revision) -> impl Future<Output = Result<FileTree, EdgeError>> + Send;
 
-    /// The selected files of a commit, each with its directory; a source may give more.
+    /// The selected files of a commit, as if they were all of it.
     fn some_files(&self, revision: Revision, files: &Selection) -> impl Future<Output = Result<FileTree, EdgeError>> + Send {
-        let _ = files;
-        self.tree(revision)
+        async move { Ok(self.tree(revision).await?.selected(files)) }
     }
 
     /// The paths of the files that are not the same in two commits; none when that is not known, or so many that it is not worth

@@ -20,7 +20,7 @@ const THINKS: i64 = 20_000;
 /// What a controller, or a removal, is given of the repository and the target.
 pub(crate) fn fit() -> (RepositoryName, Fit) {
     let roots = KeyRoots::parse(&["config/"]).unwrap();
-    (RepositoryName::parse("sim").unwrap(), Fit { roots, files: true, settle: Duration::ZERO })
+    (RepositoryName::parse("sim").unwrap(), Fit { roots, files: false, settle: Duration::ZERO })
 }
 
 /// One run.

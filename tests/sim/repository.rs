@@ -125,7 +125,11 @@ impl Content {
             }
             files.push((format!("{at}/environment.yaml"), environment));
             for (key, value) in &self.keys {
-                files.push((format!("{at}/files/{key}"), value.clone()));
+                // A key below another one comes from a file of another kind.
+                files.push(match key.strip_prefix("config/a/") {
+                    Some(name) => (format!("{at}/kv/config/a.yaml"), format!("{name}: \"{value}\"\n")),
+                    None => (format!("{at}/files/{key}"), value.clone()),
+                });
             }
             let mut health = String::new();
             write!(health, "{}", self.health.word()).unwrap();

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use crate::domain::name::KeyPath;
 
 use super::environment_file::{self, ENVIRONMENTS};
+use super::tree::FileTree;
 
 /// Which files of a revision are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,10 +72,10 @@ impl Selection {
     }
 }
 
-#[cfg(test)]
-impl super::tree::FileTree {
-    /// What the mirror reads of this tree: what lies in no directory that is looked into is not there.
-    pub(super) fn selected(mut self, selection: &Selection) -> Self {
+impl FileTree {
+    /// The selected part of a tree that was read whole: what lies in no directory that is looked into is not there.
+    #[must_use]
+    pub fn selected(mut self, selection: &Selection) -> Self {
         let mut partly = BTreeSet::new();
         self.nodes.retain(|path, _| {
             for (at, _) in path.match_indices('/') {

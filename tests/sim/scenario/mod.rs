@@ -24,7 +24,7 @@ pub(crate) enum Event {
 }
 
 pub(crate) const KEYS: [&str; 8] =
-    ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/g"];
+    ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/a/g"];
 
 /// Keys that are there before lockstep, and that a commit may want later.
 pub(crate) const FOREIGN: [&str; 4] = ["config/old/1", "config/old/2", "config/old/3", "config/old/4"];
