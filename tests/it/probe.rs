@@ -15,6 +15,8 @@ use lockstep::domain::health::Finding;
 use lockstep::domain::name::{CheckName, EnvironmentName, ServiceName};
 use lockstep::domain::revision::{Generation, Revision};
 use lockstep::port::{EdgeError, EdgeKind, Probe};
+
+use crate::support::ports::free_place;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -96,11 +98,6 @@ async fn read_request(stream: &mut TcpStream) -> String {
         request.push(byte[0]);
     }
     String::from_utf8(request).unwrap()
-}
-
-/// A port that nobody listens on: it was free a moment ago.
-async fn closed_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 fn service(name: &str) -> ServiceName {
@@ -241,7 +238,7 @@ async fn a_service_that_dribbles_or_says_nothing_fails_at_the_deadline() {
 
 #[tokio::test]
 async fn a_service_that_refuses_fails_and_one_that_is_not_configured_is_unknown() {
-    let closed = closed_port().await;
+    let closed = free_place();
     let prober = prober(named(closed), Checks::default(), None);
     for kind in [http(BUILD(), None), CheckKind::Tcp { at: BUILD() }] {
         let found = sample(&prober, kind).await;

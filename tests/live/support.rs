@@ -1,8 +1,13 @@
 //! A real Consul for a test: started on free loopback ports, ready when it has a leader, killed when dropped.
 
+#[path = "../it/support/ports.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest of it")]
+mod ports;
+
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -15,8 +20,12 @@ use lockstep::config;
 use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use lockstep::domain::rollout::TargetId;
 
+pub(crate) use self::ports::free_ports;
+
 /// The longest that anything in these tests may take to become true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// What an agent says of its errors, beside its data.
+const LOG: &str = "agent.log";
 /// The token that an agent with ACLs is started with.
 pub(crate) const MASTER: &str = "0d9c2ae8-6d3b-4a8e-8c6a-0f6c4d1c7a11";
 
@@ -122,7 +131,7 @@ impl Agent {
         } else {
             command.push("-dev".into());
         }
-        let child = spawn(&command);
+        let child = spawn(&command, home.path());
         Self { child, http, https, dns, gossip, command, home }
     }
 
@@ -134,7 +143,7 @@ impl Agent {
 
     /// Starts it again after [`Self::kill`]; does not wait until it can be used.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(&self.command);
+        self.child = spawn(&self.command, self.home.path());
     }
 
     /// Kills it and removes all its data: it starts again as a Consul that was never used.
@@ -162,7 +171,8 @@ impl Agent {
             if ready {
                 return;
             }
-            assert!(begin.elapsed() < PATIENCE, "Consul was not ready within {PATIENCE:?}");
+            let log = || std::fs::read_to_string(self.home.path().join(LOG)).unwrap();
+            assert!(begin.elapsed() < PATIENCE, "Consul was not ready within {PATIENCE:?}: {}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -254,14 +264,10 @@ impl Drop for Agent {
     }
 }
 
-fn spawn(command: &[String]) -> Child {
-    Command::new(binary()).args(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-/// Ports that nobody listens on now. Held open together, so that they differ.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    std::array::from_fn(|at| listeners[at].local_addr().unwrap().port())
+fn spawn(command: &[String], home: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(home.join(LOG)).unwrap();
+    let errors = log.try_clone().unwrap();
+    Command::new(binary()).args(command).stdin(Stdio::null()).stdout(log).stderr(errors).spawn().unwrap()
 }
 
 /// One HTTP/1.0 request by hand with the master token.

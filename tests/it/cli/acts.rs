@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, until};
+use crate::support::ports::free_place;
 
 #[test]
 fn init_prints_the_line_to_pin_and_works_once() {
@@ -19,7 +20,7 @@ fn init_prints_the_line_to_pin_and_works_once() {
 #[test]
 fn a_commit_whose_check_fails_is_taken_back_and_apply_says_why() {
     let good = TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = free_place();
     let check = |service: &str| format!("kind: tcp\nservice: {service}\ninterval: 200ms\ntimeout: 200ms\n");
     let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS, ("base/checks/web.yaml", &check("good"))]);
     stage.configure(&format!(

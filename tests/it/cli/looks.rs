@@ -6,6 +6,7 @@ use std::process::Stdio;
 use expect_test::{Expect, expect};
 
 use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, finish, until};
+use crate::support::ports::free_place;
 
 /// So many keys with this value.
 fn lines(number: usize, value: &str) -> String {
@@ -343,17 +344,16 @@ fn check_consul(consul: &str, arguments: &[&str], code: i32, expected: &[&str]) 
 
 #[test]
 fn a_consul_that_can_not_be_asked_is_told_with_one_reason_and_what_to_do() {
-    // A port that was free a moment ago refuses.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = free_place();
     let refused = "because: Connection refused (os error 111)";
     let hint = "hint: is Consul running there, and is `address:` of the environment right?";
-    check_consul(&format!("address: 'http://127.0.0.1:{port}'"), &["status"], 4, &[refused, hint]);
+    check_consul(&format!("address: 'http://{place}'"), &["status"], 4, &[refused, hint]);
     let unread = [
         "because: read the credential file HOME/none",
         "because: No such file or directory",
         "hint: put the token there, readable for lockstep's own user only, or correct `token:` of the environment",
     ];
-    let no_token = format!("address: 'http://127.0.0.1:{port}', token: {{file: ./none}}");
+    let no_token = format!("address: 'http://{place}', token: {{file: ./none}}");
     check_consul(&no_token, &["status"], 1, &unread);
     check_consul(&no_token, &["init", "test"], 1, &unread);
     let unknown = ["because: consul answered 403: ACL not found", "hint: the token is unknown to this Consul"];
@@ -470,10 +470,9 @@ fn an_absent_repository_or_consul_is_not_reachable_and_the_others_are_shown() {
     )
     .unwrap();
     stage.run(&["plan"]).exits(4);
-    // A port that was free a moment ago refuses.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = free_place();
     stage.configure(&format!(
-        "  away: {{consul: {{address: 'http://127.0.0.1:{port}'}}, keys: [config/]}}\n  test: {{directory: {{path: ./test}}}}\n"
+        "  away: {{consul: {{address: 'http://{place}'}}, keys: [config/]}}\n  test: {{directory: {{path: ./test}}}}\n"
     ));
     let plan = stage.run(&["plan", "--output", "json"]).exits(4).json();
     let found: Vec<_> = plan["environments"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use super::stage::{ENVIRONMENT, KEYS, MANIFEST, Stage};
+use crate::support::ports::free_place;
 
 /// The only environment, as `status` tells it to programs.
 fn status(stage: &Stage) -> serde_json::Value {
@@ -138,7 +139,7 @@ fn drift_of_a_suspended_environment_is_in_status_and_tells_nothing_of_a_sensitiv
 #[test]
 fn once_a_revert_is_in_step_the_old_rollback_is_no_reason_any_more() {
     let good = TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = free_place();
     let check = |service: &str| format!("kind: tcp\nservice: {service}\ninterval: 200ms\ntimeout: 200ms\n");
     let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, KEYS, ("base/checks/web.yaml", &check("good"))]);
     let at = good.local_addr().unwrap();

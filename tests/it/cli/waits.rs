@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use lockstep::domain::revision::Revision;
 
 use super::stage::{Daemon, ENVIRONMENT, KEYS, MANIFEST, Stage, finish, until};
+use crate::support::ports::free_place;
 
 /// The only environment, as `status` tells it to programs.
 fn status(stage: &Stage) -> serde_json::Value {
@@ -99,7 +100,7 @@ fn a_decision_is_in_status_at_once_although_no_controller_runs() {
 
 #[test]
 fn while_a_revision_is_judged_status_names_the_check_that_does_not_pass_the_deadline_and_a_newer_head() {
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = free_place();
     let rules = "layers: [base]\nrollout: {min_healthy_time: 10s, healthy_deadline: 10m, fail_after: 3}\n";
     let check = ("base/checks/web.yaml", "kind: tcp\nservice: dead\ninterval: 200ms\ntimeout: 200ms\n");
     let mut stage = Stage::with(&[MANIFEST, (ENVIRONMENT.0, rules), KEYS, check]);
@@ -200,7 +201,7 @@ fn on_another_machine_wait_ends_too_when_a_commit_is_proven_that_came_after_it_b
 
 #[test]
 fn a_commit_that_asks_to_try_a_rejected_change_again_is_waited_for() {
-    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = free_place();
     let mut stage = Stage::new();
     stage.configure(&format!("  test: {{directory: {{path: ./test, services: {{web: {place}}}}}}}\n"));
     stage.run(&["apply", "--once"]).exits(0);
@@ -220,7 +221,7 @@ fn a_commit_that_asks_to_try_a_rejected_change_again_is_waited_for() {
 
 #[test]
 fn a_commit_that_asked_to_try_again_and_was_rejected_at_a_newer_one_is_lost_on_a_machine_without_that() {
-    let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = free_place();
     let mut stage = Stage::new();
     stage.configure(&format!("  test: {{directory: {{path: ./test, services: {{web: {place}}}}}}}\n"));
     stage.run(&["apply", "--once"]).exits(0);

@@ -2,4 +2,5 @@
 
 pub(crate) mod git_server;
 pub(crate) mod pages;
+pub(crate) mod ports;
 pub(crate) mod repo;
