@@ -166,6 +166,12 @@ impl Readings {
         Ok(reading)
     }
 
+    /// Whether what the revision says is known, and costs nothing to ask for.
+    #[must_use]
+    pub fn has_read(&self, revision: Revision) -> bool {
+        self.kept.contains_key(&revision)
+    }
+
     /// What the revision says; a commit that the mirror lacks is looked for again each time.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::observe::{is_rewound, keep_renamed};
 use super::reading::{Fit, Reading, Readings};
-use crate::domain::desired::{DesiredState, FileTree, environment_names, former_name, goes_on_as, heads};
+use crate::domain::desired::{DesiredState, FileTree, environment_names, former_name, goes_on_as, head_of, heads};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{Needed, Rollout, Stored};
@@ -83,13 +83,21 @@ pub async fn former_names<S: Source>(
     source: &S,
     at: Revision,
 ) -> Result<Vec<EnvironmentName>, EdgeError> {
-    let mut names: Vec<EnvironmentName> = claimed(readings, source, at).await?.into_iter().collect();
-    names.extend(names_before(readings, source, at).await?);
-    Ok(names)
+    let Some(first) = claimed(readings, source, at).await? else { return Ok(Vec::new()) };
+    Ok([first].into_iter().chain(names_before(readings, source, at).await?).collect())
 }
 
-/// The former name that a revision gives the environment.
+/// The former name that a revision gives the environment. Of one that gives none, as nearly all, only the own file is read.
 async fn claimed<S: Source>(readings: &mut Readings, source: &S, at: Revision) -> Result<Option<EnvironmentName>, EdgeError> {
+    let name = readings.environment();
+    if !readings.has_read(at) {
+        match source.some_files(at, &head_of(name)).await {
+            Ok(head) if former_name(&head, name).is_none() => return Ok(None),
+            Ok(_) => {}
+            Err(error) if error.kind == EdgeKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
     let Reading::Valid(desired) = readings.of(at, source).await? else { return Ok(None) };
     Ok(desired.environment().formerly.clone())
 }

@@ -41,7 +41,7 @@ use mirror::{Mirror, Origin};
 use publish::{Exchange, Publishing};
 use transport::{Deadline, Endpoint, Http, Session, Ssh};
 
-pub use libgit2::prepare;
+pub use libgit2::{prepare, read_unverified};
 pub use offline::{find_commit, is_bare, read_commit, read_directory};
 pub use trail::{Step, Trail, TrailEnd, Wanted};
 pub use tree::TreeLimits;

@@ -14,6 +14,7 @@ use crate::cli::options::Options;
 use crate::cli::output::{Output, VERSION};
 use crate::cli::text::{clean, moment};
 use crate::cli::trace::{Trace, Traced};
+use crate::client::git::read_unverified;
 use crate::domain::desired::provenance;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::past::{Held, Past, Step, Told};
@@ -56,6 +57,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let key = args.key.key()?;
     let edges = open(options, output).await?;
+    read_unverified();
     let names = args.key.environments(&edges)?;
     let upto = at(&edges, &names, args.at.as_ref()).await?;
     if let Some(note) = &upto.note {
