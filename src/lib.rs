@@ -3,6 +3,10 @@
 //! The modules below stand in dependency order: each names only modules above it, and data flows the same way. A test
 //! (`tests/architecture.rs`) holds the whole tree to that.
 
+// The tests' own tools are of the integration tests, which know this crate by its name.
+#[cfg(test)]
+extern crate self as lockstep;
+
 pub mod domain;
 pub mod config;
 pub mod port;

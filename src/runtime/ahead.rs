@@ -56,62 +56,26 @@ impl Ahead {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::domain::desired::FileTree;
     use crate::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
     use crate::domain::revision::Revision;
     use crate::domain::rollout::{LetPass, Verb};
-    use crate::port::{Commit, EdgeKind, Head, LastSeen, Tip};
+    use crate::port::{EdgeKind, Head};
+    use crate::runtime::imagined::{Branch, Imagined, commit, stands_at};
     use crate::runtime::reading::Fit;
 
     /// A mirror that has the first commit only.
     struct Mirror;
 
-    fn commit(number: u8) -> Revision {
-        Revision::from_bytes([number; 20])
-    }
-
-    impl Source for Mirror {
-        async fn head(&self) -> Result<Head, EdgeError> {
-            Ok(Head { tip: Tip::At(commit(1)), confirmed: true, trouble: None })
+    impl Branch for Mirror {
+        fn head(&self) -> Head {
+            stands_at(commit(1))
         }
 
-        async fn fetch(&self) -> Result<(), EdgeError> {
-            Ok(())
-        }
-
-        async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+        fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
             let has = revision == commit(1);
-            if has { Ok(FileTree::of_files([])) } else { Err(EdgeError::new("git", EdgeKind::NotFound, "read a commit")) }
-        }
-
-        async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
-            Ok(true)
-        }
-
-        async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
-            Ok(Vec::new())
-        }
-
-        async fn last_seen(
-            &self,
-            _: &BTreeSet<EnvironmentName>,
-            _: Revision,
-            _: Option<Revision>,
-        ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
-            Ok(BTreeMap::new())
-        }
-
-        async fn watch(&self, _: &(dyn Fn() + Sync)) {}
-
-        async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
-            Ok(())
-        }
-
-        async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
-            Ok(())
+            if has { Ok(FileTree::default()) } else { Err(EdgeError::new("git", EdgeKind::NotFound, "read a commit")) }
         }
     }
 
@@ -129,7 +93,7 @@ mod tests {
         let fit = Fit { roots: KeyRoots::all(), files: false, settle: Duration::ZERO };
         let (environment, repository) = (EnvironmentName::parse("test").unwrap(), RepositoryName::parse("demo").unwrap());
         let now = Timestamp::from_millis(0) + Duration::from_secs(seconds);
-        ahead.ready(requests, &mut Readings::new(environment, repository, fit), &Mirror, now).await.unwrap()
+        ahead.ready(requests, &mut Readings::new(environment, repository, fit), &Imagined(Mirror), now).await.unwrap()
     }
 
     #[tokio::test]

@@ -3,6 +3,10 @@
 //! Time and tasks come through [`crate::port::Scheduler`], so the simulation drives [`keeper::Keeper`] and [`polling`] through virtual
 //! time exactly as [`controller`] drives them through real time.
 
+#[cfg(test)]
+#[path = "../../tests/it/support/imagined.rs"]
+mod imagined;
+
 pub mod clock;
 pub mod wakes;
 mod failing;

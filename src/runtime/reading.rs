@@ -310,56 +310,24 @@ mod tests {
     use crate::domain::resource::OwnerId;
     use crate::domain::revision::Generation;
     use crate::domain::rollout::{Identity, TargetId};
-    use crate::port::{Commit, Head, LastSeen, Tip};
+    use crate::port::Head;
+    use crate::runtime::imagined::{Branch, Imagined, commit, stands_at};
 
     /// A mirror with one commit, which has these environments, each with a key of its name's value.
     struct Mirror(&'static [&'static str]);
 
-    const COMMIT: Revision = Revision::from_bytes([1; 20]);
-
-    impl Source for Mirror {
-        async fn head(&self) -> Result<Head, EdgeError> {
-            Ok(Head { tip: Tip::At(COMMIT), confirmed: true, trouble: None })
+    impl Branch for Mirror {
+        fn head(&self) -> Head {
+            stands_at(commit(1))
         }
 
-        async fn fetch(&self) -> Result<(), EdgeError> {
-            Ok(())
-        }
-
-        async fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
+        fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
             let mut files = vec![("lockstep.yaml".to_owned(), "name: demo\nlockstep: \"^1\"\n".to_owned())];
             for name in self.0 {
                 files.push((format!("environments/{name}/environment.yaml"), "layers: []\n".to_owned()));
                 files.push((format!("environments/{name}/files/config/a"), (*name).to_owned()));
             }
-            Ok(FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes()))))
-        }
-
-        async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
-            Ok(true)
-        }
-
-        async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
-            Ok(Vec::new())
-        }
-
-        async fn last_seen(
-            &self,
-            _: &BTreeSet<EnvironmentName>,
-            _: Revision,
-            _: Option<Revision>,
-        ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
-            Ok(BTreeMap::new())
-        }
-
-        async fn watch(&self, _: &(dyn Fn() + Sync)) {}
-
-        async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
-            Ok(())
-        }
-
-        async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
-            Ok(())
+            Ok(FileTree::of_files(files))
         }
     }
 
@@ -375,15 +343,15 @@ mod tests {
     /// What `now`, which was called `before`, finds in a commit with these environments where it reached what one of this name
     /// says: the name whose keys they are, or a part of why nobody can say.
     async fn check(has: &'static [&'static str], reached: &'static str, expected: &str) {
-        let said = readings(reached).of(COMMIT, &Mirror(Box::leak(Box::new([reached])))).await.unwrap();
+        let said = readings(reached).of(commit(1), &Imagined(Mirror(Box::leak(Box::new([reached]))))).await.unwrap();
         let Reading::Valid(said) = said else { panic!("{said:?}") };
         let reached = Reached {
-            revision: COMMIT,
-            tip: COMMIT,
+            revision: commit(1),
+            tip: commit(1),
             state: said.state_digest(),
             digest: said.revision_digest(),
             generation: Generation::default(),
-            rules: COMMIT,
+            rules: commit(1),
         };
         let identity = Identity {
             repository: RepositoryName::parse("demo").unwrap(),
@@ -394,7 +362,7 @@ mod tests {
         let former = ["now", "before"].map(|name| Former { name: named(name), until: Generation::default() });
         let mut readings = readings("now");
         readings.known_as(&Rollout { former: former.to_vec(), ..Rollout::new(identity) });
-        let found = readings.reached(Needed::reached(COMMIT, reached.digest), &Mirror(has)).await.unwrap();
+        let found = readings.reached(Needed::reached(commit(1), reached.digest), &Imagined(Mirror(has))).await.unwrap();
         let whose = |desired: &DesiredState| desired.environment().name.to_string();
         match &found {
             Reading::Valid(desired) => assert_eq!(whose(desired), expected),

@@ -1,6 +1,6 @@
 //! The whole controller on a repository that counts who looks at it, with several directories to keep.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use lockstep::client::directory::DirectoryTarget;
 use lockstep::config;
 use lockstep::domain::check::Check;
-use lockstep::domain::commit::Commit;
 use lockstep::domain::desired::FileTree;
 use lockstep::domain::health::Finding;
 use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Kept, Phase};
-use lockstep::domain::time::Timestamp;
-use lockstep::port::{EdgeError, EdgeKind, Head, LastSeen, Probe, Scheduler as _, Source, Target as _, Tip};
+use lockstep::port::{EdgeError, EdgeKind, Head, Probe, Scheduler as _, Target as _};
 use lockstep::runtime::clock::RealTime;
 use lockstep::runtime::controller::Controller;
 use lockstep::runtime::keeper::Keeper;
 use lockstep::runtime::reading::Fit;
 use lockstep::runtime::wakes::Wakes;
 use lockstep::telemetry::Telemetry;
+
+use crate::support::imagined::{Branch, Imagined, commit, stands_at};
 
 const INTERVAL: Duration = Duration::from_millis(2);
 /// How long a test waits for what must come.
@@ -54,19 +54,17 @@ impl Counting {
     }
 }
 
-impl Source for Counting {
-    async fn head(&self) -> Result<Head, EdgeError> {
-        let number = u8::try_from(self.0.tip.load(Ordering::Acquire)).unwrap();
-        Ok(Head { tip: Tip::At(Revision::from_bytes([number; 20])), confirmed: true, trouble: None })
+impl Branch for Counting {
+    fn head(&self) -> Head {
+        stands_at(commit(u8::try_from(self.0.tip.load(Ordering::Acquire)).unwrap()))
     }
 
-    async fn fetch(&self) -> Result<(), EdgeError> {
+    fn fetched(&self) {
         self.0.fetches.fetch_add(1, Ordering::AcqRel);
         self.0.first.lock().unwrap().get_or_insert_with(Instant::now);
-        Ok(())
     }
 
-    async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+    fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
         if self.0.broken.load(Ordering::Acquire) {
             return Err(EdgeError::new("git", EdgeKind::Transient, "read a commit").because("the disk is gone"));
         }
@@ -76,36 +74,7 @@ impl Source for Counting {
             let of = |file: &str| format!("environments/{name}/{file}");
             [(of("environment.yaml"), rules.to_owned()), (of("files/config/a"), revision.short())]
         });
-        let files: Vec<(String, String)> = [manifest].into_iter().chain(files).collect();
-        Ok(FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes()))))
-    }
-
-    async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
-        Ok(true)
-    }
-
-    async fn commits(&self, _: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
-        let (author, subject, at) = ("Ada".to_owned(), "a change".to_owned(), Timestamp::from_millis(0));
-        Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), unread: 0, at }])
-    }
-
-    async fn last_seen(
-        &self,
-        _: &BTreeSet<EnvironmentName>,
-        _: Revision,
-        _: Option<Revision>,
-    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn watch(&self, _: &(dyn Fn() + Sync)) {}
-
-    async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
-        Ok(())
-    }
-
-    async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
-        Ok(())
+        Ok(FileTree::of_files([manifest].into_iter().chain(files)))
     }
 }
 
@@ -129,7 +98,7 @@ impl Site {
     fn start(source: Counting) -> Self {
         let home = tempfile::tempdir().unwrap();
         let telemetry = Arc::new(Telemetry::new());
-        let mut controller = Controller::new(source.clone(), INTERVAL, Arc::clone(&telemetry));
+        let mut controller = Controller::new(Imagined(source.clone()), INTERVAL, Arc::clone(&telemetry));
         for name in ENVIRONMENTS {
             let fit = Fit { roots: KeyRoots::all(), files: true, settle: Duration::ZERO };
             controller.keep(Keeper {
@@ -137,7 +106,7 @@ impl Site {
                 repository: RepositoryName::parse("demo").unwrap(),
                 fit,
                 initialises_itself: true,
-                source: source.clone(),
+                source: Imagined(source.clone()),
                 target: Arc::new(directory(home.path(), name)),
                 probe: Arc::new(NoChecks),
                 scheduler: RealTime,

@@ -146,7 +146,7 @@ impl Content {
                 }
             }
         }
-        FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))
+        FileTree::of_files(files)
     }
 }
 

@@ -144,7 +144,7 @@ mod tests {
             (format!("environments/{}/environment.yaml", name.trim_end_matches('!')), format!("{layers}{formerly}"))
         };
         let files: Vec<(String, String)> = words.split_whitespace().map(file).collect();
-        FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))
+        FileTree::of_files(files)
     }
 
     #[test]

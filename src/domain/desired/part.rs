@@ -208,7 +208,7 @@ mod tests {
     ];
 
     fn tree(files: &BTreeMap<&str, &str>, selection: Option<&Selection>) -> FileTree {
-        let whole = FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        let whole = FileTree::of_files(files);
         match selection {
             Some(selection) => whole.selected(selection),
             None => whole,

@@ -132,7 +132,7 @@ mod tests {
         ("environments/test/environment.yaml", "layers: [base, web]\nvariables: { domain: example }\n");
 
     fn read(files: &[(&str, &str)], key: &str) -> Result<Option<Provenance>, Vec<Problem>> {
-        let tree = FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        let tree = FileTree::of_files(files.iter().copied());
         provenance(&tree, &EnvironmentName::parse("test").unwrap(), &KeyPath::parse(key).unwrap())
     }
 

@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn tree(files: &Files) -> FileTree {
-        FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())))
+        FileTree::of_files(files)
     }
 
     fn ground() -> Files {

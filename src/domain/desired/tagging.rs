@@ -255,7 +255,7 @@ mod tests {
     const WEB: &str = "web/kv/config.yaml";
 
     fn tree(files: Files<'_>) -> FileTree {
-        FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())))
+        FileTree::of_files(files.iter().copied())
     }
 
     /// What commits, newest first, say of the keys `config/a`, `config/b` and `config/c/d`: which are tagged, which are open.

@@ -73,8 +73,9 @@ impl Default for FileTree {
 impl FileTree {
     /// A tree of plain files, for tests and for a directory that is no git repository.
     #[must_use]
-    pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let nodes = files.into_iter().map(|(path, bytes)| (path.to_owned(), Node::File(bytes.into()))).collect();
+    pub fn of_files(files: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<[u8]>)>) -> Self {
+        let files = files.into_iter().map(|(path, bytes)| (path.as_ref().to_owned(), Node::File(bytes.as_ref().into())));
+        let nodes = files.collect();
         Self { nodes, ..Self::default() }
     }
 }

@@ -209,7 +209,7 @@ mod tests {
 
     #[track_caller]
     fn check(repository: &Git2consul, files: &[(&str, &str)], expected: &[(&str, &str)]) -> Legacy {
-        let tree = FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        let tree = FileTree::of_files(files.iter().copied());
         let legacy = git2consul(&tree, repository);
         let keys: Vec<(&str, &str)> =
             legacy.keys.iter().map(|(key, value)| (key.as_str(), std::str::from_utf8(value).unwrap())).collect();

@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn read(options: &Gonsul, files: &[(&str, &str)]) -> Result<Legacy, Vec<Problem>> {
-        gonsul(&FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes()))), options)
+        gonsul(&FileTree::of_files(files.iter().copied()), options)
     }
 
     #[track_caller]

@@ -123,7 +123,7 @@ mod tests {
         for left in &laid_out.left_out {
             keys.remove(left.key.as_str());
         }
-        let tree = FileTree::of_files(laid_out.files.iter().map(|(path, bytes)| (path.as_str(), &**bytes)));
+        let tree = FileTree::of_files(&laid_out.files);
         let state = read_environment(&tree, &environment);
         let state = state.unwrap_or_else(|problems| panic!("{problems:#?}\n{:#?}", laid_out.files.keys())).unwrap();
         let digests = keys.iter().map(|(key, value)| (key.clone(), ValueDigest::of(value))).collect();

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn read(files: &[(&str, &str)], newline: &'static str) -> Result<Legacy, Vec<Problem>> {
-        let tree = FileTree::of_files(files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        let tree = FileTree::of_files(files.iter().copied());
         set_consulkv(&tree, &SetConsulKv { directory: "config/kv".to_owned(), newline })
     }
 

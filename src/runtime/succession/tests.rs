@@ -5,62 +5,40 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::name::KeyRoots;
-use crate::port::{Commit, Head};
+use crate::port::Head;
+use crate::runtime::imagined::{Branch, Imagined};
 
 /// A branch whose past says of names what they were called before: `live<test`; and for which names it was asked.
-struct Branch {
-    past: Vec<(EnvironmentName, EnvironmentName)>,
+struct Past {
+    says: Vec<(EnvironmentName, EnvironmentName)>,
     asked: Mutex<Vec<usize>>,
 }
 
 const GONE: Revision = Revision::from_bytes([1; 20]);
 
-impl Source for Branch {
-    async fn head(&self) -> Result<Head, EdgeError> {
-        Ok(Head { tip: Tip::Unfetched, confirmed: true, trouble: None })
+impl Branch for Past {
+    fn head(&self) -> Head {
+        Head { tip: Tip::Unfetched, confirmed: true, trouble: None }
     }
 
-    async fn fetch(&self) -> Result<(), EdgeError> {
-        Ok(())
-    }
-
-    async fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
+    fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
         Ok(FileTree::default())
     }
 
-    async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
-        Ok(true)
-    }
-
-    async fn commits(&self, _: Option<Revision>, _: Revision) -> Result<Vec<Commit>, EdgeError> {
-        Ok(Vec::new())
-    }
-
-    async fn last_seen(
+    fn last_seen(
         &self,
         environments: &BTreeSet<EnvironmentName>,
-        _: Revision,
         since: Option<Revision>,
-    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
+    ) -> BTreeMap<EnvironmentName, LastSeen> {
         let asked = {
             let mut asked = self.asked.lock().unwrap();
             asked.push(environments.len());
             asked.len()
         };
         assert_eq!(since.is_some(), asked > 1, "nobody looks further back than to where it went");
-        let said = |name: &EnvironmentName| self.past.iter().find(|(now, _)| now == name).map(|(_, former)| former.clone());
+        let said = |name: &EnvironmentName| self.says.iter().find(|(now, _)| now == name).map(|(_, former)| former.clone());
         let seen = |name: &EnvironmentName| (name.clone(), LastSeen { formerly: said(name), gone: Some(GONE) });
-        Ok(environments.iter().map(seen).collect())
-    }
-
-    async fn watch(&self, _: &(dyn Fn() + Sync)) {}
-
-    async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
-        Ok(())
-    }
-
-    async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
-        Ok(())
+        environments.iter().map(seen).collect()
     }
 }
 
@@ -79,15 +57,15 @@ async fn check(head: &str, past: &str, expected: &str, asked: &[usize]) {
         (format!("environments/{now}/environment.yaml"), format!("layers: []\nformerly: {former}\n"))
     };
     let files: Vec<(String, String)> = pairs(head).iter().map(of).collect();
-    let said = FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())));
-    let branch = Branch { past: pairs(past), asked: Mutex::default() };
+    let said = FileTree::of_files(files);
+    let branch = Imagined(Past { says: pairs(past), asked: Mutex::default() });
     let fit = Fit { roots: KeyRoots::all(), files: false, settle: Duration::ZERO };
     let mut readings = Readings::new(named("gone"), RepositoryName::parse("demo").unwrap(), fit);
     for _ in 0..3 {
         let heir = goes_on_across(&mut readings, &branch, &said, GONE).await.unwrap();
         assert_eq!(heir.map(|(heir, former)| format!("{heir}<{former}")).unwrap_or_default(), expected, "{head}; {past}");
     }
-    assert_eq!(*branch.asked.lock().unwrap(), asked, "{head}; {past}");
+    assert_eq!(*branch.0.asked.lock().unwrap(), asked, "{head}; {past}");
 }
 
 #[tokio::test]

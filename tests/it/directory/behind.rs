@@ -1,17 +1,14 @@
 //! A git server that is behind now and then, while a retired environment is removed.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockstep::client::directory::{DirectoryLease, DirectoryTarget};
-use lockstep::domain::commit::Commit;
 use lockstep::domain::desired::FileTree;
 use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Kept, Phase};
-use lockstep::domain::time::Timestamp;
-use lockstep::port::{Clock as _, EdgeError, EdgeKind, Head, LastSeen, Leading, Scheduler as _, Source, Target as _, Tip};
+use lockstep::port::{Clock as _, EdgeError, EdgeKind, Head, Leading, Scheduler as _, Source, Target as _, Tip};
 use lockstep::runtime::clock::RealTime;
 use lockstep::runtime::memory::Memory;
 use lockstep::runtime::pass::{World, pass};
@@ -19,6 +16,7 @@ use lockstep::runtime::reading::Fit;
 use lockstep::runtime::removal::{Prospect, Removing, Unfinished};
 
 use super::target;
+use crate::support::imagined::{Branch, Imagined, commit};
 
 /// Enough for a removal in several groups of files.
 const FILES: usize = 600;
@@ -65,30 +63,25 @@ impl Lagging {
     }
 }
 
-fn commit(number: u8) -> Revision {
-    Revision::from_bytes([number; 20])
-}
-
 fn number(revision: Revision) -> u8 {
     revision.as_bytes()[0]
 }
 
-impl Source for Lagging {
-    async fn head(&self) -> Result<Head, EdgeError> {
+impl Branch for Lagging {
+    fn head(&self) -> Head {
         let (tip, confirmed) = match self.found() {
             Finds::At(number) => (Tip::At(commit(number)), false),
             Finds::Still(number) => (Tip::At(commit(number)), true),
             Finds::NoBranch => (Tip::Gone("main".to_owned()), false),
         };
-        Ok(Head { tip, confirmed, trouble: None })
+        Head { tip, confirmed, trouble: None }
     }
 
-    async fn fetch(&self) -> Result<(), EdgeError> {
+    fn fetched(&self) {
         self.fetches.fetch_add(1, Ordering::AcqRel);
-        Ok(())
     }
 
-    async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+    fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
         let other = if number(revision) == UNCLEAR { "layers: [\n" } else { "layers: []\n" };
         let mut files = vec![
             ("lockstep.yaml".to_owned(), "name: calvin-config\nlockstep: \"^1\"\n".to_owned()),
@@ -106,35 +99,11 @@ impl Source for Lagging {
             BROKEN => files.push(("environments/test/environment.yaml".to_owned(), "layers: [\n".to_owned())),
             _ => {}
         }
-        Ok(FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes()))))
+        Ok(FileTree::of_files(files))
     }
 
-    async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {
-        Ok(number(revision) >= number(of))
-    }
-
-    async fn commits(&self, _: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
-        let (author, subject, at) = ("Ada".to_owned(), "a change".to_owned(), Timestamp::from_millis(0));
-        Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), unread: 0, at }])
-    }
-
-    async fn last_seen(
-        &self,
-        _: &BTreeSet<EnvironmentName>,
-        _: Revision,
-        _: Option<Revision>,
-    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn watch(&self, _: &(dyn Fn() + Sync)) {}
-
-    async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
-        Ok(())
-    }
-
-    async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
-        Ok(())
+    fn descends(&self, revision: Revision, of: Revision) -> bool {
+        number(revision) >= number(of)
     }
 }
 
@@ -160,7 +129,7 @@ impl Site {
     }
 
     async fn deploy(&mut self) {
-        let (source, clock) = (Lagging::new(&[], &[Finds::Still(LIVE)]), RealTime.clock());
+        let (source, clock) = (Imagined(Lagging::new(&[], &[Finds::Still(LIVE)])), RealTime.clock());
         let world = World {
             source: &source,
             target: &self.target,
@@ -190,7 +159,7 @@ impl Site {
 
     async fn tries_to_remove(&mut self, finds: &[Finds], then: &[Finds], poll: Duration) -> Result<(), Unfinished> {
         let shown: Vec<Finds> = [Finds::At(RETIRED)].iter().chain(finds).copied().collect();
-        let source = Lagging::new(&shown, then);
+        let source = Imagined(Lagging::new(&shown, then));
         source.fetch().await.unwrap();
         let removing =
             Removing { source: &source, target: &self.target, scheduler: &RealTime, poll, by: "Grace", because: "not needed" };

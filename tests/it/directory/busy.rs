@@ -1,12 +1,9 @@
 //! A branch that gets commit after commit while an environment is taken back.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
-use lockstep::domain::commit::Commit;
 use lockstep::domain::desired::FileTree;
 use lockstep::domain::health::{Finding, Sample};
 use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
@@ -14,42 +11,34 @@ use lockstep::domain::plan::Intent;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{HistoryLine, Kept, Phase, Rollout};
 use lockstep::domain::time::Timestamp;
-use lockstep::port::{Clock, EdgeError, Head, LastSeen, Leading, Source, Target as _, Tip};
+use lockstep::port::{Clock, EdgeError, Head, Leading, Target as _};
 use lockstep::runtime::interruption::Interruption;
 use lockstep::runtime::memory::Memory;
 use lockstep::runtime::pass::{Passed, World, pass};
 use lockstep::runtime::reading::Fit;
 
 use super::target;
+use crate::support::imagined::{Branch, Imagined, commit, stands_at};
 
 /// Enough for a build in several groups of files, each of which could be interrupted.
 const FILES: usize = 600;
 /// More passes than any of this takes.
 const PASSES: usize = 200;
-const GOOD: usize = 1;
-const BAD: usize = 2;
+const GOOD: u8 = 1;
+const BAD: u8 = 2;
 
 /// A repository whose commits differ in the value of every file; it stands where `tip` says.
-#[derive(Clone, Default)]
-struct Branch {
-    tip: Arc<AtomicUsize>,
+#[derive(Default)]
+struct Busy {
+    tip: AtomicU8,
 }
 
-fn commit(number: usize) -> Revision {
-    Revision::from_bytes([u8::try_from(number).unwrap(); 20])
-}
-
-impl Source for Branch {
-    async fn head(&self) -> Result<Head, EdgeError> {
-        let tip = Tip::At(commit(self.tip.load(Ordering::Acquire)));
-        Ok(Head { tip, confirmed: true, trouble: None })
+impl Branch for Busy {
+    fn head(&self) -> Head {
+        stands_at(commit(self.tip.load(Ordering::Acquire)))
     }
 
-    async fn fetch(&self) -> Result<(), EdgeError> {
-        Ok(())
-    }
-
-    async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+    fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
         let rules = "layers: []\nrollout: {min_healthy_time: 2s, healthy_deadline: 10s, fail_after: 2}\n";
         let mut files = vec![
             ("lockstep.yaml".to_owned(), "name: calvin-config\nlockstep: \"^1\"\n".to_owned()),
@@ -58,35 +47,7 @@ impl Source for Branch {
         ];
         let value = |number| (format!("environments/test/files/config/{number:04}"), revision.short());
         files.extend((0..FILES).map(value));
-        Ok(FileTree::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes()))))
-    }
-
-    async fn descends(&self, _: Revision, _: Revision) -> Result<bool, EdgeError> {
-        Ok(true)
-    }
-
-    async fn commits(&self, _: Option<Revision>, upto: Revision) -> Result<Vec<Commit>, EdgeError> {
-        let (author, subject, at) = ("Ada".to_owned(), "a change".to_owned(), Timestamp::from_millis(0));
-        Ok(vec![Commit { revision: upto, author, subject, trailers: Vec::new(), unread: 0, at }])
-    }
-
-    async fn last_seen(
-        &self,
-        _: &BTreeSet<EnvironmentName>,
-        _: Revision,
-        _: Option<Revision>,
-    ) -> Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn watch(&self, _: &(dyn Fn() + Sync)) {}
-
-    async fn keep(&self, _: &EnvironmentName, _: &[Revision], _: Option<Revision>) -> Result<(), EdgeError> {
-        Ok(())
-    }
-
-    async fn forget(&self, _: &EnvironmentName, _: Option<&EnvironmentName>) -> Result<(), EdgeError> {
-        Ok(())
+        Ok(FileTree::of_files(files))
     }
 }
 
@@ -117,15 +78,15 @@ async fn a_rollback_goes_through_although_the_branchs_head_keeps_moving() {
     let target = target(&path, Duration::from_hours(1));
     target.initialise().await.unwrap();
     let Leading::Ours(lease) = target.lead().await.unwrap() else { panic!("nobody else leads") };
-    let (branch, clock) = (Branch::default(), Waited::default());
-    branch.tip.store(GOOD, Ordering::Release);
+    let (branch, clock) = (Imagined(Busy::default()), Waited::default());
+    branch.0.tip.store(GOOD, Ordering::Release);
     // From the moment in which a rollback is announced, each look at the world meanwhile finds one commit more.
-    let (going_back, arrived) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (going_back, arrived) = (AtomicBool::new(false), AtomicU8::new(0));
     let announce = |_: &Rollout, line: &HistoryLine| going_back.store(line.intent == Intent::RollBack, Ordering::Release);
     let interrupted = || {
         going_back.load(Ordering::Acquire).then(|| {
             arrived.fetch_add(1, Ordering::AcqRel);
-            branch.tip.fetch_add(1, Ordering::AcqRel);
+            branch.0.tip.fetch_add(1, Ordering::AcqRel);
             Interruption::NewHead
         })
     };
@@ -153,7 +114,7 @@ async fn a_rollback_goes_through_although_the_branchs_head_keeps_moving() {
                     back = Some(arrived.load(Ordering::Acquire));
                 }
                 if done.to.phase == Phase::Steady && goal == commit(GOOD) && back.is_none() {
-                    branch.tip.store(BAD, Ordering::Release);
+                    branch.0.tip.store(BAD, Ordering::Release);
                 }
             }
             Passed::Stale => {}
@@ -176,7 +137,7 @@ async fn a_rollback_goes_through_although_the_branchs_head_keeps_moving() {
     }
     assert!(back.is_some_and(|arrived| arrived >= 2), "{back:?} commits came while it went back");
     // Then the newest of them goes live, and none of those between.
-    let newest = branch.tip.load(Ordering::Acquire);
+    let newest = branch.0.tip.load(Ordering::Acquire);
     assert_eq!(newest, BAD + arrived.load(Ordering::Acquire));
     let record = &memory.stored().unwrap().record;
     assert_eq!((record.phase, live(&path)), (Phase::Steady, commit(newest).short()));

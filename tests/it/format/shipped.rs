@@ -21,7 +21,7 @@ fn example() -> FileTree {
     }
     let mut files = BTreeMap::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config-repo-example"), "", &mut files);
-    FileTree::of_files(files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())))
+    FileTree::of_files(files)
 }
 
 #[test]

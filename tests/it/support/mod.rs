@@ -1,6 +1,7 @@
 //! What several integration tests need.
 
 pub(crate) mod git_server;
+pub(crate) mod imagined;
 pub(crate) mod pages;
 pub(crate) mod ports;
 pub(crate) mod repo;
