@@ -54,6 +54,8 @@ pub(super) struct RecordWire {
     adopted: BTreeSet<Text<KeyPrefix>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frozen_tip: Option<Text<Revision>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frozen_head: Option<Text<Revision>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former: Vec<FormerWire>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -99,6 +101,7 @@ impl From<&Rollout> for RecordWire {
             overwrite_drift,
             adopted,
             frozen_tip,
+            frozen_head,
             former,
         } = record;
         let RepairLog { recent, contested } = repairs;
@@ -121,6 +124,7 @@ impl From<&Rollout> for RecordWire {
             overwrite_drift: *overwrite_drift,
             adopted: prefixes(adopted),
             frozen_tip: frozen_tip.map(Text),
+            frozen_head: frozen_head.map(Text),
             former: former.iter().map(FormerWire::from).collect(),
             baseline: baseline.iter().cloned().map(Text).collect(),
             rejected: newest(rejected, Rollout::REJECTIONS).iter().map(RejectionWire::from).collect(),
@@ -156,6 +160,7 @@ impl From<RecordWire> for Rollout {
             overwrite_drift,
             adopted,
             frozen_tip,
+            frozen_head,
             former,
             baseline,
             rejected,
@@ -196,6 +201,7 @@ impl From<RecordWire> for Rollout {
             overwrite_drift,
             adopted: scope(adopted),
             frozen_tip: frozen_tip.map(|tip| tip.0),
+            frozen_head: frozen_head.map(|head| head.0),
             former: former.into_iter().map(Into::into).collect(),
         }
     }

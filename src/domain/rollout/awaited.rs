@@ -32,7 +32,7 @@ impl Rollout {
     /// The branch tips at which something was decided that keeps a revision with this digest away: only a commit that is
     /// newer can end it, by its trailer (rules R2, R6).
     pub fn verdict_tips(&self, digest: RevisionDigest) -> impl Iterator<Item = Revision> {
-        let frozen = self.frozen_tip.filter(|_| self.phase == Phase::Frozen);
+        let frozen = self.frozen_tip.into_iter().chain(self.frozen_head).filter(|_| self.phase == Phase::Frozen);
         self.rejection(digest).map(|rejection| rejection.tip).into_iter().chain(frozen)
     }
 
@@ -43,7 +43,7 @@ impl Rollout {
         let short = revision.short();
         let name = &self.identity.environment;
         let since = |tip: Revision| later.get(&tip).into_iter().flatten();
-        let is_released = self.frozen_tip.is_some_and(|tip| since(tip).any(|commit| commit.releases(name)));
+        let is_released = self.unfreezing(|tip| later.get(&tip).map_or(&[], Vec::as_slice)).is_some();
         let is_goal = self.is_in_step_with(digest);
         if let Some(goal) = self.goal.as_ref().filter(|_| is_goal && self.is_on_proven()) {
             return Awaited::Proven(goal.generation);

@@ -222,8 +222,14 @@ impl Rollout {
     /// Whether a commit after the freeze ends it (rule R6).
     pub(super) fn released_by_commit<'a>(&self, seen: &Observation<'a>) -> Option<&'a Commit> {
         let HeadView::At(tip) = seen.head else { return None };
-        let frozen = self.frozen_tip?;
-        seen.books.after(frozen, tip).iter().find(|commit| commit.releases(&self.identity.environment))
+        self.unfreezing(|frozen| seen.books.after(frozen, tip))
+    }
+
+    /// The commit that ends a freeze, given what came after a commit: one that nobody had seen when it began.
+    pub(super) fn unfreezing<'c>(&self, after: impl Fn(Revision) -> &'c [Commit]) -> Option<&'c Commit> {
+        let unseen = self.frozen_head.map(&after);
+        let is_new = |commit: &Commit| unseen.is_none_or(|unseen| unseen.iter().any(|new| new.revision == commit.revision));
+        after(self.frozen_tip?).iter().find(|commit| commit.releases(&self.identity.environment) && is_new(commit))
     }
 
     /// What is said of a head that does not have the environment (rule O9).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::attempt::Aim;
 use super::head::Candidate;
 use super::line::{HistoryLine, Outcome};
-use super::observation::Observation;
+use super::observation::{HeadView, Observation};
 use super::people::{Adoption, Allowance, Permit};
 use super::phase::{Phase, Unproven};
 use super::reached::{Proof, Reached, Rejection};
@@ -174,6 +174,7 @@ impl Rollout {
         record.reason = format!("the rollback is unhealthy too: {evidence}");
         record.unproven = None;
         record.frozen_tip = self.goal.as_ref().map(|goal| self.believed_tip(seen, goal));
+        record.frozen_head = if let HeadView::Rewound(head) = seen.head { Some(head) } else { None };
         let history = record.close_attempt(Outcome::Frozen, evidence, seen.now).into_iter().collect();
         Step::Record(Box::new(Save { history, ..Save::of(record) }))
     }

@@ -285,7 +285,7 @@ impl Rollout {
     pub fn ranges_needed(&self) -> Vec<Revision> {
         let mut ends: Vec<Revision> = self.complete.iter().map(|reached| reached.revision).collect();
         ends.extend(self.rejected.iter().map(|rejection| rejection.tip));
-        ends.extend(self.frozen_tip);
+        ends.extend(self.frozen_tip.into_iter().chain(self.frozen_head));
         ends.sort_unstable();
         ends.dedup();
         ends

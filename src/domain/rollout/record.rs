@@ -66,6 +66,8 @@ pub struct Rollout {
     pub adopted: KeyScope,
     /// The branch tip at the moment of freezing: only a later commit's `Lockstep-Release` trailer counts.
     pub frozen_tip: Option<Revision>,
+    /// A head that was seen then and not believed yet: what it had already is no later commit either.
+    pub frozen_head: Option<Revision>,
     /// The names that it had before, the first one first: what they were is written under them (rule O9).
     pub former: Vec<Former>,
 }
@@ -104,6 +106,7 @@ impl Rollout {
             overwrite_drift: false,
             adopted: KeyScope::default(),
             frozen_tip: None,
+            frozen_head: None,
             former: Vec::new(),
         }
     }

@@ -236,7 +236,7 @@ impl Rollout {
         self.phase = Phase::HeldUnproven;
         self.unproven = Some(Unproven::Released);
         self.reason = format!("released from the freeze by {by}");
-        self.frozen_tip = None;
+        (self.frozen_tip, self.frozen_head) = (None, None);
         self.note = None;
         self
     }

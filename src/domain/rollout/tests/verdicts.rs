@@ -411,6 +411,31 @@ fn a_freeze_is_not_ended_by_a_trailer_from_before_it() {
 }
 
 #[test]
+fn a_freeze_is_not_ended_by_what_a_rewritten_branch_said_already_before_it_was_believed() {
+    check(
+        "commit good, settle, commit a=2 bad, build sick, wait 3, fork r1 a=3 +Release=test, settle, show, build well, \
+         commit a=4, believe, settle, show, commit a=5 +Release=test, believe, settle",
+        expect![[r#"
+            frozen r1, rejected r2
+            because: the rollback is unhealthy too: build failed at the deadline: got 500
+            head not-believed: the branch went to r3, which does not contain the commit followed so far; it is believed when the next fetch agrees
+            live: a=1 health=good
+            --
+            frozen r1, rejected r2
+            because: the rollback is unhealthy too: build failed at the deadline: got 500
+            head waiting-frozen: waiting, frozen: run `lockstep release test`, or give a commit the trailer `Lockstep-Release: test`
+            live: a=1 health=good
+            --
+            steady r5, rejected r2
+            live: a=5 health=good
+            1. advance r1 by Ada: proven: healthy
+            2. advance r2 by Ada: rolled-back: build failed at the deadline: got 500
+            3. rollback r1 by lockstep: frozen: build failed at the deadline: got 500
+            4. advance r5 by Ada: proven: healthy"#]],
+    );
+}
+
+#[test]
 fn an_empty_state_is_applied_and_never_last_good() {
     check(
         "commit good, settle, commit blank ?build, settle, show, commit a=5, settle",
