@@ -218,7 +218,7 @@ async fn numbered(edges: &Edges, environment: &EnvironmentName, text: &str, gene
     let newest = record.as_ref().map(|record| record.generation);
     if let Some(at) = lines.iter().position(|line| line.generation == generation) {
         let named = live_with(environment, &lines[at], &lines[at + 1..])?;
-        let called = record.and_then(|record| called_when_reached(&record, &lines[at..], named.revision).cloned());
+        let called = record.and_then(|record| names_when_reached(&record, &lines[at..]).remove(&named.revision));
         return Ok(Named { called, ..named });
     }
     let unknown = unknown_generation(environment, generation, newest);
@@ -229,18 +229,8 @@ async fn numbered(edges: &Edges, environment: &EnvironmentName, text: &str, gene
     edges.resolve(text).await.map(Named::commit).map_err(|no_commit| if is_past { unknown } else { no_commit })
 }
 
-/// What the environment was called when it last advanced to a revision: to put that right or to go back to it takes a number of
+/// What the environment was called when it last advanced to each revision: to put that right or to go back to it takes a number of
 /// its own, and maybe under another name. The lines are newest first.
-pub(super) fn called_when_reached<'r, 'l>(
-    record: &'r Rollout,
-    lines: impl IntoIterator<Item = &'l HistoryLine>,
-    revision: Revision,
-) -> Option<&'r EnvironmentName> {
-    let advance = lines.into_iter().find(|line| line.intent == Intent::Advance && line.revision == revision)?;
-    Some(record.called_at(advance.generation))
-}
-
-/// The same of every revision that it advanced to.
 pub(super) fn names_when_reached(record: &Rollout, lines: &[HistoryLine]) -> BTreeMap<Revision, EnvironmentName> {
     let oldest_first = lines.iter().rev().filter(|line| line.intent == Intent::Advance);
     oldest_first.map(|line| (line.revision, record.called_at(line.generation).clone())).collect()

@@ -31,8 +31,8 @@ use crate::port::Target as _;
   lockstep kv get config/app/port --env production --at 12        as generation 12 had it
   lockstep kv get config/app/keytab --env production > keytab     bytes are written as they are
 
-Exits with 1 when there is no such key, and with 2 when it lies outside the environment's roots (`keys:` of the configuration): what is
-there is somebody else's.")]
+Exits with 1 when there is no such key, and with 2 when it lies outside the environment's roots (`keys:` of the configuration) and no
+commit is asked for that has it: what is there is somebody else's.")]
 pub(super) struct Args {
     #[command(flatten)]
     key: KeyArgs,

@@ -7,16 +7,18 @@ use serde::Serialize;
 
 use crate::cli::edges::{Edges, Freshness};
 use crate::cli::error::{Exit, Failure};
-use crate::cli::key::{Named, SHORTEST_ID, beginning, called_when_reached, history, read, unknown_generation, within};
+use crate::cli::key::{beginning, history, within};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, Page, VERSION, View};
-use crate::cli::text::{before, clean, count};
+use crate::cli::text::{clean, count};
 use crate::domain::live::LiveEntry;
 use crate::domain::name::{EnvironmentName, KeyPath};
-use crate::domain::revision::{Generation, Revision, RevisionDigest};
+use crate::domain::revision::Generation;
 use crate::domain::rollout::{HistoryLine, Needed, Rollout};
-use crate::port::{EdgeError, EdgeKind, Target as _};
+use crate::port::Target as _;
 use crate::runtime::reading::{Reading, Readings};
+
+use super::since::since;
 
 /// List the live keys of an environment, each with the generation and the revision that gave its value
 ///
@@ -69,11 +71,11 @@ async fn list(edges: &Edges, environment: &EnvironmentName, args: &Args, prefix:
     let target = edges.target(environment)?;
     let (record, lines) = history(edges, environment, &target).await?;
     let owner = record.as_ref().map(|record| record.identity.owner);
-    let lines: BTreeMap<Generation, HistoryLine> = lines.into_iter().map(|line| (line.generation, line)).collect();
     let since = match &args.changed_since {
         Some(text) => since(edges, environment, text, record.as_ref(), &lines).await?,
         None => None,
     };
+    let lines: BTreeMap<Generation, HistoryLine> = lines.into_iter().map(|line| (line.generation, line)).collect();
     let live = target.live().await?;
     let found = || live.entries.iter().filter(|(key, _)| key.as_str().starts_with(prefix));
     let generation = |entry: &LiveEntry| Some(entry.flags.mark_of(owner?)?.generation);
@@ -148,104 +150,6 @@ async fn strays(
         0 => Strays { keys, unread },
         _ => Strays { keys: BTreeSet::new(), unread },
     })
-}
-
-/// The generation after which a key's value is newer than what a text names; none: every generation is.
-async fn since(
-    edges: &Edges,
-    environment: &EnvironmentName,
-    text: &str,
-    record: Option<&Rollout>,
-    lines: &BTreeMap<Generation, HistoryLine>,
-) -> Result<Option<Generation>, Failure> {
-    let newest = record.map(|record| record.generation);
-    let number = text.parse().ok().and_then(Generation::new);
-    // A long number could begin a commit's id as well.
-    if let Some(generation) = number.filter(|generation| text.len() < SHORTEST_ID || lines.contains_key(generation)) {
-        // One that history forgot is older than all that it has.
-        return if newest.is_some_and(|newest| generation <= newest) {
-            Ok(Some(generation))
-        } else {
-            Err(unknown_generation(environment, generation, newest))
-        };
-    }
-    let revision = match edges.resolve(text).await {
-        Ok(revision) => revision,
-        Err(unknown) => {
-            let Some(moment) = before(text, edges.now()) else {
-                // History forgot it, so it is older than all that it has.
-                if let Some(generation) = number.filter(|generation| newest.is_some_and(|newest| *generation <= newest)) {
-                    return Ok(Some(generation));
-                }
-                return Err(
-                    unknown.hint("name a generation, a commit, a moment such as 2026-12-27T08:00:00Z, or 2h for two hours ago")
-                );
-            };
-            if moment > edges.now() {
-                return Err(Failure::usage(format!("{text} is still to come: nothing can have changed since"))
-                    .hint("name a moment that is over, such as 2026-12-27T08:00:00Z, or 2h for two hours ago"));
-            }
-            return Ok(lines.values().filter(|line| line.started < moment).map(|line| line.generation).max());
-        }
-    };
-    let reached = lines.values().rev().find(|line| line.is_deployment() && line.revision == revision);
-    if let Some(line) = reached {
-        return Ok(Some(line.generation));
-    }
-    in_its_place(edges, environment, revision, record, lines).await?.map(Some).ok_or_else(|| {
-        Failure::usage(format!("{environment} was never taken to {}", revision.short()))
-            .hint(format!("`lockstep history {environment}` lists its generations and their commits"))
-    })
-}
-
-/// The attempt that stands for a commit of which none was made since it changed nothing here: the newest one that says the
-/// same, of what the branch had until then, or of what it lost since.
-async fn in_its_place(
-    edges: &Edges,
-    environment: &EnvironmentName,
-    revision: Revision,
-    record: Option<&Rollout>,
-    lines: &BTreeMap<Generation, HistoryLine>,
-) -> Result<Option<Generation>, Failure> {
-    let Some(says) = digest(edges, environment, &Named::commit(revision)).await? else { return Ok(None) };
-    let attempts = || lines.values().rev().filter(|line| line.is_deployment());
-    let later = edges.source.astray(revision, attempts().map(|line| line.revision).collect()).await?;
-    let until_then = || attempts().filter(|line| !later.contains_key(&line.revision));
-    // Of what is live, proven or rejected the digest is known; of the rest only the newest can be it, and is read.
-    let mut alike = record.map_or_else(BTreeSet::new, |record| known(record, says));
-    if let Some(newest) = until_then().next() {
-        let called = record.and_then(|record| called_when_reached(record, lines.values().rev(), newest.revision));
-        let named = Named { called: called.cloned(), ..Named::commit(newest.revision) };
-        if digest(edges, environment, &named).await? == Some(says) {
-            alike.insert(newest.revision);
-        }
-    }
-    let is_alike = |line: &&HistoryLine| alike.contains(&line.revision);
-    if let Some(line) = until_then().find(is_alike) {
-        return Ok(Some(line.generation));
-    }
-    let Some(head) = edges.head() else { return Ok(None) };
-    let lost = edges.source.astray(head, alike.clone()).await?;
-    let is_lost = |line: &&HistoryLine| lost.contains_key(&line.revision) && alike.contains(&line.revision);
-    Ok(attempts().find(is_lost).map(|line| line.generation))
-}
-
-/// The revisions of which the record knows that they say this.
-fn known(record: &Rollout, says: RevisionDigest) -> BTreeSet<Revision> {
-    let goal = record.goal.iter().map(|goal| (goal.revision, goal.digest));
-    let proven = record.proven.iter().map(|proof| (proof.revision, proof.digest));
-    let rejected = record.rejected.iter().map(|rejection| (rejection.revision, rejection.digest));
-    goal.chain(proven).chain(rejected).filter(|(_, digest)| *digest == says).map(|(revision, _)| revision).collect()
-}
-
-/// What a commit says of the environment, under the name that it had there; none where it can't be read for it.
-async fn digest(edges: &Edges, environment: &EnvironmentName, named: &Named) -> Result<Option<RevisionDigest>, EdgeError> {
-    let said = async { read(edges, &named.called(edges, environment).await?, named.revision).await };
-    match said.await {
-        Ok(read) => Ok(read.ok().flatten().map(|desired| desired.revision_digest())),
-        Err(error) if error.kind == EdgeKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! `kv`: the keys of an environment, each with its versions.
 
 mod get;
+mod since;
 mod list;
 mod log;
 

@@ -98,3 +98,30 @@ fn a_commit_that_was_never_live_stands_for_nothing_although_a_later_one_says_the
     let said = stage.run(&["kv", "list", "test", "--changed-since", &never]).exits(2).err;
     assert!(said.contains(&format!("test was never taken to {never}")), "{said}");
 }
+
+#[test]
+fn a_commit_that_came_with_a_merge_or_with_others_stands_for_the_first_attempt_that_brought_it() {
+    let mut stage = Stage::new();
+    stage.run(&["apply", "--once"]).exits(0);
+    let since = |stage: &Stage, since: &str| stage.run(&["kv", "list", "test", "--changed-since", since]);
+    let main = stage.repo.tip();
+    stage.repo.on("feature").move_to(main);
+    let feature = stage.repo.commit("Feature", &[("base/files/config/new", "1")]);
+    stage.repo.on("main").commit("Words", &[("README.md", "words\n")]);
+    stage.repo.merge("Merge the feature", feature);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(since(&stage, &feature.short()).exits(0).out, "");
+    let keys = stage.repo.commit("Keys", &[(KEYS.0, "app: {port: 3}\n")]).short();
+    stage.repo.commit("More words", &[("README.md", "more\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    assert_eq!(since(&stage, &keys).exits(0).out, "");
+    assert!(since(&stage, &feature.short()).exits(0).out.contains(KEY));
+    // Of a branch that is gone nobody knows what it lost.
+    let other = stage.repo.amend("In other words", &[]).short();
+    stage.run(&["plan"]).exits(0);
+    let head = stage.repo.tip();
+    stage.repo.git().set_head_detached(git2::Oid::from_bytes(head.as_bytes()).unwrap()).unwrap();
+    stage.repo.delete_branch("main");
+    stage.run(&["plan"]).exits(1);
+    assert_eq!(since(&stage, &other).exits(0).out, "");
+}

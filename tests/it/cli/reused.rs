@@ -149,3 +149,60 @@ fn a_log_says_where_the_name_changed_also_where_that_is_the_last_of_the_commits_
     assert_eq!((versions.len(), &oldest["value"]["text"]), (64, &"8080".into()), "{log:#}");
     assert_eq!(oldest["formerly"], serde_json::json!([{"name": "next", "until": renaming}]), "{log:#}");
 }
+
+/// Takes an environment to two ports under one name, and to a third under another, which was somebody else's until then.
+fn check_differences(former: &str, name: &str) {
+    let ours = format!("layers: [ours]\n{TIMES}");
+    let [old, new] = [former, name].map(|name| format!("environments/{name}/environment.yaml"));
+    let mut stage = Stage::with(&[
+        MANIFEST,
+        (&old, &ours),
+        (&new, &format!("layers: [theirs]\n{TIMES}")),
+        ("environments/other/environment.yaml", &ours),
+        (PORT, "app: {port: 8080}\n"),
+        ("theirs/kv/config.yaml", "app: {port: 1}\n"),
+    ]);
+    let both = stage.repo.tip().to_string();
+    stage.configure(&format!("  {former}: {{directory: {{path: ./test}}}}\n"));
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Two", &[(PORT, "app: {port: 2}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    let words = stage.repo.commit("Words", &[("README.md", "words\n")]).to_string();
+    let renamed = format!("{ours}formerly: {former}\n");
+    stage.repo.change("It has another name", &[(&old, Change::Gone), (&new, Change::File(renamed.as_bytes()))]);
+    stage.configure(&format!("  {name}: {{directory: {{path: ./test}}}}\n"));
+    stage.run(&["apply", "--once"]).exits(0);
+    stage.repo.commit("Three", &[(PORT, "app: {port: 3}\n")]);
+    stage.run(&["apply", "--once"]).exits(0);
+    for (from, to, before, after, formerly) in [
+        ("1", "2", 8080, 2, false),
+        ("2", "1", 2, 8080, false),
+        ("1", "4", 8080, 3, true),
+        ("4", "1", 3, 8080, true),
+        ("4", &both, 3, 8080, true),
+        (&both, "4", 8080, 3, true),
+        ("1", "HEAD", 8080, 3, true),
+    ] {
+        let said = stage.run(&["diff", from, to, "--env", name, "--output", "json"]).exits(3).json();
+        let environment = &said["environments"][0];
+        let told = (&environment["environment"], environment["formerly"].is_string());
+        assert_eq!(told, (&name.into(), formerly), "{from} {to}: {said:#}");
+        let key = &environment["keys"][0];
+        let values = [&key["before"]["text"], &key["after"]["text"]].map(|text| text.as_str().unwrap_or_default().to_owned());
+        assert_eq!(values, [before.to_string(), after.to_string()], "{from} {to}: {said:#}");
+    }
+    assert!(stage.run(&["diff", "1", &both, "--env", name]).exits(0).out.contains(": the same"));
+    for several in [["--env", name, "--env", "other"], ["--env", "other", "--env", name]] {
+        let said = stage.run(&[&["diff", "1", "4"], several.as_slice()].concat()).exits(2).err;
+        assert!(said.contains("each environment has its own"), "{said}");
+    }
+    // What the attempt before it says of its own environment, the commit says too.
+    let newer = stage.run(&["kv", "list", name, "--changed-since", &words]).exits(0).out;
+    assert!(newer.lines().count() == 1 && newer.starts_with("     4  "), "{newer}");
+}
+
+#[test]
+fn what_lies_between_two_generations_is_of_one_environment_whatever_it_and_others_were_called() {
+    check_differences("next", "test");
+    check_differences("zeta", "alpha");
+}

@@ -117,12 +117,16 @@ impl Stage {
         found
     }
 
+    /// Where the mirror is.
+    pub(super) fn mirror(&self) -> PathBuf {
+        let entries = std::fs::read_dir(self.home.path().join("data")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap()
+    }
+
     /// The environments that the mirror keeps commits for, each with so many.
     pub(super) fn kept(&self) -> BTreeMap<String, usize> {
-        let entries = std::fs::read_dir(self.home.path().join("data")).unwrap();
-        let mirror = entries.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
         let mut kept = BTreeMap::new();
-        for found in git2::Repository::open_bare(mirror).unwrap().references_glob("refs/lockstep/*").unwrap().flatten() {
+        for found in git2::Repository::open_bare(self.mirror()).unwrap().references_glob("refs/lockstep/*").unwrap().flatten() {
             let name = found.name().unwrap().split('/').nth(2).unwrap().to_owned();
             *kept.entry(name).or_default() += 1;
         }

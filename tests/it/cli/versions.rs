@@ -433,3 +433,28 @@ fn names_of_nothing_are_refused_with_what_there_is() {
     assert!(told(2, &["kv", "list", "test", "--changed-since", "7777777"]).contains("there is no such commit"));
     assert_eq!(stage.run(&["diff", "HEAD", "HEAD"]).exits(0).out.lines().count(), 2);
 }
+
+#[test]
+fn a_log_from_a_mirror_that_a_disk_spoilt_shows_no_value_that_no_commit_has() {
+    let mut stage = Stage::new();
+    for port in 1..20 {
+        stage.repo.commit("Another port", &[(KEYS.0, &format!("app: {{port: {port}}}\n"))]);
+    }
+    let log = |stage: &Stage| stage.run(&["kv", "log", "config/app/port", "--limit", "100"]);
+    let whole = log(&stage).exits(0).out;
+    let pack = std::fs::read_dir(stage.mirror().join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+    let pack = pack.into_iter().find(|path| path.extension().unwrap() == "pack").unwrap();
+    let bytes = std::fs::read(&pack).unwrap();
+    let mut failed = 0;
+    // Behind the header, before the trailer: all objects.
+    for at in (12..bytes.len() - 20).step_by(bytes.len() / 40) {
+        let mut spoilt = bytes.clone();
+        spoilt[at] ^= 1;
+        std::fs::remove_file(&pack).unwrap();
+        std::fs::write(&pack, spoilt).unwrap();
+        let said = log(&stage);
+        failed += usize::from(said.code != 0);
+        assert!(said.out == whole || said.code != 0, "{at}: {said:?}");
+    }
+    assert!(failed > 10, "{failed}");
+}

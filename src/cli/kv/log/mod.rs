@@ -56,8 +56,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
     let key = args.key.key()?;
+    read_unverified().map_err(|error| Failure::new("can't set libgit2 up").because(&error))?;
     let edges = open(options, output).await?;
-    read_unverified();
     let names = args.key.environments(&edges)?;
     let upto = at(&edges, &names, args.at.as_ref()).await?;
     if let Some(note) = &upto.note {
@@ -217,7 +217,7 @@ async fn off_branch(
 struct Attempts {
     /// Oldest first.
     made: Vec<(Generation, Revision)>,
-    /// What the environment was called when it was first taken to each of their commits, which may have another of its name.
+    /// What the environment was called when it last advanced to each of their commits, which may have another of its name.
     called: BTreeMap<Revision, EnvironmentName>,
 }
 

@@ -1,4 +1,4 @@
-//! `diff`: what one revision says of each environment that another does not.
+//! What lies between two revisions, for people and for programs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,185 +6,47 @@ use std::sync::Arc;
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
-use super::edges::Edges;
-use super::error::{Exit, Failure};
-use super::hiding::{Shown, hidden};
-use super::key::{Named, named, open, read};
-use super::options::Options;
-use super::output::{Output, Page, VERSION, View};
-use super::renames::{Pair, Side, pairs};
-use super::text::{clean, count};
-use super::value::{Value, difference};
-use crate::domain::desired::{DesiredState, Entry, Problem, affected, read_part};
+use crate::cli::error::Exit;
+use crate::cli::output::{Page, View};
+use crate::cli::text::{clean, count};
+use crate::cli::value::{Value, difference};
+use crate::domain::desired::{DesiredState, Entry, Problem};
 use crate::domain::environment::{self as domain, Policy};
 use crate::domain::name::{EnvironmentName, KeyPath};
-use crate::domain::revision::Generation;
-
-/// Show what lies between two revisions for each environment
-///
-/// Keys, checks and rules, not files. A change of a layer shows in every environment that it reaches, and one that a later layer
-/// overrides shows in none. An environment that was renamed between the two (`formerly:`) is one that goes on. No target is asked,
-/// unless a generation is named, or the branch does not have one of the two: what the environment is on may tag what that shows. Of the repository only
-/// what differs is read, and the files that can name the same keys: what is wrong
-/// elsewhere in both is not looked for. Values tagged `!sensitive`, in either, at the branch head, or when
-/// the key was last on the branch, are never shown.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  lockstep diff HEAD~1 HEAD                       what the newest commit means
-  lockstep diff 1a2b3c4 HEAD --env production
-  lockstep diff 11 12 --env production            what generation 12 changed
-
-Exits with 0 when the two say the same, 3 when they differ, 1 when one of them can't be read.")]
-pub(super) struct Args {
-    /// The commit that is gone from (an id, its first digits, HEAD~1), or, with one --env, the number of a generation of it
-    #[arg(value_name = "A")]
-    from: String,
-    /// The commit or the generation that is gone to
-    #[arg(value_name = "B")]
-    to: String,
-    /// Only this environment; may be given several times
-    #[arg(long = "env", value_name = "ENV")]
-    environments: Vec<String>,
-    /// Show long values whole
-    #[arg(long)]
-    full: bool,
-}
-
-pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Result<Exit, Failure> {
-    let edges = open(options, output).await?;
-    let (from_named, from) = side(&edges, args, &args.from, output).await?;
-    let (to_named, to) = side(&edges, args, &args.to, output).await?;
-    let mut pairs = pairs(&edges, &from, &to).await?;
-    if let Some(pair) = called_then(&edges, args, [&from_named, &to_named], &pairs) {
-        pairs = vec![pair];
-    } else if let Some(unknown) = args.environments.iter().find(|name| !pairs.iter().any(|pair| pair.is(name))) {
-        let known: BTreeSet<&EnvironmentName> = from.names.union(&to.names).collect();
-        let known: Vec<&str> = known.into_iter().map(EnvironmentName::as_str).collect();
-        let failure = Failure::usage(format!("neither revision has an environment {unknown:?}"));
-        return Err(failure.hint(format!("they have {}", known.join(", "))));
-    }
-    pairs.retain(|pair| args.environments.is_empty() || args.environments.iter().any(|wanted| pair.is(wanted)));
-    let environments = compare(&edges, &from, &to, &pairs).await?;
-    let exit = environments.iter().fold(Exit::Ok, |exit, environment| exit.worst(environment.exit()));
-    let [from_generation, to_generation] = [&from_named, &to_named].map(|named| named.generation.map(Generation::number));
-    output.show(&Diff {
-        version: VERSION,
-        from: from.revision.to_string(),
-        to: to.revision.to_string(),
-        from_generation,
-        to_generation,
-        environments,
-        full: args.full,
-        title: format!("{} → {}", from_named.title(), to_named.title()),
-    })?;
-    Ok(exit)
-}
-
-/// The environment that was asked about, by the names that it had: a generation tells its own, whatever else has had it since.
-/// None: no generation was named.
-fn called_then(edges: &Edges, args: &Args, [from, to]: [&Named; 2], pairs: &[Pair]) -> Option<Pair> {
-    let name = args.environments.first().and_then(|name| edges.environment(name).ok())?;
-    if from.called.is_none() && to.called.is_none() {
-        return None;
-    }
-    let said = pairs.iter().find(|pair| pair.is(name.as_str()));
-    let before = from.called.clone().or_else(|| said?.before.clone());
-    let after = to.called.clone().or_else(|| said?.after.clone());
-    let formerly = [&before, &after].into_iter().flatten().find(|other| **other != name).cloned();
-    Some(Pair { before, after, name, formerly })
-}
-
-/// One of the two commits. A generation is of the environment that was named.
-async fn side(edges: &Edges, args: &Args, text: &str, output: &Output) -> Result<(Named, Side), Failure> {
-    // The configuration may lack one that a commit has: that one has no generations.
-    let known: Vec<EnvironmentName> = args.environments.iter().filter_map(|name| edges.environment(name).ok()).collect();
-    let named = named(edges, &known, text).await?;
-    if let Some(note) = &named.note {
-        output.note(note);
-    }
-    let unread = |error| match known.first() {
-        Some(name) => named.unread(name, error),
-        None => error.into(),
-    };
-    let side = Side::of(edges, named.revision).await.map_err(unread)?;
-    Ok((named, side))
-}
-
-/// What lies between two revisions for some environments. Of one that both call the same, only the files are read that differ,
-/// and those that can name the same keys.
-async fn compare(edges: &Edges, from: &Side, to: &Side, pairs: &[Pair]) -> Result<Vec<Environment>, Failure> {
-    let changed = edges.source.changed(from.revision, to.revision).await?;
-    let part = affected(from.heads(), to.heads(), &changed);
-    let before = edges.source.part(from.revision, part.files.clone()).await?;
-    let after = edges.source.part(to.revision, part.files.clone()).await?;
-    let mut environments = Vec::new();
-    for pair in pairs {
-        let Pair { name, formerly, .. } = pair;
-        let mut environment = if pair.before == pair.after {
-            if !part.environments().any(|reached| reached == name) {
-                environments.push(Environment { name: name.to_string(), ..Environment::default() });
-                continue;
-            }
-            Environment::between(name, None, read_part(&before, name, &part), read_part(&after, name, &part))
-        } else {
-            let (before, after) =
-                (whole(edges, from, pair.before.as_ref()).await?, whole(edges, to, pair.after.as_ref()).await?);
-            Environment::between(name, formerly.as_ref(), before, after)
-        };
-        // Of a key that the branch head has, it has the last word.
-        let said = |key: &Key| match edges.head() {
-            Some(head) => head == to.revision && key.after.is_some() || head == from.revision && key.before.is_some(),
-            None => false,
-        };
-        let shown = environment.keys.iter().filter(|key| key.is_shown() && !said(key)).map(|key| key.path.clone()).collect();
-        let hidden = hidden(edges, name, shown, Shown::At(&[from.revision, to.revision])).await?;
-        environment.keys.iter_mut().filter(|key| hidden.contains(&key.path)).for_each(Key::hide);
-        environments.push(environment);
-    }
-    Ok(environments)
-}
-
-/// All that a revision says of an environment that it has by this name.
-async fn whole(edges: &Edges, side: &Side, name: Option<&EnvironmentName>) -> Result<Read, Failure> {
-    match name {
-        Some(name) => Ok(read(edges, name, side.revision).await?),
-        None => Ok(Ok(None)),
-    }
-}
 
 #[derive(Serialize)]
-struct Diff {
-    version: u32,
-    from: String,
-    to: String,
+pub(super) struct Diff {
+    pub(super) version: u32,
+    pub(super) from: String,
+    pub(super) to: String,
     /// The generation that was of it, where one was named.
     #[serde(skip_serializing_if = "Option::is_none")]
-    from_generation: Option<u32>,
+    pub(super) from_generation: Option<u32>,
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    to_generation: Option<u32>,
-    environments: Vec<Environment>,
+    pub(super) to_generation: Option<u32>,
+    pub(super) environments: Vec<Environment>,
     #[serde(skip)]
-    full: bool,
+    pub(super) full: bool,
     #[serde(skip)]
-    title: String,
+    pub(super) title: String,
 }
 
 /// What a revision says of an environment.
-type Read = Result<Option<Arc<DesiredState>>, Vec<Problem>>;
+pub(super) type Read = Result<Option<Arc<DesiredState>>, Vec<Problem>>;
 
 /// What lies between the two for one environment.
 #[derive(Default, Serialize)]
-struct Environment {
+pub(super) struct Environment {
     #[serde(rename = "environment")]
-    name: String,
+    pub(super) name: String,
     /// What the older of the two revisions calls it, where that is another name.
     #[serde(skip_serializing_if = "Option::is_none")]
     formerly: Option<String>,
     /// It comes or goes as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     whole: Option<Whole>,
-    keys: Vec<Key>,
+    pub(super) keys: Vec<Key>,
     checks: Vec<CheckChange>,
     /// The environment's rules or variables differ.
     rules: bool,
@@ -211,16 +73,16 @@ enum Action {
 }
 
 #[derive(Serialize)]
-struct Key {
+pub(super) struct Key {
     #[serde(rename = "key")]
     name: String,
     #[serde(skip)]
-    path: KeyPath,
+    pub(super) path: KeyPath,
     action: Action,
     #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<Value>,
+    pub(super) before: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<Value>,
+    pub(super) after: Option<Value>,
     /// Where the new value stands, or stood.
     place: String,
     /// The bytes are others.
@@ -235,11 +97,11 @@ struct CheckChange {
 }
 
 impl Key {
-    fn is_shown(&self) -> bool {
+    pub(super) fn is_shown(&self) -> bool {
         [&self.before, &self.after].into_iter().flatten().any(|value| !matches!(value, Value::Sensitive { .. }))
     }
 
-    fn hide(&mut self) {
+    pub(super) fn hide(&mut self) {
         let differs = self.before.is_some() && self.differs;
         self.before = self.before.take().map(|_| Value::hidden(false));
         self.after = self.after.take().map(|_| Value::hidden(differs));
@@ -247,7 +109,12 @@ impl Key {
 }
 
 impl Environment {
-    fn between(name: &EnvironmentName, formerly: Option<&EnvironmentName>, before: Read, after: Read) -> Self {
+    /// One of which both say the same.
+    pub(super) fn same(name: &EnvironmentName) -> Self {
+        Self { name: name.to_string(), ..Self::default() }
+    }
+
+    pub(super) fn between(name: &EnvironmentName, formerly: Option<&EnvironmentName>, before: Read, after: Read) -> Self {
         let nothing = Self { name: name.to_string(), formerly: formerly.map(ToString::to_string), ..Self::default() };
         let (before, after) = match (before, after) {
             (Ok(before), Ok(after)) => (before, after),
@@ -273,7 +140,7 @@ impl Environment {
         formerly.is_none() && whole.is_none() && keys.is_empty() && checks.is_empty() && !rules && problems.is_empty()
     }
 
-    fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         match (self.problems.is_empty(), self.is_same()) {
             (false, _) => Exit::Failed,
             (true, false) => Exit::Differences,
