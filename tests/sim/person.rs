@@ -10,7 +10,7 @@ use lockstep::runtime::reading::Fit;
 use lockstep::runtime::removal::Removing;
 
 use crate::edges::Edge;
-use crate::world::POLL;
+use crate::world::{POLL, World};
 
 /// So often it is looked again when somebody writes a key at the same moment.
 const LOOKS: usize = 5;
@@ -18,9 +18,9 @@ const LOOKS: usize = 5;
 const THINKS: i64 = 20_000;
 
 /// What a controller, or a removal, is given of the repository and the target.
-pub(crate) fn fit() -> (RepositoryName, Fit) {
+pub(crate) fn fit(world: &World) -> (RepositoryName, Fit) {
     let roots = KeyRoots::parse(&["config/"]).unwrap();
-    (RepositoryName::parse("sim").unwrap(), Fit { roots, files: false, settle: Duration::ZERO })
+    (RepositoryName::parse("sim").unwrap(), Fit { roots, files: world.files, settle: Duration::ZERO })
 }
 
 /// One run.
@@ -36,7 +36,7 @@ pub(crate) async fn removes(edge: Edge) {
 
 async fn tries(edge: &Edge) -> Result<(), EdgeError> {
     edge.fetch().await?;
-    let (repository, fit) = fit();
+    let (repository, fit) = fit(&edge.world());
     let mut memory = Memory::new(edge.name.clone(), repository, fit);
     let poll = Duration::from_millis(POLL.unsigned_abs());
     let removing = Removing { source: edge, target: edge, scheduler: edge, poll, by: "Grace", because: "not needed" };

@@ -70,7 +70,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
     let telemetry = Arc::new(Telemetry::new());
     let wakes = Arc::new(Wakes::default());
     let fetches = Fetches::default();
-    let (repository, fit) = person::fit();
+    let (repository, fit) = person::fit(&edge.world());
     let keeper = Keeper {
         environment: edge.name.clone(),
         repository,

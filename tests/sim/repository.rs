@@ -11,6 +11,7 @@ use lockstep::domain::time::Timestamp;
 use lockstep::port::LastSeen;
 
 use crate::random::Random;
+use crate::scenario::BELOW;
 
 /// The names that the environment goes by in turn.
 pub(crate) const NAMES: [&str; 3] = ["test", "live", "next"];
@@ -126,9 +127,10 @@ impl Content {
             files.push((format!("{at}/environment.yaml"), environment));
             for (key, value) in &self.keys {
                 // A key below another one comes from a file of another kind.
-                files.push(match key.strip_prefix("config/a/") {
-                    Some(name) => (format!("{at}/kv/config/a.yaml"), format!("{name}: \"{value}\"\n")),
-                    None => (format!("{at}/files/{key}"), value.clone()),
+                files.push(if key == BELOW {
+                    (format!("{at}/kv/config/a/b.yaml"), format!("g: \"{value}\"\n"))
+                } else {
+                    (format!("{at}/files/{key}"), value.clone())
                 });
             }
             let mut health = String::new();

@@ -42,6 +42,7 @@ const SITUATIONS: &[&str] = &[
     "a lost record",
     "a git server that lags",
     "a hand edit",
+    "a key below another",
     "a line of history was forgotten",
     "a mirror without the commits it needs",
     "a revision read from another one",

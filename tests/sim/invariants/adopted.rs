@@ -28,11 +28,13 @@ pub(super) struct Adoption {
 
 impl Adoption {
     /// For going to this commit from this record.
-    fn of(world: &mut World, before: &Rollout, generation: Generation, tip: Revision) -> Self {
+    fn of(world: &mut World, replica: usize, before: &Rollout, generation: Generation, tip: Revision) -> Self {
         let said = |commits: Vec<Revision>| {
             KeyScope::of(commits.iter().flat_map(|commit| world.origin.describe(*commit).adopts().collect::<Vec<_>>()))
         };
-        let by_trailers = match &before.complete {
+        // Where the mirror lost what the environment is on, nobody can say what came after it: the head's own words count.
+        let complete = before.complete.as_ref().filter(|complete| world.mirrors[replica].known.contains(&complete.revision));
+        let by_trailers = match complete {
             None => said(vec![tip]),
             Some(complete) => {
                 let old: BTreeSet<Revision> = world.origin.ancestry(complete.revision).collect();
@@ -60,7 +62,7 @@ impl Adoption {
 }
 
 /// The advance under way, as far as this write begins or continues one.
-pub(super) fn looks_at_the_attempt(world: &mut World, before: &Rollout, after: &Rollout) {
+pub(super) fn looks_at_the_attempt(world: &mut World, replica: usize, before: &Rollout, after: &Rollout) {
     let Some(line) = after.attempt.as_ref().map(|attempt| &attempt.line).filter(|line| line.intent == Intent::Advance) else {
         return;
     };
@@ -68,7 +70,7 @@ pub(super) fn looks_at_the_attempt(world: &mut World, before: &Rollout, after: &
         return;
     }
     let known = before.attempt.as_ref().is_some_and(|attempt| attempt.line.generation == line.generation);
-    let new = Adoption::of(world, before, line.generation, line.revision);
+    let new = Adoption::of(world, replica, before, line.generation, line.revision);
     world.truth.adoption = Adoption { unknown: known, ..new };
 }
 

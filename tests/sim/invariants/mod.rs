@@ -213,7 +213,7 @@ pub(crate) fn before_write(
     keys::repairs_are_patient(world, save, changes);
     let planned: Vec<Change> = changes.iter().map(|(change, _)| change.clone()).collect();
     keys::is_carried_out_once(world, expected, save.is_some(), &planned);
-    adopted::looks_at_the_attempt(world, &record, after);
+    adopted::looks_at_the_attempt(world, replica, &record, after);
     keys::advances_wholly_or_not(world, replica, &record, after);
     newest::stops_at_the_next_border(world, replica, &record, after, !planned.is_empty());
     news::what_is_retired_is_left(world, replica, &record, after, !planned.is_empty());

@@ -2,7 +2,7 @@
 
 use lockstep::domain::revision::Revision;
 
-use super::KEYS;
+use super::{BELOW, KEYS};
 use crate::repository::{Content, Health, bulk};
 use crate::world::World;
 
@@ -61,7 +61,7 @@ pub(super) fn commit(world: &mut World) {
 pub(super) fn change(world: &mut World, content: &mut Content, times: usize) {
     for _ in 0..times {
         let key = (*world.random.pick(&KEYS)).to_owned();
-        if key == "config/health" {
+        if key == "config/health" || key == BELOW && world.files {
             continue;
         }
         if world.random.percent(25) {
@@ -69,6 +69,9 @@ pub(super) fn change(world: &mut World, content: &mut Content, times: usize) {
         } else {
             let value = world.random.below(4).to_string();
             content.keys.insert(key, value);
+            if content.keys.contains_key("config/a") && content.keys.contains_key(BELOW) {
+                world.reached("a key below another");
+            }
         }
     }
     // A good change is mostly healthy; otherwise the environment would rest on its first rejection for ever.
@@ -80,7 +83,11 @@ pub(super) fn change(world: &mut World, content: &mut Content, times: usize) {
 /// More keys than a commit may delete; they come back with another commit, or by its revert.
 fn drop_many(world: &mut World, content: &mut Content) {
     if content.keys.len() < 5 {
-        content.keys.extend(KEYS.iter().filter(|key| **key != "config/health").map(|key| ((*key).to_owned(), "1".to_owned())));
+        content.keys.extend(
+            KEYS.iter()
+                .filter(|key| **key != "config/health" && (**key != BELOW || !world.files))
+                .map(|key| ((*key).to_owned(), "1".to_owned())),
+        );
     } else if world.random.percent(50) {
         content.keys.retain(|key, _| key == "config/a");
     } else if bulk().any(|key| content.keys.contains_key(&key)) {

@@ -1,6 +1,7 @@
 //! What machines and bad luck do: crashes, pauses, clocks, outages, restored snapshots, rights that come and go.
 
 use lockstep::domain::plan::Intent;
+use lockstep::domain::revision::Revision;
 use lockstep::domain::rollout::{Phase, Verb};
 
 use super::people::submit;
@@ -42,11 +43,25 @@ pub(super) fn crash(world: &mut World) -> Event {
     // Soon after a forced push it takes the last copy of the old commits with it.
     let chance = if world.now - world.truth.rewound_at < 60_000 { 80 } else { 25 };
     if world.random.percent(chance) {
-        world.mirrors[replica] = Mirror::default();
-        world.reached("a lost mirror");
-        world.note("and its mirror is lost");
+        return loses_its_disk(world, replica);
     }
     Event::Crash(replica)
+}
+
+/// A replica dies, and its mirror is lost.
+pub(super) fn loses_its_disk(world: &mut World, replica: usize) -> Event {
+    world.mirrors[replica] = Mirror::default();
+    world.reached("a lost mirror");
+    world.note(format!("the mirror of replica {replica} is lost"));
+    Event::Crash(replica)
+}
+
+/// Somebody who has a commit that the environment reached and that the branch has no more.
+pub(super) fn keeps_what_the_branch_lost(world: &World) -> Option<usize> {
+    let (record, tip) = (world.record()?, world.origin.tip?);
+    let lost = |revision: &Revision| !world.origin.descends(tip, *revision);
+    let reached = record.attempted.iter().map(|reached| reached.revision).find(lost)?;
+    (0..REPLICAS).find(|replica| world.mirrors[*replica].known.contains(&reached))
 }
 
 pub(super) fn pause(world: &mut World) {
@@ -63,6 +78,8 @@ pub(super) fn sleep(world: &mut World) {
     let still = world.random.percent(50);
     world.now += LASTS;
     world.slept += LASTS;
+    // Nobody saw anything of the branch meanwhile.
+    world.truth.rewound_at += LASTS;
     // Nobody renewed the session.
     world.lease = None;
     for replica in (0..PROCESSES).filter(|_| still) {

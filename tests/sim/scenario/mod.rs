@@ -24,7 +24,10 @@ pub(crate) enum Event {
 }
 
 pub(crate) const KEYS: [&str; 8] =
-    ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", "config/a/g"];
+    ["config/a", "config/b", "config/c", "config/d", "config/e", "config/f", "config/health", BELOW];
+
+/// The key that lies below another one.
+pub(crate) const BELOW: &str = "config/a/b/g";
 
 /// Keys that are there before lockstep, and that a commit may want later.
 pub(crate) const FOREIGN: [&str; 4] = ["config/old/1", "config/old/2", "config/old/3", "config/old/4"];
@@ -51,6 +54,11 @@ pub(crate) fn happen(world: &mut World) -> Event {
     // What is adopted is soon given back by something else, and must meet a removal before.
     if world.truth.has_adopted() && world.random.percent(8) {
         return comings::retire(world);
+    }
+    if world.random.percent(10)
+        && let Some(replica) = machines::keeps_what_the_branch_lost(world)
+    {
+        return machines::loses_its_disk(world, replica);
     }
     if commits::drops_the_bulk(world) {
         return Event::Nothing;

@@ -98,6 +98,8 @@ impl Faults {
 pub(crate) struct World {
     pub(crate) now: i64,
     pub(crate) random: Random,
+    /// Keys are files on this target, so that none lies below another (rule D3).
+    pub(crate) files: bool,
     pub(crate) origin: Origin,
     pub(crate) store: Store,
     /// And what was edited by hand then.
@@ -190,9 +192,11 @@ pub(crate) type Found = (KeyPath, Option<LiveEntry>);
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
         Self {
             now: 1_000_000,
-            random: Random::new(seed),
+            files: random.percent(25),
+            random,
             origin: Origin::default(),
             store: Store::default(),
             snapshot: None,
