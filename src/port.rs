@@ -179,7 +179,7 @@ pub trait Source: Send + Sync {
     /// The files of a commit. `NotFound` when the mirror does not have it.
     fn tree(&self, revision: Revision) -> impl Future<Output = Result<FileTree, EdgeError>> + Send;
 
-    /// The selected files of a commit, as if they were all of it.
+    /// The selected files of a commit, and no others. Where not said otherwise all of it is read for them.
     fn some_files(&self, revision: Revision, files: &Selection) -> impl Future<Output = Result<FileTree, EdgeError>> + Send {
         async move { Ok(self.tree(revision).await?.selected(files)) }
     }

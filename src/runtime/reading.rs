@@ -76,6 +76,8 @@ pub struct Readings {
     former: Vec<EnvironmentName>,
     /// What revisions say of it that were reached under such a name.
     kept_former: BTreeMap<Needed, Reading>,
+    /// The revision that gives no former name, where that was looked for last and nothing else of it was read.
+    pub(super) unclaimed: Option<Revision>,
     /// The names before the former one that a revision gives, where that was looked for last.
     pub(super) names_before: Option<(Revision, Vec<EnvironmentName>)>,
     /// As which environment it goes on across names that a revision does not have, and the former name that this one gives, where
@@ -95,6 +97,7 @@ impl Readings {
             last: None,
             former: Vec::new(),
             kept_former: BTreeMap::new(),
+            unclaimed: None,
             names_before: None,
             heir_across: None,
         }
@@ -167,8 +170,7 @@ impl Readings {
     }
 
     /// Whether what the revision says is known, and costs nothing to ask for.
-    #[must_use]
-    pub fn has_read(&self, revision: Revision) -> bool {
+    pub(super) fn has_read(&self, revision: Revision) -> bool {
         self.kept.contains_key(&revision)
     }
 

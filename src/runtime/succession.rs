@@ -89,10 +89,16 @@ pub async fn former_names<S: Source>(
 
 /// The former name that a revision gives the environment. Of one that gives none, as nearly all, only the own file is read.
 async fn claimed<S: Source>(readings: &mut Readings, source: &S, at: Revision) -> Result<Option<EnvironmentName>, EdgeError> {
-    let name = readings.environment();
+    if readings.unclaimed == Some(at) {
+        return Ok(None);
+    }
     if !readings.has_read(at) {
+        let name = readings.environment();
         match source.some_files(at, &head_of(name)).await {
-            Ok(head) if former_name(&head, name).is_none() => return Ok(None),
+            Ok(head) if former_name(&head, name).is_none() => {
+                readings.unclaimed = Some(at);
+                return Ok(None);
+            }
             Ok(_) => {}
             Err(error) if error.kind == EdgeKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

@@ -15,12 +15,12 @@ use lockstep::domain::health::Finding;
 use lockstep::domain::name::{CheckName, EnvironmentName, ServiceName};
 use lockstep::domain::revision::{Generation, Revision};
 use lockstep::port::{EdgeError, EdgeKind, Probe};
-
-use crate::support::ports::free_place;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+use crate::support::ports::free_place;
 
 /// What a DNS server answers: its flags, and records by type and data; none: it stays silent.
 type DnsAnswer = Option<(u16, Vec<(u16, Vec<u8>)>)>;
@@ -401,9 +401,7 @@ async fn a_dns_check_tells_no_such_name_from_no_such_server() {
 
 #[tokio::test]
 async fn a_dns_server_that_comes_back_is_asked_again() {
-    let away = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = away.local_addr().unwrap();
-    drop(away);
+    let address = free_place();
     let prober = prober(nothing(), Checks::default(), Some(address));
     let kind = || CheckKind::Dns { name: "build.service.mynetwork".into(), record: DnsRecord::A, expect: None };
     for _ in 0..3 {

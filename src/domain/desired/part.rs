@@ -146,7 +146,12 @@ fn layers(name: &EnvironmentName, files: &[OwnFile]) -> BTreeSet<String> {
 
 /// Where a path lies in those layers that it lies in, which may be several: a layer may lie in another.
 pub(super) fn insides<'p>(path: &'p str, layers: &BTreeSet<String>) -> impl Iterator<Item = &'p str> {
-    layers.iter().filter_map(move |layer| path.strip_prefix(layer.as_str())?.strip_prefix('/'))
+    layers.iter().filter_map(move |layer| is_below(path, layer))
+}
+
+/// The part of a path below a directory.
+pub(super) fn is_below<'p>(path: &'p str, directory: &str) -> Option<&'p str> {
+    path.strip_prefix(directory)?.strip_prefix('/')
 }
 
 impl Selection {
@@ -164,15 +169,15 @@ impl Selection {
 
 /// The files of any layer, by their path in it, that decide together with one of them, and what they decide.
 #[derive(Default)]
-pub(super) struct Deciding {
-    pub(super) files: Vec<String>,
-    pub(super) directories: Vec<String>,
+struct Deciding {
+    files: Vec<String>,
+    directories: Vec<String>,
     /// The key of this name and all keys below it: whatever can name one of them is among the files or in the directories.
-    pub(super) keys: Option<String>,
+    keys: Option<String>,
 }
 
 impl Deciding {
-    pub(super) fn with(path: &str) -> Self {
+    fn with(path: &str) -> Self {
         let values = path.strip_prefix("kv/").and_then(|path| path.strip_suffix(".yaml"));
         let Some(key) = values.or_else(|| path.strip_prefix("files/")) else {
             return Self { files: vec![path.to_owned()], ..Self::default() };
@@ -243,7 +248,12 @@ mod tests {
     /// the part that it is found from.
     #[track_caller]
     fn check(changes: &[(&str, Option<&str>)], expected: &[&str], read_files: usize) {
-        let before: BTreeMap<&str, &str> = GROUND.iter().copied().collect();
+        check_on(GROUND, changes, expected, read_files);
+    }
+
+    #[track_caller]
+    fn check_on(ground: Files<'_>, changes: &[(&str, Option<&str>)], expected: &[&str], read_files: usize) {
+        let before: BTreeMap<&str, &str> = ground.iter().copied().collect();
         let mut after = before.clone();
         for (path, text) in changes {
             match text {
@@ -303,6 +313,13 @@ mod tests {
         assert_eq!(inside("base/kv/web/kv/x.yaml"), ["kv/web/kv/x.yaml", "kv/x.yaml"]);
         assert_eq!(inside("base/kv/webs/x.yaml"), ["kv/webs/x.yaml"]);
         assert!(inside("other/kv/x.yaml").is_empty() && inside("base").is_empty());
+        let ground = [
+            GROUND[0],
+            ("environments/a/environment.yaml", "layers: [base, base/kv/web]\n"),
+            ("base/kv/web/kv/x.yaml", "one: 1\n"),
+            ("base/kv/y.yaml", "two: 2\n"),
+        ];
+        check_on(&ground, &[("base/kv/web/kv/x.yaml", Some("one: 2\n"))], &["a:web/kv/x/one", "a:x/one"], 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::environment_file::{self, ENVIRONMENTS};
 use super::merge::PER_ENVIRONMENT;
-use super::part::{head_of, insides, is_of_all};
+use super::part::{head_of, insides, is_below, is_of_all};
 use super::repository::read_scope;
 use super::selection::{Scope, Selection};
 use super::state::DesiredState;
@@ -53,11 +53,6 @@ pub fn renewal<'e>(earlier: &'e Arc<DesiredState>, changed: &[String]) -> Option
     // That a layer is there is seen of its directory.
     files.paths(layers);
     Some(Renewal { earlier, files: touched.then_some(files), keys })
-}
-
-/// The part of a path below a directory.
-fn is_below<'p>(path: &'p str, directory: &str) -> Option<&'p str> {
-    path.strip_prefix(directory)?.strip_prefix('/')
 }
 
 impl Renewal<'_> {

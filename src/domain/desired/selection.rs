@@ -73,7 +73,8 @@ impl Selection {
 }
 
 impl FileTree {
-    /// The selected part of a tree that was read whole: what lies in no directory that is looked into is not there.
+    /// The selected part of a tree that was read whole: what lies in no directory that is looked into is not there. How much was
+    /// read, and whether it was cut short, stays as it was with the whole.
     #[must_use]
     pub fn selected(mut self, selection: &Selection) -> Self {
         let mut partly = BTreeSet::new();

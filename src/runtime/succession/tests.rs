@@ -4,14 +4,16 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::desired::Selection;
 use crate::domain::name::KeyRoots;
 use crate::port::Head;
 use crate::runtime::imagined::{Branch, Imagined};
 
-/// A branch whose past says of names what they were called before: `live<test`; and for which names it was asked.
+/// A branch whose past says of names what they were called before: `live<test`; for which names it was asked, and what was read.
 struct Past {
     says: Vec<(EnvironmentName, EnvironmentName)>,
     asked: Mutex<Vec<usize>>,
+    read: Mutex<Vec<Selection>>,
 }
 
 const GONE: Revision = Revision::from_bytes([1; 20]);
@@ -22,7 +24,12 @@ impl Branch for Past {
     }
 
     fn tree(&self, _: Revision) -> Result<FileTree, EdgeError> {
-        Ok(FileTree::default())
+        let manifest = ("lockstep.yaml", "name: demo\nlockstep: \"^1\"\n");
+        Ok(FileTree::of_files([manifest, ("environments/own/environment.yaml", "layers: []\n")]))
+    }
+
+    fn selected(&self, files: &Selection) {
+        self.read.lock().unwrap().push(files.clone());
     }
 
     fn last_seen(
@@ -58,7 +65,7 @@ async fn check(head: &str, past: &str, expected: &str, asked: &[usize]) {
     };
     let files: Vec<(String, String)> = pairs(head).iter().map(of).collect();
     let said = FileTree::of_files(files);
-    let branch = Imagined(Past { says: pairs(past), asked: Mutex::default() });
+    let branch = Imagined(Past { says: pairs(past), asked: Mutex::default(), read: Mutex::default() });
     let fit = Fit { roots: KeyRoots::all(), files: false, settle: Duration::ZERO };
     let mut readings = Readings::new(named("gone"), RepositoryName::parse("demo").unwrap(), fit);
     for _ in 0..3 {
@@ -80,4 +87,15 @@ async fn whoever_goes_on_across_names_is_found_in_few_ways_back_however_many_wer
     check("a<b", "b<c c<d d<b", "", &[1, 1, 1, 1]).await;
     let row: Vec<String> = (0..40).map(|number| format!("n-{number}<n-{}", number + 1)).collect();
     check("a<n-0", &row.join(" "), "", &[1; 1 + MOST_NAMES]).await;
+}
+
+#[tokio::test]
+async fn of_a_revision_that_gives_no_former_name_only_the_own_file_is_read_and_once() {
+    let branch = Imagined(Past { says: Vec::new(), asked: Mutex::default(), read: Mutex::default() });
+    let fit = Fit { roots: KeyRoots::all(), files: false, settle: Duration::ZERO };
+    let mut readings = Readings::new(named("own"), RepositoryName::parse("demo").unwrap(), fit);
+    for _ in 0..3 {
+        assert_eq!(former_names(&mut readings, &branch, GONE).await.unwrap(), []);
+    }
+    assert_eq!(*branch.0.read.lock().unwrap(), [head_of(&named("own"))]);
 }

@@ -237,7 +237,7 @@ fn a_directory_whose_parent_is_missing_is_told_with_what_to_do_by_every_verb_and
 
 #[test]
 fn a_check_that_failed_before_an_apply_does_not_blame_the_commit() {
-    let old = TcpListener::bind("127.0.0.1:0").unwrap();
+    let old = TcpListener::bind(free_place()).unwrap();
     let web = TcpListener::bind("127.0.0.1:0").unwrap();
     let check = |service: &str| format!("kind: tcp\nservice: {service}\ninterval: 200ms\ntimeout: 200ms\n");
     let environment = ENVIRONMENT.1.replace("fail_after: 1", "fail_after: 3");

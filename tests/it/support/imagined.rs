@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep::domain::commit::Commit;
-use lockstep::domain::desired::FileTree;
+use lockstep::domain::desired::{FileTree, Selection};
 use lockstep::domain::name::EnvironmentName;
 use lockstep::domain::revision::Revision;
 use lockstep::domain::time::Timestamp;
@@ -14,6 +14,9 @@ pub(crate) trait Branch: Send + Sync {
     fn head(&self) -> Head;
 
     fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError>;
+
+    /// Somebody reads these files of a commit, and no others.
+    fn selected(&self, _files: &Selection) {}
 
     /// Somebody fetches.
     fn fetched(&self) {}
@@ -57,6 +60,11 @@ impl<B: Branch> Source for Imagined<B> {
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
         self.0.tree(revision)
+    }
+
+    async fn some_files(&self, revision: Revision, files: &Selection) -> Result<FileTree, EdgeError> {
+        self.0.selected(files);
+        Ok(self.0.tree(revision)?.selected(files))
     }
 
     async fn descends(&self, revision: Revision, of: Revision) -> Result<bool, EdgeError> {

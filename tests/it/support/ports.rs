@@ -7,8 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Linux gives connections what comes after (`/proc/sys/net/ipv4/ip_local_port_range`).
+/// Connections have what comes after, unless somebody set it otherwise.
 const RANGE: Range<u16> = 12_000..32_000;
+/// Fewer ports than this are no use; a machine whose connections have all of them leaves nobody safe.
+const LEAST: u16 = 4_000;
 /// As many as one server takes, and a few more.
 const BLOCK: u16 = 8;
 
@@ -18,9 +20,10 @@ static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
 /// Ports that nobody listens on, and which no other test gets.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     assert!(N <= usize::from(BLOCK));
-    let locks = std::env::temp_dir().join("lockstep-test-ports");
+    let locks = std::env::temp_dir().join(format!("lockstep-test-ports-{}", rustix::process::getuid().as_raw()));
     std::fs::create_dir_all(&locks).unwrap();
-    let blocks = u32::from((RANGE.end - RANGE.start) / BLOCK);
+    let end = connections_from().filter(|first| *first >= RANGE.start + LEAST).unwrap_or(RANGE.end).min(RANGE.end);
+    let blocks = u32::from((end - RANGE.start) / BLOCK);
     // Processes that start together look in different places.
     for at in (0..blocks).map(|further| (std::process::id() + further) % blocks) {
         let first = RANGE.start + u16::try_from(at).unwrap() * BLOCK;
@@ -38,6 +41,11 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
 pub(crate) fn free_place() -> SocketAddr {
     let [port] = free_ports();
     (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// The first port that the kernel gives to a connection, where it says so.
+fn connections_from() -> Option<u16> {
+    std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// Whatever listens for either kind, wherever: a server of ours may want all addresses.
