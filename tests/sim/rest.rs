@@ -21,6 +21,16 @@ fn is_out_of_reach(world: &World, goal: Revision) -> bool {
     leader.map_or_else(|| !(0..REPLICAS).any(has), |leader| !has(leader))
 }
 
+/// What is waited for is somebody's: nobody waits for hand edits that nobody made.
+fn waits_for_drift_that_is_there(world: &mut World, record: &Rollout) {
+    let texts = [Some(record.reason.clone()), record.note.as_ref().map(|note| note.text.clone())];
+    for text in texts.into_iter().flatten().filter(|text| text.contains("drift is only reported here")) {
+        if world.restored_at == 0 && !world.edited.keys().any(|key| text.contains(key.as_str())) {
+            world.violated(format!("liveness: waits for drift of keys that nobody wrote by hand: {text}"));
+        }
+    }
+}
+
 /// Whether nobody else holds a key of the goal: that keeps it from being proven, whatever its checks say (rule A9).
 fn is_whole(record: &Rollout) -> bool {
     record.attempt.as_ref().is_none_or(|attempt| attempt.except.is_empty())
@@ -76,6 +86,7 @@ pub(crate) fn came_to_rest(world: &mut World) {
         return;
     }
     nothing_is_left_open(world, &record);
+    waits_for_drift_that_is_there(world, &record);
     let Some(tip) = world.origin.tip else { return };
     let content = world.origin.content(tip).clone();
     if content.name != record.identity.environment.as_str() {

@@ -226,8 +226,9 @@ impl Terms<'_> {
             (Some(entry), Some(found)) => entry.digest == found.digest && found.flags.mark_of(self.owner).is_some(),
             (None, Some(_)) | (Some(_), None) => false,
         };
-        let untouched = self.complete.is_some_and(as_left) || self.reached.iter().any(|state| as_left(state));
-        if untouched || (self.complete.is_none() && self.reached.is_empty()) {
+        // Before anything was complete a key that is not there is one that the first deploy did not come to.
+        let as_before = self.complete.map_or_else(|| found.is_none() || self.reached.is_empty(), as_left);
+        if as_before || self.reached.iter().any(|state| as_left(state)) {
             return None;
         }
         let before = self.complete.and_then(|state| state.entries().get(key));

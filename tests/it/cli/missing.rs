@@ -152,3 +152,24 @@ fn without_a_branch_each_verb_names_the_option_that_it_has_for_a_commit() {
         assert!(said.contains("branch main is gone") && said.ends_with(&hint), "{verb:?}: {said}");
     }
 }
+
+#[test]
+fn a_value_that_may_have_been_live_with_a_generation_that_history_forgot_is_not_called_never_live() {
+    let mut stage = Stage::new();
+    for port in [1, 2, 3] {
+        stage.repo.commit("Another port", &[(KEYS.0, &format!("app: {{port: {port}}}\n"))]);
+        stage.run(&["apply", "--once"]).exits(0);
+    }
+    let log = |stage: &Stage| stage.run(&["kv", "log", "config/app/port", "--output", "json"]).exits(0).json();
+    let live = |log: &serde_json::Value| {
+        let versions = log["environments"][0]["versions"].as_array().unwrap().clone();
+        versions.into_iter().map(|version| version["live"].clone()).collect::<serde_json::Value>()
+    };
+    assert_eq!(live(&log(&stage)), serde_json::json!([true, false, false, false]));
+    std::fs::remove_file(stage.home.path().join("test/.lockstep/history/2")).unwrap();
+    let told = log(&stage);
+    assert_eq!(live(&told), serde_json::json!([true, null, false, null]), "{told:#}");
+    let said = stage.run(&["kv", "log", "config/app/port"]).exits(0).out;
+    assert_eq!(said.matches("not known whether live").count(), 2, "{said}");
+    assert!(said.contains("was live: generation 1") && !said.contains("never live"), "{said}");
+}

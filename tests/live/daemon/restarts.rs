@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::killer::Killer;
 use super::service::Service;
-use super::site::{MANY, Running, Site, app, dump, many};
+use super::site::{ENVIRONMENT, MANY, Running, Site, app, dump, many};
 use crate::fake::{Fake, Reply};
 use crate::support::{Agent, Options, eventually};
 
@@ -78,13 +78,26 @@ fn a_consul_killed_anywhere_in_a_large_apply_ends_with_the_commit_byte_for_byte_
 
 #[test]
 fn an_apply_in_the_foreground_whose_consul_dies_half_way_fails_and_the_next_one_ends_with_the_commit() {
+    check_cut_short(true, "correct", &["proven", "proven"]);
+}
+
+#[test]
+fn a_first_deploy_whose_consul_dies_half_way_is_gone_on_with_also_where_drift_is_only_reported() {
+    check_cut_short(false, "report", &["proven"]);
+}
+
+/// A large apply whose Consul dies half-way, as the first one or after another, and how all of them end.
+fn check_cut_short(after_another: bool, drift: &str, outcomes: &[&str]) {
     let mut agent = Agent::with(&Options { durable: true, ..Options::default() });
     let _service = Service::start(&agent);
     let mut site = Site::new(&agent);
-    site.run(&["apply", "--once"]).exits(0);
+    if after_another {
+        site.run(&["apply", "--once"]).exits(0);
+    }
     let killer = Arc::new(Killer::default());
     let proxy = killer.start(agent.port());
-    site.repo.commit("Large", &[(MANY, &many(KEYS, "x"))]);
+    let environment = format!("{}drift: {drift}\n", ENVIRONMENT.1);
+    site.repo.commit("Large", &[(ENVIRONMENT.0, &environment), (MANY, &many(KEYS, "x"))]);
     killer.arm(agent.pid(), WRITES / 2, false);
     site.readdress(&proxy.address());
     let said = site.run(&["apply", "--once", "--timeout", "3s"]);
@@ -100,7 +113,7 @@ fn an_apply_in_the_foreground_whose_consul_dies_half_way_fails_and_the_next_one_
     // The session of the one that failed has ten seconds to live.
     eventually("the next one leads", || site.run(&["apply", "--once", "--timeout", "20s"]).code == 0);
     assert_eq!(agent.tree("config/many/").len(), KEYS);
-    assert_eq!(site.outcomes(), ["proven", "proven"]);
+    assert_eq!(site.outcomes(), outcomes);
     site.check_history();
 }
 

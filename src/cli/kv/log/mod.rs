@@ -1,6 +1,7 @@
 //! `kv log`: every version that a key had, with the commit that made it and the attempts that brought it live.
 
 mod timeline;
+mod attempts;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::num::NonZeroUsize;
 use crate::cli::edges::Edges;
 use crate::cli::error::{Exit, Failure};
 use crate::cli::hiding::{Shown, is_hidden};
-use crate::cli::key::{KeyArgs, Named, at, history, names_when_reached, open};
+use crate::cli::key::{KeyArgs, Named, at, open};
 use crate::cli::options::Options;
 use crate::cli::output::{Output, VERSION};
 use crate::cli::text::{clean, moment};
@@ -22,6 +23,7 @@ use crate::domain::revision::{Generation, Revision};
 use crate::domain::time::Timestamp;
 use crate::port::EdgeKind;
 
+use attempts::attempts;
 use timeline::Says;
 use view::{Environment, FormerView, Invalid, Log, OffBranch, VersionView, value};
 
@@ -128,7 +130,7 @@ async fn one(
     // One more tells what lies between the last of the page and the next one.
     let more = versions.len() > limit + 1 || !is_whole;
     versions.truncate(limit + 1);
-    let mut views: Vec<VersionView> = versions.iter().map(|version| VersionView::of(version, known.is_some())).collect();
+    let mut views: Vec<VersionView> = versions.iter().map(|version| VersionView::of(version, known.as_ref())).collect();
     for (version, former) in names {
         if let Some(view) = views.get_mut(version) {
             view.formerly.push(former);
@@ -211,37 +213,4 @@ async fn off_branch(
         });
     }
     Ok(OffBranches { shown: found, more: NonZeroUsize::new(gone.len()) })
-}
-
-/// The environment's attempts.
-struct Attempts {
-    /// Oldest first.
-    made: Vec<(Generation, Revision)>,
-    /// What the environment was called when it last advanced to each of their commits, which may have another of its name.
-    called: BTreeMap<Revision, EnvironmentName>,
-}
-
-/// The environment's attempts; none where nobody can say, with a note why: a log without them is worth having too.
-async fn attempts(edges: &Edges, environment: &EnvironmentName, output: &Output) -> Option<Attempts> {
-    let found = async {
-        let target = edges.target(environment)?;
-        let (record, lines) = history(edges, environment, &target).await?;
-        if record.is_none() {
-            // One whose record is still under a former name has a past all the same.
-            edges.record(environment, &target).await?;
-        }
-        Ok::<_, Failure>((record, lines))
-    };
-    match found.await {
-        Ok((record, lines)) => {
-            let made = lines.iter().rev().filter(|line| line.is_deployment()).map(|line| (line.generation, line.revision));
-            let called = record.map(|record| names_when_reached(&record, &lines)).unwrap_or_default();
-            Some(Attempts { made: made.collect(), called })
-        }
-        Err(failure) => {
-            let why: Vec<String> = std::iter::once(failure.message).chain(failure.causes).collect();
-            output.note(&format!("what was live in {environment} is not known: {}", why.join(": ")));
-            None
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
 
+use super::attempts::Attempts;
 use super::timeline::{Block, Mark, Says, timeline};
 use crate::cli::output::{Page, View};
 use crate::cli::text::{clean, count, moment, when};
@@ -102,7 +103,7 @@ pub(super) struct VersionView {
     pub(super) formerly: Vec<FormerView>,
     /// The attempts that brought it live, newest first; none: nobody could say, since the target or its record is not there.
     pub(super) generations: Option<Vec<u32>>,
-    /// Likewise.
+    /// None: likewise, or history forgot attempts of when it was there already.
     pub(super) live: Option<bool>,
     /// Commits among these that could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -160,7 +161,7 @@ impl Invalid {
 }
 
 impl VersionView {
-    pub(super) fn of(version: &Version, is_known: bool) -> Self {
+    pub(super) fn of(version: &Version, known: Option<&Attempts>) -> Self {
         let Version { commit, held, hidden, places, broken, generations, live } = version;
         let places = places.iter().map(|(since, place)| PlaceView {
             since: since.to_string(),
@@ -176,8 +177,8 @@ impl VersionView {
             value: held.as_ref().map(|held| value(held, *hidden)),
             places: places.collect(),
             formerly: Vec::new(),
-            generations: is_known.then(|| generations.iter().map(|generation| generation.number()).collect()),
-            live: is_known.then_some(*live),
+            generations: known.map(|_| generations.iter().map(|generation| generation.number()).collect()),
+            live: known.filter(|known| !generations.is_empty() || !known.may_have_forgotten(commit.at)).map(|_| *live),
             invalid: broken.iter().map(Invalid::of).collect(),
             short: commit.revision.short(),
             committed: commit.at,

@@ -258,6 +258,36 @@ fn reported_drift_is_left_and_said() {
 }
 
 #[test]
+fn a_first_deploy_that_was_cut_short_goes_on_where_drift_is_only_reported() {
+    check(
+        "batch 1, commit a=1 b=1 c=1 @drift=report, pass, pass, take over, show, settle",
+        expect![[r#"
+        applying r1, complete none, good none
+        live: a=1 b=1
+        --
+        steady r1
+        live: a=1 b=1 c=1 health=good
+        1. advance r1 by Ada: proven: healthy"#]],
+    );
+    check(
+        "batch 1, commit a=1 b=1 c=1 @drift=report, pass, pass, commit b=2 d=1, settle",
+        expect![[r#"
+        steady r2
+        live: a=1 b=2 c=1 d=1 health=good
+        1. advance r1 by Ada: superseded: superseded by r2
+        2. advance r2 by Ada: proven: healthy"#]],
+    );
+    check(
+        "batch 1, commit a=1 b=1 c=1 @drift=report, pass, pass, by hand a=9, settle",
+        expect![[r#"
+        held-refused r1, complete none, good none
+        because: waiting for keys that somebody else holds: a (exists already and is not managed by lockstep, with another value)
+        live: a=9(unmarked) b=1
+        1. advance r1 by Ada: under way"#]],
+    );
+}
+
+#[test]
 fn an_advance_writes_only_what_it_changes_and_is_proven_with_drift() {
     check(
         "commit @drift=report b=1, settle, by hand a=9, settle, commit b=2, settle",
