@@ -63,6 +63,22 @@ fn a_retired_environment_goes_with_its_versions_and_its_state_and_comes_back_as_
 }
 
 #[test]
+fn a_file_that_lost_its_mark_stays_and_is_named_before_and_after() {
+    let stage = retired();
+    let port = stage.home.path().join("test/current/config/app/port");
+    std::fs::remove_file(&port).unwrap();
+    std::fs::write(&port, "by hand").unwrap();
+    let left = "  1 key of its last revision and without its mark stays as it is; delete it by hand if nobody needs it:\n    config/app/port\n";
+    let said = stage.run(&["env", "remove", "test"]).exits(2).err;
+    assert!(said.contains("2 keys deleted, 0 released") && said.contains(left), "{said}");
+    let said = stage.run(&["env", "remove", "test", "--yes"]).exits(0).out;
+    assert!(said.contains("2 keys deleted, 0 released") && said.contains(left), "{said}");
+    assert_eq!(stage.live(), [("config/app/port".to_owned(), "by hand".to_owned())]);
+    let said = stage.run(&["history", "test", "--removed"]).exits(0).out;
+    assert!(said.contains("removed; 1 key without its mark stays"), "{said}");
+}
+
+#[test]
 fn files_of_others_stay_where_they_are() {
     let stage = retired();
     let current = stage.home.path().join("test/current");
