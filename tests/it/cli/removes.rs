@@ -63,6 +63,23 @@ fn a_retired_environment_goes_with_its_versions_and_its_state_and_comes_back_as_
 }
 
 #[test]
+fn a_retired_environment_is_said_to_be_so_by_apply_and_by_status_and_no_controller_is_asked_for() {
+    let stage = retired();
+    let said = stage.run(&["apply", "--once", "test"]).exits(1).out;
+    assert!(
+        said.starts_with("test  retired, steady on ") && said.contains("has no environment test; nothing is written"),
+        "{said}"
+    );
+    assert!(said.contains("hint: `lockstep env remove test` takes it out"), "{said}");
+    let json = stage.run(&["apply", "--once", "test", "--output", "json"]).exits(1).json();
+    let end = &json["environments"][0];
+    assert_eq!((&end["retired"], &end["in_step"]), (&true.into(), &false.into()), "{json:#}");
+    let said = stage.run(&["status", "test"]).exits(0).out;
+    assert!(said.starts_with("test  steady, retired\n") && said.contains("`lockstep env remove test`"), "{said}");
+    assert!(!said.contains("lockstep run") && !said.contains("apply --once"), "{said}");
+}
+
+#[test]
 fn a_file_that_lost_its_mark_stays_and_is_named_before_and_after() {
     let stage = retired();
     let port = stage.home.path().join("test/current/config/app/port");
