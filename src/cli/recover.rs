@@ -14,6 +14,7 @@ use crate::config::TargetConfig;
 use crate::domain::name::EnvironmentName;
 use crate::domain::resource::OwnerId;
 use crate::domain::rollout::{Formerly, Identity, Recovery, Remains};
+use crate::domain::words::one_or;
 use crate::port::{EdgeKind, Target as _, Told};
 
 /// Make the record of an environment anew after it was lost, from the marks on its keys
@@ -163,7 +164,8 @@ impl View for Found<'_> {
             page.line("  nobody here knows the target id any more: it gets another one, which has to be pinned");
         }
         for (other, keys) in rivals {
-            page.line(format_args!("  {} with the mark of owner {other} stay as they are", count(*keys, "key")));
+            let stay = one_or(*keys, "stays as it is", "stay as they are");
+            page.line(format_args!("  {} with the mark of owner {other} {stay}", count(*keys, "key")));
         }
         page.line("  no key is written or deleted by this");
     }

@@ -10,6 +10,12 @@ pub fn count(number: impl Display, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// The words that go with one thing, or with another number of them: `1 key stays as it is`, `2 keys stay as they are`.
+#[must_use]
+pub const fn one_or<'t>(number: usize, one: &'t str, more: &'t str) -> &'t str {
+    if number == 1 { one } else { more }
+}
+
 /// Some names, and how many more there are.
 #[must_use]
 pub fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
@@ -94,6 +100,7 @@ mod tests {
     #[test]
     fn one_is_singular_and_everything_else_plural() {
         assert_eq!([0, 1, 2].map(|number| count(number, "key")), ["0 keys", "1 key", "2 keys"]);
+        assert_eq!([0, 1, 2].map(|number| one_or(number, "stays", "stay")), ["stay", "stays", "stay"]);
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub(super) struct End {
     pub(super) in_step: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,
+    /// The branch head does not have it: nothing of it is written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retired: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
     generation: u32,
@@ -97,6 +100,7 @@ impl End {
             environment: environment.to_string(),
             in_step,
             phase: Some(record.phase.word()),
+            retired: record.note.as_ref().is_some_and(|note| note.verdict == HeadVerdict::Retired),
             revision: record.stands_on().map(|reached| reached.revision.to_string()),
             generation: record.stands_on().map_or(record.generation, |reached| reached.generation).number(),
             reason: if suspension.is_some() { stopped(record) } else { reason(record, in_step) },
@@ -121,6 +125,7 @@ impl End {
             environment: environment.to_string(),
             in_step: false,
             phase: None,
+            retired: false,
             revision: None,
             generation: 0,
             reason: None,
@@ -161,7 +166,7 @@ fn reason(record: &Rollout, in_step: bool) -> Option<String> {
 impl View for Ends {
     fn human(&self, page: &mut Page) {
         for end in &self.environments {
-            let End { environment, in_step, phase, revision, generation, reason, overwrite_drift, error, suspension: _ } = end;
+            let End { environment, in_step, phase, retired, revision, generation, reason, overwrite_drift, error, .. } = end;
             let name = environment.style(Style::new().bold()).to_string();
             if let Some(error) = error {
                 page.line(format_args!("{name}  failed"));
@@ -171,12 +176,19 @@ impl View for Ends {
             let phase = phase.unwrap_or_default();
             let phase = if *in_step { phase.style(Style::new().green()) } else { phase.style(Style::new().yellow()) };
             let at = revision.as_deref().and_then(|revision| revision.get(..7)).unwrap_or("nothing");
-            page.line(format_args!("{name}  {phase} on {at}, generation {generation}"));
+            let retired_too = if *retired { "retired, ".style(Style::new().yellow()).to_string() } else { String::new() };
+            page.line(format_args!("{name}  {retired_too}{phase} on {at}, generation {generation}"));
             if let Some(reason) = reason {
                 page.line(format_args!("  {reason}"));
             }
             if let Some(overwriting) = overwrite_drift {
                 overwriting.human(page);
+            }
+            if *retired {
+                page.hint(&format!(
+                    "`lockstep env remove {environment}` takes it out of its target; a commit that has environments/{environment} again \
+                     brings it back"
+                ));
             }
         }
     }

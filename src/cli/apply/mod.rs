@@ -50,7 +50,9 @@ const GOES_ON: &str = "the next `apply --once`, or a controller, goes on from wh
   lockstep apply --once test --overwrite-drift --reason 'the edits of last night are in git'
 
 Exits with 0 when every environment ends on the branch head, proven, and with --overwrite-drift as that says; with 1 when one
-is rolled back, held, refused or stopped by a suspension, or when a key stays that was to be overwritten, and says why; with 4 when a target or the repository is not reachable.")]
+is rolled back, held, refused or stopped by a suspension, when the branch head does not have it any more (it is retired, and nothing
+of it is written), or when a key stays that was to be overwritten, and says why; with 4 when a target or the repository is not
+reachable.")]
 pub(super) struct Args {
     /// The environments; all of the configuration when none is named
     #[arg(value_name = "ENV")]

@@ -16,6 +16,7 @@ use crate::cli::text::{clean, count, rough};
 use crate::client::git::GitSource;
 use crate::domain::name::{EnvironmentName, KeyPath};
 use crate::domain::plan::{Action, Plan};
+use crate::domain::words::one_or;
 use crate::port::{EdgeKind, Leading, Target as _};
 use crate::runtime::clock::RealTime;
 use crate::runtime::memory::Memory;
@@ -30,12 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// So often it is looked again when somebody writes a key at the same moment.
 const LOOKS: usize = 5;
 
-/// Take a retired environment out of its target: its keys, its record and its owner id
+/// Take a retired environment out of its target: its keys and its record
 ///
 /// Only an environment that a valid branch head no longer has can be removed, and none that a controller leads. Deleted is
 /// what carries this environment's mark and is in a revision that it reached; adopted keys and those tagged !keep stay
-/// with their values and lose the mark; marked keys that no such revision has are strays: they stay and are listed. Keys of
-/// others are not touched.
+/// with their values and lose the mark. Left and listed are strays, marked keys that no such revision has, and keys whose mark
+/// somebody else's write took off. Keys of others are not touched. Its owner id goes too, unless strays carry its mark: then the
+/// id's entry (lockstep/owners/ID) stays, so that nobody else gets the id and these keys with it.
 ///
 /// Shows first what goes, and asks for the environment's name; --yes answers instead, and where nobody is there to answer that
 /// is all. The limits in environment.yaml say
@@ -160,7 +162,7 @@ async fn carried_out(
                 .hint("somebody writes keys of this environment; run this again to see what goes now"));
         }
         match removing.carry_out(memory, lease, &prospect).await {
-            Ok(()) => return Ok(shown.clone()),
+            Ok(()) => return Ok(with_what_stayed(shown, plan)),
             Err(Unfinished::Failed(error)) if error.kind == EdgeKind::Conflict => last = Some(error),
             Err(Unfinished::Failed(error)) => return Err(again(error.into(), args)),
             Err(Unfinished::Wanted(error)) => return Err(error.into()),
@@ -168,6 +170,16 @@ async fn carried_out(
     }
     let failure = last.map_or_else(|| Failure::new("remove the environment"), Failure::from);
     Err(again(failure, args))
+}
+
+/// What was shown, but for the keys that lost their mark meanwhile: they stayed.
+fn with_what_stayed(shown: &Plan, last: &Plan) -> Plan {
+    let released = |key: &KeyPath| shown.changes.iter().any(|change| change.key == *key && change.action == Action::Release);
+    // What an earlier look of this removal released has no mark any more either.
+    let unmanaged: Vec<KeyPath> = last.unmanaged.iter().filter(|key| !released(key)).cloned().collect();
+    let mut whole = shown.clone();
+    whole.changes.retain(|change| !unmanaged.contains(&change.key));
+    Plan { strays: last.strays.clone(), unmanaged, ..whole }
 }
 
 fn again(failure: Failure, args: &Args) -> Failure {
@@ -209,26 +221,41 @@ impl View for Planned<'_> {
             let keys: Vec<_> = plan.changes.iter().filter(|change| change.action == action).collect();
             for change in keys.iter().take(SHOWN) {
                 let why = if action == Action::Release { format!("  {}", change.why) } else { String::new() };
-                page.line(format_args!("  {sign} {}{why}", change.key));
+                page.line(format_args!("  {sign} {}{why}", clean(change.key.as_str())));
             }
             if keys.len() > SHOWN {
                 page.line(format_args!("  {sign} and {} more", keys.len() - SHOWN));
             }
         }
-        strays(&plan.strays.iter().map(ToString::to_string).collect::<Vec<_>>(), page);
+        left(&names(&plan.strays), STRAYS, page);
+        left(&names(&plan.unmanaged), UNMANAGED, page);
     }
 }
 
-fn strays(strays: &[String], page: &mut Page) {
-    if strays.is_empty() {
+/// Whose mark may be a copy (rule O3).
+const STRAYS: &str = "with its mark and in no revision that it reached";
+/// Whose mark somebody else's write took off (rule O2), or a removal that was broken off.
+const UNMANAGED: &str = "of its last revision and without its mark";
+
+/// Keys that stay, and which they are.
+fn left(keys: &[String], which: &str, page: &mut Page) {
+    if keys.is_empty() {
         return;
     }
-    let text = "with its mark and in no revision that it reached stay as they are; delete them by hand if nobody needs them:";
-    page.line(format_args!("  {} {text}", count(strays.len(), "key")));
-    strays.iter().take(SHOWN).for_each(|key| page.line(format_args!("    {key}")));
-    if strays.len() > SHOWN {
-        page.line(format_args!("    and {} more", strays.len() - SHOWN));
+    let stay = one_or(
+        keys.len(),
+        "stays as it is; delete it by hand if nobody needs it:",
+        "stay as they are; delete them by hand if nobody needs them:",
+    );
+    page.line(format_args!("  {} {which} {stay}", count(keys.len(), "key")));
+    keys.iter().take(SHOWN).for_each(|key| page.line(format_args!("    {}", clean(key))));
+    if keys.len() > SHOWN {
+        page.line(format_args!("    and {} more", keys.len() - SHOWN));
     }
+}
+
+fn names(keys: &[KeyPath]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
 }
 
 /// How it ended.
@@ -241,7 +268,10 @@ struct Removed {
     changed: bool,
     deleted: u32,
     released: u32,
+    /// Marked keys of no revision that it reached, which stay.
     strays: Vec<String>,
+    /// Keys of its own that stay because they lost their mark.
+    unmanaged: Vec<String>,
     /// When and by whom it was removed before.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
@@ -257,6 +287,7 @@ impl Removed {
             deleted: 0,
             released: 0,
             strays: Vec::new(),
+            unmanaged: Vec::new(),
             text: None,
         }
     }
@@ -267,7 +298,8 @@ impl Removed {
             changed: true,
             deleted: counts.deleted,
             released: counts.released,
-            strays: plan.strays.iter().map(ToString::to_string).collect(),
+            strays: names(&plan.strays),
+            unmanaged: names(&plan.unmanaged),
             ..Self::of(environment, target)
         }
     }
@@ -275,7 +307,7 @@ impl Removed {
 
 impl View for Removed {
     fn human(&self, page: &mut Page) {
-        let Self { environment, target, changed, deleted, released, strays: left, text, version: _ } = self;
+        let Self { environment, target, changed, deleted, released, strays, unmanaged, text, version: _ } = self;
         if !changed {
             page.line(format_args!("nothing to do: {}", text.as_deref().unwrap_or_default()));
             return;
@@ -284,7 +316,11 @@ impl View for Removed {
             "{environment} is removed from {target}: {} deleted, {released} released",
             count(to_usize(*deleted), "key")
         ));
-        strays(left, page);
+        left(strays, STRAYS, page);
+        if !strays.is_empty() && target.starts_with("consul") {
+            page.line("    nobody else gets the owner id in their mark: its entry below lockstep/owners/ stays too");
+        }
+        left(unmanaged, UNMANAGED, page);
         page.line(format_args!("its history stays: `lockstep history {environment} --removed`"));
         page.line(format_args!("next: take `environments.{environment}` out of the controller's configuration"));
     }

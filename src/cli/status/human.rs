@@ -79,22 +79,12 @@ impl Environment {
     fn human(&self, now: Timestamp, page: &mut Page) {
         let stopped =
             if self.suspension.is_some() { ", suspended".style(Style::new().yellow()).to_string() } else { String::new() };
-        page.line(format_args!("{}  {}{stopped}", self.name.style(Style::new().bold()), coloured(self.phase)));
+        let retired = if self.is_retired() { ", retired".style(Style::new().yellow()).to_string() } else { String::new() };
+        page.line(format_args!("{}  {}{retired}{stopped}", self.name.style(Style::new().bold()), coloured(self.phase)));
         if let Some(target) = &self.target {
             page.field("target", clean(target));
         }
-        match &self.leader {
-            Some(leader) => page.field("leader", leader),
-            None if self.is_read => page.field(
-                "leader",
-                format_args!(
-                    "{}: no controller keeps this environment, and nobody looks for drift; start `lockstep run`, or `lockstep apply --once {}`",
-                    "none".style(Style::new().yellow()),
-                    self.name
-                ),
-            ),
-            None => {}
-        }
+        self.leader(page);
         if let Some(error) = &self.error {
             error.human(page);
         }
@@ -171,6 +161,40 @@ impl Environment {
             let waiting = count(self.requests_waiting, "request");
             page.field("waiting", format_args!("{waiting} without an answer: does a controller run?"));
         }
+    }
+
+    /// Who leads it, or what nobody does therefore.
+    fn leader(&self, page: &mut Page) {
+        match &self.leader {
+            Some(leader) => page.field("leader", leader),
+            None if self.is_read && self.is_retired() && !self.is_under_way() => page.field(
+                "leader",
+                format_args!(
+                    "none: a retired environment needs none; `lockstep env remove {0}` takes it out of its target, a commit that has \
+                     environments/{0} again brings it back",
+                    self.name
+                ),
+            ),
+            None if self.is_read => page.field(
+                "leader",
+                format_args!(
+                    "{}: no controller keeps this environment, and nobody looks for drift; start `lockstep run`, or `lockstep apply --once {}`",
+                    "none".style(Style::new().yellow()),
+                    self.name
+                ),
+            ),
+            None => {}
+        }
+    }
+
+    /// The branch head does not have it (rule O9).
+    fn is_retired(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.verdict == HeadVerdict::Retired.word())
+    }
+
+    /// It is being written or judged, which somebody has to bring to its end also when it is retired.
+    fn is_under_way(&self) -> bool {
+        [Phase::Applying, Phase::Verifying].map(Phase::word).contains(&self.phase)
     }
 
     /// Where it is, what comes next, and what it needs to be proven.

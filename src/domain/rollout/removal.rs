@@ -20,7 +20,7 @@ use crate::domain::plan::{Intent, Obstacle, ObstacleKind, Plan, Terms, plan};
 use crate::domain::revision::Revision;
 use crate::domain::scope::KeyScope;
 use crate::domain::time::Timestamp;
-use crate::domain::words::count;
+use crate::domain::words::{count, one_or};
 
 /// A removal that may go on.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Removal {
     pub retired: Revision,
     /// The record while keys go, with the removal's line; none when a removal that was broken off goes on under its own.
     pub opening: Option<Save>,
-    /// What is deleted and released, and which marked keys stay.
+    /// What is deleted and released, which marked keys stay, and which stay that lost their mark.
     pub plan: Plan,
     /// The record while keys go.
     record: Rollout,
@@ -85,7 +85,8 @@ impl Rollout {
             generation,
             owner: self.identity.owner,
             desired: &self.nothing(),
-            complete: None,
+            // Which keys lost their mark: they are left, and listed (rule O2).
+            complete: self.complete.as_ref().and_then(|complete| seen.books.of(complete)),
             proven: None,
             reached: &reached,
             adopts: &KeyScope::default(),
@@ -249,11 +250,13 @@ impl Removal {
     #[must_use]
     pub fn farewell(&self, now: Timestamp) -> Farewell {
         let strays = self.plan.strays.len();
-        let text = match strays {
-            0 => "removed".to_owned(),
-            _ => format!("removed; {} with its mark stay", count(strays, "stray")),
-        };
-        let closed = Some(Closed { at: now, outcome: Outcome::Removed, text });
+        let left = [(strays, "stray", "with its mark"), (self.plan.unmanaged.len(), "key", "without its mark")];
+        let left = left.into_iter().filter(|(number, ..)| *number > 0).map(|(number, what, how)| {
+            let stay = one_or(number, "stays", "stay");
+            format!("{} {how} {stay}", count(number, what))
+        });
+        let texts: Vec<String> = ["removed".to_owned()].into_iter().chain(left).collect();
+        let closed = Some(Closed { at: now, outcome: Outcome::Removed, text: texts.join("; ") });
         Farewell {
             identity: self.record.identity.clone(),
             line: HistoryLine { closed, ..self.line.clone() },

@@ -16,7 +16,7 @@ use crate::domain::name::KeyPath;
 use crate::domain::plan::{Intent, Obstacle, ObstacleKind, Plan};
 use crate::domain::revision::Generation;
 use crate::domain::time::Timestamp;
-use crate::domain::words::{by_reason, count};
+use crate::domain::words::{by_reason, count, one_or};
 
 /// The third repair within the window makes a key contested.
 const CONTESTED_AFTER: usize = 3;
@@ -187,7 +187,10 @@ impl Rollout {
         // A person may have stopped what another had asked for.
         let text = match plan.drifted.len() {
             0 => "put right".to_owned(),
-            left => format!("put right in part; {} stay as they are", count(left, "key")),
+            left => {
+                let stay = one_or(left, "stays as it is", "stay as they are");
+                format!("put right in part; {} {stay}", count(left, "key"))
+            }
         };
         let Some(line) = record.close_repair(Outcome::Repaired, &text, seen.now) else {
             // What stays although a person wanted it overwritten was told when it was asked for; nothing later is meant.

@@ -63,6 +63,39 @@ fn a_retired_environment_goes_with_its_versions_and_its_state_and_comes_back_as_
 }
 
 #[test]
+fn a_retired_environment_is_said_to_be_so_by_apply_and_by_status_and_no_controller_is_asked_for() {
+    let stage = retired();
+    let said = stage.run(&["apply", "--once", "test"]).exits(1).out;
+    assert!(
+        said.starts_with("test  retired, steady on ") && said.contains("has no environment test; nothing is written"),
+        "{said}"
+    );
+    assert!(said.contains("hint: `lockstep env remove test` takes it out"), "{said}");
+    let json = stage.run(&["apply", "--once", "test", "--output", "json"]).exits(1).json();
+    let end = &json["environments"][0];
+    assert_eq!((&end["retired"], &end["in_step"]), (&true.into(), &false.into()), "{json:#}");
+    let said = stage.run(&["status", "test"]).exits(0).out;
+    assert!(said.starts_with("test  steady, retired\n") && said.contains("`lockstep env remove test`"), "{said}");
+    assert!(!said.contains("lockstep run") && !said.contains("apply --once"), "{said}");
+}
+
+#[test]
+fn a_file_that_lost_its_mark_stays_and_is_named_before_and_after() {
+    let stage = retired();
+    let port = stage.home.path().join("test/current/config/app/port");
+    std::fs::remove_file(&port).unwrap();
+    std::fs::write(&port, "by hand").unwrap();
+    let left = "  1 key of its last revision and without its mark stays as it is; delete it by hand if nobody needs it:\n    config/app/port\n";
+    let said = stage.run(&["env", "remove", "test"]).exits(2).err;
+    assert!(said.contains("2 keys deleted, 0 released") && said.contains(left), "{said}");
+    let said = stage.run(&["env", "remove", "test", "--yes"]).exits(0).out;
+    assert!(said.contains("2 keys deleted, 0 released") && said.contains(left), "{said}");
+    assert_eq!(stage.live(), [("config/app/port".to_owned(), "by hand".to_owned())]);
+    let said = stage.run(&["history", "test", "--removed"]).exits(0).out;
+    assert!(said.contains("removed; 1 key without its mark stays"), "{said}");
+}
+
+#[test]
 fn files_of_others_stay_where_they_are() {
     let stage = retired();
     let current = stage.home.path().join("test/current");

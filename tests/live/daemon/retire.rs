@@ -128,6 +128,32 @@ fn a_retired_environment_is_left_as_it_is_and_removed_only_when_a_person_says_so
     assert_eq!(it.agent.values("config/").len(), left.len() + 2);
 }
 
+#[test]
+fn a_key_that_lost_its_mark_stays_and_is_named_as_the_strays_are() {
+    let agent = Agent::start();
+    let _service = Service::start(&agent);
+    let mut site = Site::named("demo", &agent.address());
+    site.init();
+    site.repo.commit("Two", &[(MANY, "lost: 1\nmine: 2\n")]);
+    site.run(&["apply", "--once"]).exits(0);
+    retire(&mut site.repo);
+    agent.put("config/many/lost", b"by hand");
+    let said = site.run(&["env", "remove", "test", "--yes", "--output", "json"]).exits(0).json();
+    assert_eq!(said["unmanaged"], serde_json::json!(["config/many/lost"]), "{said:#}");
+    assert_eq!(agent.values("config/").into_iter().collect::<Vec<_>>(), [("config/many/lost".to_owned(), b"by hand".to_vec())]);
+    // Without its mark it keeps no owner id from anybody; a stray does, and that is said.
+    assert!(state(&agent).is_empty(), "{:?}", state(&agent));
+    site.forget_pin();
+    site.init();
+    site.repo.commit("Back", &[ENVIRONMENT, (MANY, "mine: 2\n")]);
+    site.run(&["apply", "--once"]).exits(0);
+    put_flags(&agent, "config/copied", b"3", flags(&agent, "config/many/mine"));
+    retire(&mut site.repo);
+    let said = site.run(&REMOVE).exits(0).out;
+    assert!(said.contains("its entry below lockstep/owners/ stays too") && said.contains("config/copied"), "{said}");
+    assert!(state(&agent).iter().all(|key| key.starts_with("lockstep/owners/")), "{:?}", state(&agent));
+}
+
 /// Kills a process at one of its writes, before it is carried out or just after.
 #[derive(Default)]
 pub(super) struct AtWrite {

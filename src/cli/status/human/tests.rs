@@ -12,8 +12,13 @@ use crate::domain::rollout::tests::rollout_after;
 
 /// What `status` shows a moment after a sentence; the first commit is `a000010`, the second `a000020`, and so on.
 #[track_caller]
-#[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
 fn check(sentence: &str, expected: Expect) {
+    check_led_by(Some("host-1:42"), sentence, expected);
+}
+
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a snapshot reads best when it stands in the call")]
+fn check_led_by(leader: Option<&str>, sentence: &str, expected: Expect) {
     let now = Timestamp::from_millis(1_000_600_000);
     let record = rollout_after(sentence).as_of(now).into_owned();
     let named = [&record.goal, &record.complete, &record.last_good].into_iter().flatten().map(|reached| reached.revision);
@@ -27,7 +32,7 @@ fn check(sentence: &str, expected: Expect) {
         drift: DriftPolicy::Correct,
     };
     let mut environment = Environment::of(name, "directory live/test".to_owned(), &record, &subjects, Some(&rules), 0, now);
-    environment.leader = Some("host-1:42".to_owned());
+    environment.leader = leader.map(ToOwned::to_owned);
     let status = Statuses { version: VERSION, repository: "config".to_owned(), environments: vec![environment], now };
     let mut page = Page::default();
     status.human(&mut page);
@@ -123,6 +128,41 @@ fn each_thing_is_said_once() {
               attempt      rollback by lockstep, frozen
               rejected     a000002 at 1970-01-12 13:48:39Z (8m1s ago)
         "#]],
+    );
+}
+
+#[test]
+fn of_a_retired_environment_that_nobody_leads_it_is_said_what_helps_and_not_to_start_a_controller() {
+    check_led_by(
+        None,
+        "commit good, settle, commit retired, settle",
+        expect![[r#"
+        test  steady, retired
+          target       directory live/test
+          leader       none: a retired environment needs none; `lockstep env remove test` takes it out of its target, a commit that has environments/test again brings it back
+          revision     a000001 Change a000001
+                       proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+          head         a000002 Change a000002 is not followed (retired)
+                       a000002 has no environment test; nothing is written or deleted
+          attempt      advance by Ada, proven: change 1
+          evidence     healthy (build passed for 4 s)
+    "#]],
+    );
+    // What is half-way somebody has to end first.
+    check_led_by(
+        None,
+        "commit good, wait 3, commit retired, pass",
+        expect![[r#"
+        test  verifying, retired
+          target       directory live/test
+          leader       none: no controller keeps this environment, and nobody looks for drift; start `lockstep run`, or `lockstep apply --once test`
+          revision     a000001 Change a000001
+                       not proven, generation 1 since 1970-01-12 13:46:41Z (9m59s ago)
+          waits        for every check to pass for 10s; the deadline was 1970-01-12 13:47:01Z (9m39s ago)
+          head         a000002 Change a000002 is not followed (retired)
+                       a000002 has no environment test; nothing is written or deleted
+          attempt      advance by Ada, under way: change 1
+    "#]],
     );
 }
 

@@ -13,7 +13,29 @@ fn what_is_ours_and_reached_goes_and_the_rest_stays() {
             head retired: r2 has no environment test; nothing is written or deleted
             live: c=1(unmarked) w=1(unmarked) x=foreign(foreign) y=theirs(theirs) z=1
             1. advance r1 by Ada: proven: healthy
-            2. remove r1 by Grace: removed: removed; 1 stray with its mark stay"#]],
+            2. remove r1 by Grace: removed: removed; 1 stray with its mark stays"#]],
+    );
+}
+
+#[test]
+fn what_lost_its_mark_is_left_and_counted() {
+    check(
+        "commit good b=1 c=1, settle, by hand b=9, copy a z, commit retired, pass, remove",
+        expect![[r#"
+        steady r1
+        head retired: r2 has no environment test; nothing is written or deleted
+        live: b=9(unmarked) z=1
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: removed: removed; 1 stray with its mark stays; 1 key without its mark stays"#]],
+    );
+    check(
+        "commit good b=1 c=1, settle, by hand b=9, by hand c=9, commit retired, pass, remove",
+        expect![[r#"
+        steady r1
+        head retired: r2 has no environment test; nothing is written or deleted
+        live: b=9(unmarked) c=9(unmarked)
+        1. advance r1 by Ada: proven: healthy
+        2. remove r1 by Grace: removed: removed; 2 keys without its mark stay"#]],
     );
 }
 
