@@ -11,7 +11,6 @@ use crate::domain::name::EnvironmentName;
 use crate::domain::resource::OwnerId;
 use crate::domain::revision::Revision;
 use crate::domain::rollout::Needed;
-use crate::port::Target as _;
 use crate::runtime::observe::no_head;
 use crate::runtime::preview::{Look, Previewed, preview};
 
@@ -60,7 +59,7 @@ async fn look(edges: &Edges, environment: EnvironmentName) -> Result<Below, Fail
             Previewed::Missing => format!("the mirror does not have the branch head {}", head.short()),
         },
     };
-    let Some(goal) = target.load().await?.and_then(|stored| stored.record.goal) else {
+    let Some(goal) = edges.record(&environment, &target).await?.and_then(|stored| stored.record.goal) else {
         return Err(Failure::new(format!("say which keys {environment} wants: {why}, and nothing was ever applied there"))
             .hint(format!("`lockstep kv list {environment}` lists the live keys all the same")));
     };

@@ -11,7 +11,7 @@ use super::text::count;
 use crate::client::consul::acl::{self, FormerNames};
 use crate::config::TargetConfig;
 use crate::domain::rollout::Formerly;
-use crate::port::Target as _;
+use crate::port::{EdgeKind, Target as _};
 
 /// Prepare a target for an environment, once, and print the `target_id` to pin
 ///
@@ -40,6 +40,13 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         AnyTarget::Consul(consul) => consul.initialise_after(&formerly).await,
         // A directory holds one record: that of a former name is in the way of another, and is taken over where it is.
         AnyTarget::Directory(_) => target.initialise().await,
+    };
+    let made = match (made, &formerly) {
+        // What a branch that can't be used keeps from being taken over was not lost.
+        (Err(error), Formerly::Unknown(_)) if error.kind == EdgeKind::Refused => {
+            Err(edges.heir(&environment, &edges.fit(&environment)?, &target).await.err().unwrap_or(error))
+        }
+        (made, _) => made,
     };
     // Only for what is said to come next: the id of a record that was made is told in any case.
     let is_in_use = made.is_ok() && target.load().await.is_ok_and(|found| found.is_some_and(|it| it.record.goal.is_some()));

@@ -110,28 +110,34 @@ fn command() -> clap::Command {
 
 /// Runs one command line, writing to standard output and standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = command().try_get_matches_from(arguments).and_then(|matches| match help::asked(&matches) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| match help::asked(&matches) {
         Some(words) => command().try_get_matches_from(words),
         None => Ok(matches),
     });
-    let matches = match parsed {
-        Ok(matches) => matches,
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
         Err(error) => {
             // Whoever reads the help through `head` is served all the same.
             let _ = error.print();
+            if error.use_stderr() {
+                Output::plain(options::named_format(&arguments)).tell(&misused(&error));
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return Exit::Usage.into();
         }
     };
     let output = Output::new(&cli.options);
     let outcome = start(cli, &output);
     output.settle(outcome).into()
+}
+
+/// A command line that can't be parsed, as any other failure is told to a program: what is wrong, and how it is written.
+fn misused(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    let mut paragraphs = text.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let usage = Failure::usage(paragraphs.next().unwrap_or_default());
+    usage.hint(paragraphs.collect::<Vec<_>>().join("; "))
 }
 
 fn start(cli: Cli, output: &Output) -> Result<Exit, Failure> {

@@ -1,5 +1,6 @@
 //! Options that every verb takes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -40,6 +41,17 @@ pub(super) enum Format {
     Json,
     /// The same as YAML
     Yaml,
+}
+
+/// What was to be printed, by a command line that can't be parsed.
+pub(super) fn named_format(arguments: &[OsString]) -> Format {
+    let words: Vec<&str> = arguments.iter().take_while(|word| *word != "--").filter_map(|word| word.to_str()).collect();
+    let given = |pair: &[&str]| match pair {
+        ["--output", format] => Some((*format).to_owned()),
+        [_, word] => word.strip_prefix("--output=").map(str::to_owned),
+        _ => None,
+    };
+    words.windows(2).rev().find_map(given).and_then(|word| Format::from_str(&word, false).ok()).unwrap_or_default()
 }
 
 /// When to use colours.

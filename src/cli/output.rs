@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::error::{Exit, Failure};
 use super::options::{Color, Format, Options};
-use super::text::clean;
+use super::text::{clean, one_way};
 
 /// The version of every structured form; a field that changes its meaning or goes away makes it 2.
 pub(super) const VERSION: u32 = 1;
@@ -38,6 +38,11 @@ impl Output {
         };
         color.write_global();
         Self { format: options.output, color }
+    }
+
+    /// Where nobody can say yet what else was asked for.
+    pub(super) fn plain(format: Format) -> Self {
+        Self { format, color: ColorChoice::Auto }
     }
 
     /// Whether a person reads.
@@ -94,14 +99,19 @@ impl Output {
             Ok(exit) => return exit,
             Err(failure) => failure,
         };
-        if !self.is_human() {
-            let _ = self.show(&FailureView { version: VERSION, error: Told::of(&failure) });
-        }
+        self.tell(&failure);
         let mut page = Page::default();
         page.failure(&failure);
         let mut stream = AutoStream::new(io::stderr(), self.color);
         let _ = stream.write_all(page.0.as_bytes());
         failure.exit
+    }
+
+    /// A failure to standard output, where a program reads that.
+    pub(super) fn tell(&self, failure: &Failure) {
+        if !self.is_human() {
+            let _ = self.show(&FailureView { version: VERSION, error: Told::of(failure) });
+        }
     }
 }
 
@@ -124,10 +134,10 @@ impl Page {
         anstream::adapter::strip_str(&self.0).to_string()
     }
 
-    /// A line.
+    /// A line, which nothing in it turns round.
     pub(super) fn line(&mut self, text: impl Display) {
-        use std::fmt::Write as _;
-        let _ = writeln!(self.0, "{text}");
+        self.0.push_str(&one_way(&text.to_string()));
+        self.0.push('\n');
     }
 
     /// A name and what it is, aligned.

@@ -78,6 +78,10 @@ async fn recovered(
     if let Ok(Some(stored)) = &found {
         return Ok(Recovered::of(environment, &target, &stored.record.identity, None));
     }
+    if matches!(formerly, Formerly::Unknown(_)) {
+        // What a branch that can't be used keeps from being taken over was not lost.
+        edges.heir(environment, &edges.fit(environment)?, &target).await?;
+    }
     if let AnyTarget::Consul(consul) = &target {
         consul.may_recover_after(&formerly).await?;
     }

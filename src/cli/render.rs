@@ -34,6 +34,7 @@ use crate::domain::revision::Revision;
   lockstep render production --at 12                          as generation 12 was to be
   lockstep render production --format consul-export > production.json    as `consul kv import` takes it
 
+`consul kv import` stops at a key with a character that is not printable, such as U+00A0 or U+202E: a note names the first one.
 Exits with 1 when the revision has no such environment or can't be read for it.")]
 pub(super) struct Args {
     /// The environment
@@ -82,6 +83,15 @@ pub(super) async fn run(args: &Args, options: &Options, output: &Output) -> Resu
         if let Some(called) = &called {
             output.note(&format!("{environment} was called {called} then"));
         }
+        let refused: Vec<&KeyPath> = desired.entries().keys().filter(|key| !tagged.contains(*key) && !imports(key)).collect();
+        if let [first, others @ ..] = refused.as_slice() {
+            let first = first.as_str().escape_debug();
+            let more = if others.is_empty() { String::new() } else { format!(", and {} more", others.len()) };
+            output.note(&format!(
+                "`consul kv import` refuses a key with a character that is not printable, and leaves out all that comes after it: \
+                 {first}{more}"
+            ));
+        }
         Output::bytes(&export(&desired, &tagged)?)?;
         return Ok(Exit::Ok);
     }
@@ -111,6 +121,13 @@ async fn tagged(
         tagged.extend(hidden(edges, environment, keys(false), Shown::At(&[at])).await?);
     }
     Ok(tagged)
+}
+
+/// Whether Consul takes the key in a URL, where `consul kv import` puts it: of no character that Unicode counts as not printable. Those
+/// are the ones that Rust escapes, besides quotes, backslashes and what combines with the character before.
+fn imports(key: &KeyPath) -> bool {
+    let is_printable = |c: char| matches!(c, '"' | '\'' | '\\') || format!("x{c}").escape_debug().nth(2).is_none();
+    key.as_str().chars().all(is_printable)
 }
 
 /// What `consul kv export` prints of the same keys, to the byte: an array of key, flags and the value in base64.
@@ -197,6 +214,30 @@ impl View for Rendered {
         }
         for check in checks {
             page.line(format_args!("  check {check}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_imported_whose_every_character_is_printable() {
+        for (key, expected) in [
+            ("config/a b", true),
+            ("config/\"quoted\" and 'quoted'", true),
+            ("config/grün/ñ", true),
+            ("config/e\u{301}", true),
+            ("config/\u{1f980}", true),
+            ("config/a\u{a0}b", false),
+            ("config/a\u{3000}b", false),
+            ("config/a\u{ad}b", false),
+            ("config/a\u{200b}b", false),
+            ("config/a\u{202e}b", false),
+            ("config/a\u{e000}b", false),
+        ] {
+            assert_eq!(imports(&KeyPath::parse(key).unwrap()), expected, "{key:?}");
         }
     }
 }

@@ -54,14 +54,17 @@ pub async fn heir<S: Source, T: Target>(
 /// The same, whether it can be taken over or not: a few small reads, and of a revision that was read before none of the repository.
 ///
 /// # Errors
-/// When the mirror or the target can't be read.
+/// When the mirror or the target can't be read; `Refused` when the revision can't be used and names a former name that has a
+/// record: then nothing was lost.
 pub async fn claim<S: Source, T: Target>(
     readings: &mut Readings,
     source: &S,
     target: &T,
     at: Revision,
 ) -> Result<Option<Heir>, EdgeError> {
-    let Some(former) = claimed(readings, source, at).await? else { return Ok(None) };
+    let Some(former) = claimed(readings, source, at).await? else {
+        return barred(readings, source, target, at).await.map_or(Ok(None), Err);
+    };
     if let Some(stored) = target.former(&former).await? {
         return Ok(Some(Heir { former, stored }));
     }
@@ -71,6 +74,27 @@ pub async fn claim<S: Source, T: Target>(
         }
     }
     Ok(None)
+}
+
+/// Why the record of a former name is not taken over that the environment's own file gives: the revision can't be used. Nothing where
+/// that is not so, and where nobody can say.
+async fn barred<S: Source, T: Target>(readings: &mut Readings, source: &S, target: &T, at: Revision) -> Option<EdgeError> {
+    if readings.unclaimed == Some(at) {
+        return None;
+    }
+    let Ok(Reading::Invalid(text)) = readings.of(at, source).await else { return None };
+    let name = readings.environment();
+    let former = former_name(&source.some_files(at, &head_of(name)).await.ok()?, name)?;
+    match target.former(&former).await {
+        Ok(Some(_)) => {}
+        // One that can't be taken over, whatever is wrong with it, is one as well.
+        Err(error) if error.kind == EdgeKind::Refused => {}
+        Ok(None) | Err(_) => return None,
+    }
+    let operation = format!("take the record of {former} over as {name}");
+    let because = format!("{}, which gives {name} that former name, can't be used: {text}", at.short());
+    let hint = format!("put the branch right, and {name} goes on with that record; until then nothing of either is written");
+    Some(EdgeError::new("lockstep", EdgeKind::Refused, operation).because(because).hint(hint))
 }
 
 /// The names that a revision says the environment had before, the newest first: the one that it gives, and those across which it

@@ -290,7 +290,12 @@ impl Edges {
     pub(super) async fn resolve(&self, text: &str) -> Result<Revision, Failure> {
         // A wrong name is the caller's mistake, not an outage.
         self.source.resolve(text).await.map_err(|error| match error.kind {
-            EdgeKind::NotFound => Failure { exit: Exit::Usage, ..Failure::from(error) },
+            EdgeKind::NotFound => {
+                let hint = error.hint.clone().unwrap_or_else(|| {
+                    "name a commit of the branch: HEAD, HEAD~1, or an id or its first digits, as `git log` has them".to_owned()
+                });
+                Failure { exit: Exit::Usage, ..Failure::from(error) }.hint(hint)
+            }
             EdgeKind::Transient | EdgeKind::Conflict | EdgeKind::Refused | EdgeKind::Denied => error.into(),
         })
     }

@@ -88,7 +88,9 @@ fn mountpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::E
 fn read(path: &Path) -> Result<Written, Failure> {
     let failed = |error: &std::io::Error| Failure::new(format!("read {}", path.display())).because(error);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| failed(&error))?;
+    let hint = "name the file with git2consul's configuration; `consul kv get git2consul/config > git2consul.json` gives it where it \
+                is in Consul";
+    let file = File::open(path).map_err(|error| failed(&error).hint(hint))?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::new(format!("{} is longer than {LARGEST} bytes", path.display())));

@@ -12,7 +12,7 @@ use super::write::Written;
 use crate::cli::error::Exit;
 use crate::cli::output::{Page, VERSION, View};
 use crate::cli::text::{clean, count};
-use crate::domain::import::{LeftOut, Legacy, Told};
+use crate::domain::import::{LeftOut, Legacy, Reason, Told};
 use crate::domain::name::EnvironmentName;
 
 /// The report.
@@ -68,6 +68,9 @@ struct NotTaken {
     file: Option<String>,
     why: String,
     advice: String,
+    /// It carries a mark, which `init` asks about.
+    #[serde(skip)]
+    is_marked: bool,
 }
 
 impl Report {
@@ -86,6 +89,7 @@ impl Report {
             file: reason.file().map(clean),
             why: clean(&reason.why()),
             advice: clean(reason.advice()),
+            is_marked: matches!(reason, Reason::Kept(_)),
             key,
         };
         Self {
@@ -188,6 +192,13 @@ impl View for Report {
         page.line("next:");
         page.line("  1. commit it: git init, git add, git commit; then name that repository in the controller's configuration");
         page.line(format_args!("  2. `lockstep init {environment}` makes the first record and prints the target_id to pin"));
+        let marked = left_out.iter().filter(|left| left.is_marked).count();
+        if marked > 0 {
+            page.line(format_args!(
+                "     (if nobody here has a record for the mark on {}, it refuses and says what to do)",
+                count(marked, "key")
+            ));
+        }
         let known = match (&self.parity, &self.tool) {
             (Some(parity), _) => Some(parity.counts()),
             (None, None) => Some((*equal, 0, 0)),

@@ -31,8 +31,9 @@ impl ConsulTarget {
     ///
     /// # Errors
     /// `Refused` when the record was lost: the configuration pins a target id, or a key below the roots carries a mark of
-    /// nobody who has a record here; in these words for every verb and for the controller. `Refused` too when marks below the
-    /// roots are of a former name, or may be: whoever began anew over them could never write those keys.
+    /// nobody who has a record here, which a copy from another Consul does as well; in these words for every verb and for the
+    /// controller. `Refused` too when marks below the roots are of a former name, or may be: whoever began anew over them could
+    /// never write those keys.
     pub(super) async fn first_use(&self, formerly: &Formerly, doing: &str) -> Result<(), EdgeError> {
         let environment = &self.environment;
         if let Some(pinned) = self.pinned.get() {
@@ -64,10 +65,13 @@ impl ConsulTarget {
         let orphans = of(&|by| matches!(by, Explained::No));
         if !orphans.is_empty() {
             let hint = format!(
-                "restore a snapshot of this Consul that holds the record, or make it anew with `lockstep recover {environment}`"
+                "if it was lost, restore a snapshot of this Consul that holds it, or make it anew with `lockstep recover \
+                 {environment}`; if they are copies, write them again without the mark, as `consul kv put` does, or run `lockstep \
+                 recover {environment}` as well: it goes on with their mark, and writes and deletes no key"
             );
             let whose = "a lockstep mark of nobody who has a record here";
-            return Err(self.over_marks(&orphans, whose, ": the record was lost", doing).hint(hint));
+            let and = ": the record was lost, or they are copies, as `consul kv import` makes them of another Consul's keys";
+            return Err(self.over_marks(&orphans, whose, and, doing).hint(hint));
         }
         match formerly {
             Formerly::Never => Ok(()),

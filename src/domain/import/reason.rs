@@ -25,7 +25,7 @@ pub enum Reason {
     TooLarge(usize),
     /// A session holds it.
     Locked,
-    /// An environment of lockstep keeps it already.
+    /// It carries lockstep's mark: an environment keeps it already, or it is a copy from where one does.
     Kept(OwnerId),
     /// Another program's flags.
     Flagged(u64),
@@ -52,7 +52,7 @@ impl Reason {
             Self::Name(problem) => format!("lockstep manages no such key: it {problem}"),
             Self::TooLarge(size) => format!("its value has {size} bytes; a key holds {LARGEST_VALUE} at most"),
             Self::Locked => "a session holds it: it is a lock or an election, not configuration".to_owned(),
-            Self::Kept(owner) => format!("an environment of lockstep keeps it already (owner id {owner})"),
+            Self::Kept(owner) => format!("it carries the mark of an environment of lockstep (owner id {owner})"),
             Self::Flagged(flags) => format!("its Flags are {flags:#x}: another program uses them"),
             Self::NoPlace => "no file can hold it: git or a file system refuses its name, or its bytes are no text".to_owned(),
             Self::Other { why, .. } => why.clone(),
@@ -68,7 +68,10 @@ impl Reason {
             Self::Name(_) => "give it another name, or leave it: lockstep lists it as not manageable and never touches it",
             Self::TooLarge(_) => "split it, or keep it elsewhere and name its place; lockstep never touches it",
             Self::Locked => "leave it: lockstep never touches it",
-            Self::Kept(_) => "its environment's own repository says it; `lockstep history` shows where it comes from",
+            Self::Kept(_) => {
+                "if that environment is here, its own repository says it; if it is a copy, as `consul kv import` makes it of another \
+                 Consul's key, write it again without the mark, as `consul kv put` does, and import again"
+            }
             Self::Flagged(_) => {
                 "leave it, or set its Flags to 0 if nobody reads them and import again: adoption would replace them"
             }

@@ -85,6 +85,7 @@ fn a_wrong_configuration_of_git2consul_has_its_place() {
     const ONE: &str = r#"{"repos": [{"name": "a", "branches": ["main"]}]}"#;
     let asked = ["git2consul", "test", "git2consul.json"];
     let check = |json: &str, more: &[&str], code, expected| check_tool(&[], json, &[&asked[..], more].concat(), code, expected);
+    check_tool(&[], ONE, &["git2consul", "test", "no-file.json"], 1, "`consul kv get git2consul/config > git2consul.json`");
     check("{\n  \"repos\": [}\n", &[], 1, "git2consul.json:2:13: ");
     check("{\"repos\": [{\"branches\": []}]}", &[], 1, "missing field `name`");
     check("{\n\"repos\": [{\"name\": 1}]}", &[], 1, "git2consul.json:2:");

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::stage::{Stage, finish};
+use super::stage::{ENVIRONMENT, MANIFEST, Stage, finish};
 
 /// Every verb that takes a key, what begins one, or what holds some, and where the name stands.
 const VERBS: [&[&str]; 7] = [
@@ -68,6 +68,61 @@ fn a_folder_is_no_key_and_what_lies_in_it_is_a_word_away() {
     assert_eq!(stage.run(&["kv", "list", "test", "config/app/"]).exits(0).out.lines().count(), 3);
     assert_eq!(stage.run(&["kv", "list", "test", "config/app/po"]).exits(0).out.lines().count(), 1);
     assert_eq!(stage.run(&["kv", "list", "test", "config/nothing here "]).exits(0).out, "");
+}
+
+#[test]
+fn a_key_that_turns_the_reading_direction_turns_no_line_of_any_verb() {
+    const KEY: &str = "config/app/port\u{202e}";
+    let file = |value: &str| format!("app:\n  \"port\\u202e\": {value}\n  password: !sensitive x\n");
+    let mut stage = Stage::with(&[MANIFEST, ENVIRONMENT, ("base/kv/config.yaml", &file("1"))]);
+    let check = |stage: &Stage, verb: &[&str], code: i32, names_it: bool| {
+        let said = stage.run(verb).exits(code);
+        let told = format!("{}{}", said.out, said.err);
+        assert!(!told.contains('\u{202e}'), "{verb:?}: {told}");
+        assert_eq!(told.contains("port\\u{202e}"), names_it, "{verb:?}: {told}");
+    };
+    check(&stage, &["plan"], 3, true);
+    check(&stage, &["apply", "--once"], 0, false);
+    stage.repo.commit("another port", &[("base/kv/config.yaml", &file("2"))]);
+    std::fs::write(stage.home.path().join("test/current/config/other-port\u{202e}"), "x").unwrap();
+    for (verb, code, names_it) in [
+        (&["plan"][..], 3, true),
+        (&["diff", "HEAD~1", "HEAD"], 3, true),
+        (&["render", "test"], 0, true),
+        (&["kv", "list", "test"], 0, true),
+        (&["kv", "log", KEY], 0, true),
+        (&["kv", "get", "config/app/no-port\u{202e}"], 1, true),
+        (&["why", KEY], 0, true),
+        (&["unmanaged", "test"], 0, true),
+        (&["strays", "test"], 0, false),
+        (&["history", "test"], 0, false),
+        (&["status"], 0, false),
+    ] {
+        check(&stage, verb, code, names_it);
+    }
+}
+
+#[test]
+fn a_program_reads_of_a_wrong_command_line_what_a_person_does() {
+    let stage = Stage::new();
+    for (arguments, says) in [
+        (&["diff", "HEAD", "--output", "json"][..], "required arguments were not provided"),
+        (&["--output=json", "kv", "log"], "required arguments were not provided: <KEY>"),
+        (&["plan", "--output", "json", "--no-such"], "unexpected argument '--no-such' found"),
+        (&["kv", "--output", "json"], "requires a subcommand"),
+    ] {
+        let said = stage.run(arguments).exits(2);
+        let told = said.json();
+        assert_eq!(told["version"], 1, "{arguments:?}: {told:#}");
+        assert!(told["error"]["message"].as_str().unwrap().contains(says), "{arguments:?}: {told:#}");
+        assert!(told["error"]["hint"].as_str().unwrap().contains("--help"), "{arguments:?}: {told:#}");
+        assert!(!said.err.is_empty(), "{arguments:?}");
+    }
+    let yaml = stage.run(&["kv", "log", "--output", "yaml"]).exits(2).out;
+    assert!(yaml.starts_with("version: 1\n"), "{yaml}");
+    for arguments in [&["diff", "HEAD"][..], &["plan", "--output", "human", "--no-such"], &["plan", "--output", "no-such"]] {
+        assert_eq!(stage.run(arguments).exits(2).out, "", "{arguments:?}");
+    }
 }
 
 #[test]

@@ -413,6 +413,7 @@ fn bad_input_is_told_with_its_cause_and_what_to_do() {
         &expect![[r"
         error: git: find the revision deadbeef
           because: there is no such commit
+          hint: name a commit of the branch: HEAD, HEAD~1, or an id or its first digits, as `git log` has them
     "]],
     );
     check_failure(

@@ -25,6 +25,10 @@ fn an_environment_to_which_nothing_was_applied_says_so() {
         error: test has no generation 3: nothing was ever applied to it
     "#]]
     .assert_eq(&stage.run(&["kv", "get", KEY, "--at", "3"]).exits(2).err);
+    for verb in [&["kv", "get", KEY, "--at", "deadbeef"][..], &["wait", "test", "--revision", "deadbeef"]] {
+        let said = stage.run(verb).exits(2).err;
+        assert!(said.contains("there is no such commit") && said.contains("hint: name a commit of the branch"), "{said}");
+    }
     stage.run(&["kv", "list", "test", "--changed-since", "3"]).exits(2);
     stage.run(&["render", "test", "--at", "3"]).exits(2);
     let log = stage.run(&["kv", "log", KEY]).exits(0).out;

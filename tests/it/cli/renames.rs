@@ -364,11 +364,22 @@ fn no_record_is_taken_over_while_the_former_name_is_still_there_or_somebody_else
     let file = format!("{}formerly: test\n", ENVIRONMENT.1);
     stage.configure("  preview: {directory: {path: ./test}}\n");
     let refused = |stage: &Stage, why: &str| {
-        let its = "it holds environment test of repository demo, not preview";
-        for (verb, why) in [(&["plan", "preview"][..], why), (&["apply", "--once"], its)] {
+        for verb in [
+            &["plan", "preview"][..],
+            &["apply", "--once"],
+            &["status"],
+            &["history", "preview"],
+            &["init", "preview"],
+            &["recover", "preview", "--yes"],
+            &["strays", "preview"],
+            &["kv", "list", "preview"],
+        ] {
             let said = stage.run(verb).exits(1);
-            assert!(format!("{}{}", said.out, said.err).contains(why), "{verb:?}: {said:?}");
+            let told = format!("{}{}", said.out, said.err);
+            assert!(told.contains(why) && !told.contains("lost") && !told.contains("lockstep recover"), "{verb:?}: {said:?}");
         }
+        let said = stage.run(&["kv", "log", "config/app/port"]);
+        assert!(said.err.contains("is not known: ") && said.err.contains(why), "{said:?}");
     };
     stage.repo.commit("A copy", &[("environments/preview/environment.yaml", &file)]);
     refused(&stage, "the environment test is still in this revision");

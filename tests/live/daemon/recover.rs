@@ -374,3 +374,40 @@ fn of_an_init_and_recoveries_at_the_same_moment_one_makes_the_record_and_a_kill_
     assert_eq!(keys(&agent), before);
     assert!(!site.outcomes().contains(&"open".to_owned()));
 }
+
+#[test]
+fn a_marked_copy_from_another_consul_is_told_as_what_it_may_be_and_unmarking_it_or_recover_goes_on() {
+    const MARK: u64 = 0x9_8020_1000_0011;
+    let agent = Agent::start();
+    let site = Site::named("demo", &agent.address());
+    put_flags(&agent, "config/copied", b"4", MARK);
+    agent.put("config/plain", b"5");
+    let said = site.run(&["import", "consul", "test", "--into", "new"]).exits(3).out;
+    assert!(said.contains("if nobody here has a record for the mark on 1 key, it refuses"), "{said}");
+    assert!(said.contains("if it is a copy"), "{said}");
+    for verb in [&["init", "test"][..], &["plan", "test"], &["unmanaged", "test"], &["status", "test"]] {
+        let said = site.run(verb);
+        let told = format!("{}{}", said.out, said.err);
+        let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        for expected in
+            ["config/copied", "the record was lost, or they are copies", "without the mark", "`lockstep recover test`"]
+        {
+            assert!(words.contains(expected), "{verb:?}: {told}");
+        }
+    }
+    assert!(agent.tree("lockstep/").is_empty());
+
+    // As it is said: without the mark it is a key like any other.
+    agent.put("config/copied", b"4");
+    site.init();
+    assert_eq!(agent.curl("DELETE", "/v1/kv/lockstep/?recurse", b"").0, 200);
+    site.forget_pin();
+    // And with it the record goes on with that mark, and the copy stays.
+    put_flags(&agent, "config/copied", b"4", MARK);
+    let said = recover(&site, &[]);
+    assert_eq!((&said["changed"], said["owner"].as_u64()), (&true.into(), Some(owner_of(MARK))), "{said:#}");
+    site.pin(said["target_id"].as_str().unwrap());
+    let plan = site.run(&["plan", "test", "--output", "json"]).exits(3).json();
+    assert_eq!(plan["environments"][0]["strays"], serde_json::json!(["config/copied"]), "{plan:#}");
+    assert_eq!(agent.get("config/copied").as_deref(), Some(&b"4"[..]));
+}

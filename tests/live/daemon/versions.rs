@@ -86,3 +86,23 @@ fn what_render_exports_is_what_consul_imports_and_exports_again_byte_for_byte() 
     it.site.until_steady();
     assert_eq!(it.site.run(&["render", "test", "--at", "1", "--format", "consul-export"]).exits(0).out, exported);
 }
+
+#[test]
+fn an_export_is_told_to_stop_at_the_first_of_those_keys_that_consul_does_not_import() {
+    let it = Running::on(Agent::start(), |repo| {
+        let odd = "\"space\\u00a0here\": 1\n\"turned\\u202ehere\": 2\n\"joined\\u200bhere\": 3\n\"combined e\\u0301\": 4\n\"grün\": 5\n";
+        repo.commit("Odd keys", &[("base/kv/config/odd.yaml", odd)]);
+    });
+    it.site.until_steady();
+    let said = it.site.run(&["render", "test", "--format", "consul-export"]).exits(0);
+    assert!(said.err.contains("`consul kv import` refuses a key"), "{}", said.err);
+    assert!(said.err.contains(": config/odd/joined\\u{200b}here, and 2 more\n"), "{}", said.err);
+    let elsewhere = Agent::start();
+    let exported = said.json();
+    let refused = exported.as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap()).filter(|key| {
+        let url = key.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
+        elsewhere.curl("PUT", &format!("/v1/kv/{url}"), b"x").0 == 400
+    });
+    let expected = ["config/odd/joined\u{200b}here", "config/odd/space\u{a0}here", "config/odd/turned\u{202e}here"];
+    assert_eq!(refused.collect::<Vec<_>>(), expected);
+}
