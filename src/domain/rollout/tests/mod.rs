@@ -9,6 +9,7 @@ mod world;
 mod script;
 mod showing;
 mod verdicts;
+mod freezes;
 mod heads;
 mod decisions;
 mod adoptions;
