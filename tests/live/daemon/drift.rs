@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::kept::Kept;
 use super::service::Service;
 use super::site::{APP, ENVIRONMENT, MANY, Running, Site, app, dump, many};
-use crate::fake::Fake;
+use crate::fake::{Asked, Fake};
 use crate::support::{Agent, eventually};
 
 #[test]
@@ -82,11 +82,24 @@ fn where_the_policy_is_to_report_a_hand_edit_is_told_and_stays_and_so_does_a_del
 enum Edit {
     ToCome,
     Unseen,
-    /// A look at the keys began after it.
+    /// A look at the keys was answered after it.
     Seen,
     /// Consul refused to write over it, unseen as it was.
     Refused,
     WrittenOverUnseen,
+}
+
+/// What begins the keys that a request reads.
+fn looked_at(asked: &Asked) -> Vec<String> {
+    if let Some((prefix, _)) = asked.path.strip_prefix("/v1/kv/").and_then(|path| path.split_once("?recurse")) {
+        return vec![prefix.to_owned()];
+    }
+    let operations: Vec<serde_json::Value> = serde_json::from_slice(&asked.body).unwrap_or_default();
+    let reads = operations
+        .iter()
+        .map(|operation| &operation["KV"])
+        .filter(|kv| ["get", "get-tree"].map(Into::into).contains(&kv["Verb"]));
+    reads.filter_map(|kv| kv["Key"].as_str().map(str::to_owned)).collect()
 }
 
 #[test]
@@ -112,13 +125,14 @@ fn a_key_changed_by_hand_while_a_plan_is_written_is_not_written_over_unseen() {
                 assert_eq!(put.0, 200);
                 *edit = Edit::Unseen;
             }
-            let looked_at = asked.path.strip_prefix("/v1/kv/").and_then(|path| path.split_once("?recurse"));
-            if *edit == Edit::Unseen && looked_at.is_some_and(|(prefix, _)| victim.starts_with(prefix)) {
-                *edit = Edit::Seen;
-            }
             *edit
         };
         let answer = asked.forward(port);
+        // A look that was asked for before the edit may be answered after it, by a list or one by one.
+        if looked_at(asked).iter().any(|prefix| victim.starts_with(prefix)) {
+            let mut edit = shared.lock().unwrap();
+            *edit = if *edit == Edit::Unseen { Edit::Seen } else { *edit };
+        }
         if before == Edit::Unseen && of_the_plan && body.contains(&victim) {
             let refused = answer.status() == Some(409);
             *shared.lock().unwrap() = if refused { Edit::Refused } else { Edit::WrittenOverUnseen };
