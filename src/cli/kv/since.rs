@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::cli::edges::Edges;
 use crate::cli::error::Failure;
-use crate::cli::key::{SHORTEST_ID, names_when_reached, read, unknown_generation};
+use crate::cli::key::{Named, SHORTEST_ID, names_when_reached, read, unknown_generation};
 use crate::cli::text::before;
-use crate::cli::trace::called;
 use crate::domain::name::EnvironmentName;
 use crate::domain::revision::{Generation, Revision, RevisionDigest};
 use crate::domain::rollout::{HistoryLine, Rollout};
@@ -157,12 +156,8 @@ impl<'a> Alike<'a> {
 
     /// What a commit says of the environment, under this name or else that which it had there; none where it can't be read for it.
     async fn digest(&self, at: Revision, name: Option<&EnvironmentName>) -> Result<Option<RevisionDigest>, EdgeError> {
-        let said = async {
-            match name {
-                Some(name) => read(self.edges, name, at).await,
-                None => read(self.edges, &called(self.edges, self.environment, at).await?, at).await,
-            }
-        };
+        let named = Named { called: name.cloned(), ..Named::commit(at) };
+        let said = async { read(self.edges, &named.called(self.edges, self.environment).await?, at).await };
         match said.await {
             Ok(read) => Ok(read.ok().flatten().map(|desired| desired.revision_digest())),
             Err(error) if error.kind == EdgeKind::NotFound => Ok(None),
