@@ -11,11 +11,13 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::domain::check::Check;
+use crate::domain::commit_status::{Posted, StatusContext};
 pub use crate::domain::commit::Commit;
 use crate::domain::desired::{DesiredState, FileTree, Selection};
 use crate::domain::health::Finding;
 use crate::domain::live::{Fence, LiveEntry, LiveState};
 use crate::domain::name::{EnvironmentName, KeyPath};
+use crate::domain::pull::{Comment, CommentId, NewPull, PullNumber, PullRequest};
 use crate::domain::revision::{Generation, Revision};
 use crate::domain::rollout::{
     Answer, Apply, Farewell, HistoryLine, Identity, Recovery, Remains, Request, RequestId, Retention, Save, Stored,
@@ -70,13 +72,15 @@ pub struct EdgeError {
     pub hint: Option<String>,
     /// The credential is known and lacks a right; the hint says which, as far as the other side told.
     pub lacks_right: bool,
+    /// How long the other side asked to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 impl EdgeError {
     /// A failure of this kind, with no cause yet.
     #[must_use]
     pub fn new(system: &'static str, kind: EdgeKind, operation: impl Into<String>) -> Self {
-        Self { system, operation: operation.into(), kind, source: None, about: Vec::new(), hint: None, lacks_right: false }
+        Self { system, operation: operation.into(), kind, source: None, about: Vec::new(), hint: None, lacks_right: false, retry_after: None }
     }
 
     /// With its cause: an error, or a text.
@@ -104,6 +108,12 @@ impl EdgeError {
     #[must_use]
     pub fn lacks_right(self, hint: impl Into<String>) -> Self {
         Self { lacks_right: true, ..self.hint(hint) }
+    }
+
+    /// Not to be tried again before this has passed, as the other side said.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 
     /// The operation and every cause below it in one line.
@@ -452,6 +462,52 @@ pub trait Target: Send + Sync {
 
     /// Calls `wake` whenever something may have changed, until the future is dropped. It survives every error by itself.
     fn watch(&self, wake: &dyn Wake) -> impl Future<Output = ()> + Send;
+}
+
+/// The forge that has the config repository: GitHub, Gitea or Forgejo. It is told what happened, and asked about pull requests;
+/// what is deployed comes from git alone.
+///
+/// Errors are told apart by their kind: `Refused` will not do it however often it is asked (a commit has all the statuses that it
+/// can have), `Denied` wants another credential, `Transient` may go well later, and [`EdgeError::retry_after`] says when. After a
+/// `Transient` one nobody knows whether a write was made.
+pub trait Forge: Send + Sync {
+    /// For messages: "gitea at git.example, ops/calvin-config".
+    fn name(&self) -> String;
+
+    /// The least time between two writes that the forge asks for.
+    fn pace(&self) -> Duration;
+
+    /// The newest status of each of lockstep's contexts at a commit.
+    fn statuses(&self, revision: Revision) -> impl Future<Output = Result<BTreeMap<StatusContext, Posted>, EdgeError>> + Send;
+
+    /// Adds a status to a commit.
+    fn post(
+        &self,
+        revision: Revision,
+        context: &StatusContext,
+        status: &Posted,
+    ) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// The open pull requests against a branch, newest first, at most [`PullRequest::MOST`] of them.
+    fn pulls(&self, branch: &str) -> impl Future<Output = Result<Vec<PullRequest>, EdgeError>> + Send;
+
+    /// The comments on a pull request that this credential wrote and that contain this text, oldest first.
+    fn comments(&self, pull: PullNumber, marker: &str) -> impl Future<Output = Result<Vec<Comment>, EdgeError>> + Send;
+
+    /// Writes a comment.
+    fn comment(&self, pull: PullNumber, text: &str) -> impl Future<Output = Result<CommentId, EdgeError>> + Send;
+
+    /// Gives a comment another text; `NotFound` when somebody removed it.
+    fn edit(&self, comment: CommentId, text: &str) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// Takes a comment away; one that is gone is no error.
+    fn remove(&self, comment: CommentId) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// The pull requests from a branch of the repository itself, open or not, newest first.
+    fn pulls_from(&self, branch: &str) -> impl Future<Output = Result<Vec<PullNumber>, EdgeError>> + Send;
+
+    /// Opens a pull request; `Conflict` when there is one from that branch.
+    fn open_pull(&self, pull: &NewPull) -> impl Future<Output = Result<PullNumber, EdgeError>> + Send;
 }
 
 /// Carries out health checks.

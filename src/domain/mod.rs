@@ -23,4 +23,6 @@ pub mod health;
 pub mod rollout;
 pub mod past;
 pub mod report;
+pub mod pull;
+pub mod commit_status;
 pub mod import;

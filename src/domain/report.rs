@@ -241,7 +241,7 @@ fn with(text: &str, reason: &str) -> String {
 }
 
 /// One line of so many characters at most: reasons quote check answers and file problems, which may be long.
-fn clipped(text: &str, longest: usize) -> String {
+pub(super) fn clipped(text: &str, longest: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.chars().count() <= longest {
         return line;
