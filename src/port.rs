@@ -11,8 +11,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::domain::check::Check;
-use crate::domain::commit_status::{Posted, StatusContext};
 pub use crate::domain::commit::Commit;
+use crate::domain::commit_status::{Posted, StatusContext};
 use crate::domain::desired::{DesiredState, FileTree, Selection};
 use crate::domain::health::Finding;
 use crate::domain::live::{Fence, LiveEntry, LiveState};
@@ -80,7 +80,16 @@ impl EdgeError {
     /// A failure of this kind, with no cause yet.
     #[must_use]
     pub fn new(system: &'static str, kind: EdgeKind, operation: impl Into<String>) -> Self {
-        Self { system, operation: operation.into(), kind, source: None, about: Vec::new(), hint: None, lacks_right: false, retry_after: None }
+        Self {
+            system,
+            operation: operation.into(),
+            kind,
+            source: None,
+            about: Vec::new(),
+            hint: None,
+            lacks_right: false,
+            retry_after: None,
+        }
     }
 
     /// With its cause: an error, or a text.

@@ -71,6 +71,7 @@ fn keeper(
         wakes: Arc::new(Wakes::default()),
         fetches,
         kept: Kept::default(),
+        speaker: None,
         telemetry,
         environment,
     })

@@ -127,16 +127,15 @@ impl CommitStatus {
     }
 }
 
-/// What an environment has to say of each commit. `lines` are the newest lines of its history, oldest first; `in_step` is a branch
-/// head that says what the environment is on already, although what it came after said something else (rule R3).
+/// What an environment has to say of each commit. `lines` are the newest lines of its history, oldest first; `in_step` is a head
+/// that changes nothing, where such heads are to have a status too (rule R3).
 #[must_use]
-pub fn commit_statuses(
-    record: &Rollout,
-    lines: &[HistoryLine],
-    in_step: Option<Revision>,
-) -> BTreeMap<Revision, CommitStatus> {
+pub fn commit_statuses(record: &Rollout, lines: &[HistoryLine], in_step: Option<Revision>) -> BTreeMap<Revision, CommitStatus> {
     let mut said: BTreeMap<Revision, CommitStatus> = BTreeMap::new();
-    for line in lines {
+    // Repairs may have pushed the line of the last attempt out of the newest.
+    let last = record.attempt.as_ref().map(|attempt| &attempt.line);
+    let last = last.filter(|last| lines.iter().all(|line| line.generation != last.generation));
+    for line in last.into_iter().chain(lines) {
         let about = match line.intent {
             Intent::Advance => Some((line.revision, of_advance(line, record))),
             // It says nothing of where it went, and all of what it left.
@@ -145,8 +144,10 @@ pub fn commit_statuses(
         };
         said.extend(about.map(|(revision, status)| (revision, CommitStatus { generation: Some(line.generation), ..status })));
     }
-    if let Some((head, status)) = in_step.and_then(|head| Some((head, of_head_in_step(record)?))) {
-        said.entry(head).or_insert(status);
+    for head in record.back_in_step.into_iter().chain(in_step) {
+        if let Some(status) = of_head_in_step(record) {
+            said.entry(head).or_insert(status);
+        }
     }
     if let Some((head, status)) = record.note.as_ref().and_then(|note| Some((note.revision?, of_note(note, record)?))) {
         // That it was taken back says more than that it is not tried again.
@@ -201,9 +202,7 @@ fn of_unproven(record: &Rollout) -> CommitStatus {
             CommitStatus::new(Failure, &format!("unhealthy: {reason}"))
         }
         Some(Unproven::Empty) => CommitStatus::new(Success, &format!("live; {reason}")),
-        Some(
-            Unproven::Unknown | Unproven::RollbackUnknown | Unproven::Except | Unproven::Drifted | Unproven::Released,
-        )
+        Some(Unproven::Unknown | Unproven::RollbackUnknown | Unproven::Except | Unproven::Drifted | Unproven::Released)
         | None => CommitStatus::new(Pending, &format!("not proven yet: {reason}")),
     }
 }
@@ -248,12 +247,9 @@ fn of_head_in_step(record: &Rollout) -> Option<CommitStatus> {
         Phase::Frozen => CommitStatus::new(Error, &format!("in step with {short}, frozen there: {}", record.reason)),
         _ if is_proven(record) => CommitStatus::new(Success, &format!("in step, unchanged since {short}")),
         Phase::HeldRefused => CommitStatus::new(Error, &format!("in step with {short}, stopped half-way: {}", record.reason)),
-        Phase::Idle
-        | Phase::Applying
-        | Phase::Verifying
-        | Phase::Steady
-        | Phase::HeldAfterRollback
-        | Phase::HeldUnproven => CommitStatus::new(Pending, &format!("in step with {short}, which is not proven yet")),
+        Phase::Idle | Phase::Applying | Phase::Verifying | Phase::Steady | Phase::HeldAfterRollback | Phase::HeldUnproven => {
+            CommitStatus::new(Pending, &format!("in step with {short}, which is not proven yet"))
+        }
     };
     Some(CommitStatus { generation: Some(goal.generation), ..status })
 }
@@ -273,9 +269,10 @@ fn of_note(note: &HeadNote, record: &Rollout) -> Option<CommitStatus> {
         HeadVerdict::Rejected => CommitStatus::new(Failure, text),
         HeadVerdict::Pinned | HeadVerdict::Suspended => CommitStatus::new(Pending, &format!("waiting, {text}")),
         // Short enough to hold the trailer whole, whatever the name (rule R6).
-        HeadVerdict::Frozen => {
-            CommitStatus::new(Pending, &format!("waiting, frozen: a commit with the trailer `Lockstep-Release: {name}` moves on"))
-        }
+        HeadVerdict::Frozen => CommitStatus::new(
+            Pending,
+            &format!("waiting, frozen: a commit with the trailer `Lockstep-Release: {name}` moves on"),
+        ),
         HeadVerdict::NotBelieved | HeadVerdict::Retired => return None,
     })
 }
@@ -283,7 +280,8 @@ fn of_note(note: &HeadNote, record: &Rollout) -> Option<CommitStatus> {
 /// Whether the environment is on what was proven last.
 fn is_proven(record: &Rollout) -> bool {
     let good = record.last_good.as_ref().map(|good| good.digest);
-    good.is_some() && good == record.goal.as_ref().map(|goal| goal.digest)
+    good.is_some()
+        && good == record.goal.as_ref().map(|goal| goal.digest)
         && matches!(record.phase, Phase::Steady | Phase::HeldAfterRollback | Phase::HeldRefused | Phase::Idle)
 }
 

@@ -14,6 +14,7 @@ use super::pass::Decide;
 use super::refusals::{Refusals, Refused, SOON};
 use super::succession::{Place, Taken, is_missing, take_over};
 use super::wakes::News;
+use crate::domain::commit_status::StatusContext;
 use crate::domain::rollout::Rollout;
 use crate::domain::time::{Timestamp, written};
 use crate::port::{Clock, EdgeError, Leading, Probe, Scheduler, Source, Target};
@@ -103,6 +104,10 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                     refusals.are_over();
                     self.emit(&Event::LeaseGained);
                     end = self.lead(&mut memory, &lease, &mut lack, stop, decide).await;
+                    // Nobody else speaks for an environment that nobody leads.
+                    if let Some(speaker) = self.speaker.as_ref().filter(|_| end != End::Retired) {
+                        speaker.reports.end(&StatusContext::of(&self.environment));
+                    }
                     let released = self.target.release(lease).await;
                     if let Err(error) = &released {
                         self.report(error, &memory);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::failing::Failing;
 use super::memory::Memory;
 use super::reading::Fit;
+use super::reports::Speaker;
 use super::wakes::{Fetches, Wakes};
 use crate::domain::name::{EnvironmentName, RepositoryName};
 use crate::domain::rollout::Kept;
@@ -35,6 +36,8 @@ pub struct Keeper<S, T, P, R> {
     pub fetches: Fetches,
     /// How much of the past stays in the target (rule A5).
     pub kept: Kept,
+    /// Where what is to be said of commits is put down; none where nobody is told.
+    pub speaker: Option<Speaker>,
     /// Where events go.
     pub telemetry: Arc<Telemetry>,
 }

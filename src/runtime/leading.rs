@@ -16,6 +16,7 @@ use super::memory::Memory;
 use super::next::{Next, after};
 use super::pass::{Decide, Passed, World, notice, pass_with};
 use super::sampling::Sampling;
+use super::speaking::Speech;
 use super::sweeps::Sweeps;
 use crate::domain::rollout::{HistoryLine, Rollout};
 use crate::domain::time::Timestamp;
@@ -82,8 +83,12 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
             let new_head = self.wakes.head_is_new().then_some(Interruption::NewHead);
             if asked { Some(Interruption::Asked) } else { new_head }
         };
+        let speech = Speech::begin(self).await;
         let announce = |record: &Rollout, line: &HistoryLine| {
             self.telemetry.emit(&events::about(line, record), &events::of_beginning(line));
+            if let Some(speech) = &speech {
+                speech.announce(record, line);
+            }
         };
         while !stop.is_cancelled() {
             if !self.target.holds(lease) {
@@ -114,6 +119,9 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
                 return End::Gone;
             }
             self.tell(&outcome, memory, clock.now(), &mut failing);
+            if let Some(speech) = &speech {
+                speech.say(&outcome, memory, &self.source).await;
+            }
             let next = after(&outcome, memory);
             if let Some(stored) = memory.stored() {
                 self.telemetry.metrics().in_phase(&self.environment, stored.record.phase);

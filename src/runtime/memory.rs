@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use super::ahead::Ahead;
 use super::denial::Denial;
-use super::reading::{Fit, Readings};
+use super::reading::{Fit, Reading, Readings};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::{Finding, HealthLog, Sample};
 use crate::domain::live::{Fence, LiveState};
 use crate::domain::name::{CheckName, EnvironmentName, KeyPath, RepositoryName};
 use crate::domain::revision::{Generation, Revision};
-use crate::domain::rollout::{HistoryLine, LogSubject, Phase, Reached, Request, Stored, Trouble};
+use crate::domain::rollout::{HistoryLine, LogSubject, Phase, Reached, Request, Rollout, Stored, Trouble};
 use crate::domain::time::Timestamp;
+use crate::port::{Source, Tip};
 
 /// What people were told of what ails an environment: each part once, and again only after it was well.
 #[derive(Debug, Default)]
@@ -118,6 +119,14 @@ impl Memory {
         self.denial = Denial::default();
         self.ahead = Ahead::default();
         self.failures = 0;
+    }
+
+    /// The branch head, where it says what the environment is on although it is another commit: as far as it can be told cheaply.
+    pub(super) async fn head_in_step<S: Source>(&mut self, record: &Rollout, source: &S) -> Option<Revision> {
+        let goal = record.goal.as_ref().filter(|_| record.note.is_none())?;
+        let Tip::At(tip) = source.head().await.ok()?.tip else { return None };
+        let reading = self.readings.of(tip, source).await.ok().filter(|_| tip != goal.revision)?;
+        matches!(reading, Reading::Valid(desired) if desired.revision_digest() == goal.digest).then_some(tip)
     }
 
     /// What was read in the moment in which the lease was taken need not be read again.

@@ -167,6 +167,20 @@ pub enum ControllerEvent {
         /// What to do, as the command line says it.
         hint: Option<String>,
     },
+    /// The forge could not be asked or told.
+    ForgeFailed {
+        /// Of what kind the failure is.
+        kind: EdgeKind,
+        /// The error and its causes.
+        because: String,
+        /// What to do, as the command line says it.
+        hint: Option<String>,
+    },
+    /// A commit status is not tried again until there is another to write.
+    StatusGivenUp {
+        /// Which, and the error.
+        because: String,
+    },
     /// The wall clock moved by more than 60 seconds beside the monotonic one (rule L3).
     ClockJumped {
         /// How far.
@@ -326,6 +340,15 @@ impl ControllerEvent {
                     .word(kind.word())
                     .because(because)
                     .hint(hint.as_ref())
+            }
+            Self::ForgeFailed { kind, because, hint } => {
+                Line::new(Level::Warning, "forge-failed", "the forge could not be asked or told; deploys go on")
+                    .word(kind.word())
+                    .because(because)
+                    .hint(hint.as_ref())
+            }
+            Self::StatusGivenUp { because } => {
+                Line::new(Level::Warning, "status-given-up", "a commit status is given up").because(because)
             }
             Self::ClockJumped { by } => {
                 Line { took: Some(*by), ..Line::new(Level::Warning, "clock-jumped", "the wall clock jumped") }

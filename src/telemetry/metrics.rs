@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::events::{ControllerEvent, Event, verb_word};
+use crate::domain::commit_status::StatusState;
 use crate::domain::name::EnvironmentName;
 use crate::domain::plan::Intent;
 use crate::domain::rollout::{Outcome, Phase};
@@ -54,6 +55,11 @@ struct OfKind {
     kind: Word,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfState {
+    state: Word,
+}
+
 /// All metrics of one process, with the registry that shows them.
 #[derive(Debug)]
 pub struct Metrics {
@@ -72,6 +78,9 @@ pub struct Metrics {
     requests: Family<ByRequest, Counter>,
     pass_failures: Family<ByKind, Counter>,
     fetch_failures: Family<OfKind, Counter>,
+    forge_failures: Family<OfKind, Counter>,
+    statuses: Family<OfState, Counter>,
+    statuses_given_up: Counter,
     clock_jumps: Counter,
     phase: Family<ByPhase, Gauge>,
     last_success: Family<OfEnvironment, Gauge>,
@@ -108,6 +117,9 @@ impl Metrics {
             requests: Family::default(),
             pass_failures: Family::default(),
             fetch_failures: Family::default(),
+            forge_failures: Family::default(),
+            statuses: Family::default(),
+            statuses_given_up: Counter::default(),
             clock_jumps: Counter::default(),
             phase: Family::default(),
             last_success: Family::default(),
@@ -135,6 +147,9 @@ impl Metrics {
             "Fetches of the config repository that failed, by kind",
             self.fetch_failures.clone(),
         );
+        registry.register("forge_failures", "Calls to the forge that failed, by kind", self.forge_failures.clone());
+        registry.register("commit_statuses", "Commit statuses written, by state", self.statuses.clone());
+        registry.register("commit_statuses_given_up", "Commit statuses given up", self.statuses_given_up.clone());
         registry.register("clock_jumps", "Jumps of the wall clock over 60 seconds", self.clock_jumps.clone());
         registry.register("env_phase", "1 for the phase that an environment is in", self.phase.clone());
         registry.register(
@@ -180,6 +195,16 @@ impl Metrics {
     /// A fetch failed. The same failure again and again is one event, and yet each is counted.
     pub fn fetch_failed(&self, kind: EdgeKind) {
         self.fetch_failures.get_or_create(&OfKind { kind: kind.word() }).inc();
+    }
+
+    /// A call to the forge failed. The same failure again and again is one event, and yet each is counted.
+    pub fn forge_failed(&self, kind: EdgeKind) {
+        self.forge_failures.get_or_create(&OfKind { kind: kind.word() }).inc();
+    }
+
+    /// A commit status was written.
+    pub fn status_posted(&self, state: StatusState) {
+        self.statuses.get_or_create(&OfState { state: state.word() }).inc();
     }
 
     /// Moves the one metric of an event.
@@ -242,6 +267,10 @@ impl Metrics {
     pub(super) fn count_controller(&self, event: &ControllerEvent) {
         match event {
             ControllerEvent::FetchFailed { kind, because: _, hint: _ } => self.fetch_failed(*kind),
+            ControllerEvent::ForgeFailed { kind, because: _, hint: _ } => self.forge_failed(*kind),
+            ControllerEvent::StatusGivenUp { because: _ } => {
+                self.statuses_given_up.inc();
+            }
             ControllerEvent::ClockJumped { by: _ } => {
                 self.clock_jumps.inc();
             }

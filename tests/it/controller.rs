@@ -113,6 +113,7 @@ impl Site {
                 wakes: Arc::new(Wakes::default()),
                 fetches: controller.fetches(),
                 kept: Kept::default(),
+                speaker: None,
                 telemetry: Arc::clone(&telemetry),
             });
         }

@@ -83,6 +83,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
         wakes: Arc::clone(&wakes),
         fetches: fetches.clone(),
         kept: KEPT,
+        speaker: None,
         telemetry: Arc::clone(&telemetry),
     };
     let polling = Polling {

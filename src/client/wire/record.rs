@@ -56,6 +56,8 @@ pub(super) struct RecordWire {
     frozen_tip: Option<Text<Revision>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frozen_head: Option<Text<Revision>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    back_in_step: Option<Text<Revision>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former: Vec<FormerWire>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -102,6 +104,7 @@ impl From<&Rollout> for RecordWire {
             adopted,
             frozen_tip,
             frozen_head,
+            back_in_step,
             former,
         } = record;
         let RepairLog { recent, contested } = repairs;
@@ -125,6 +128,7 @@ impl From<&Rollout> for RecordWire {
             adopted: prefixes(adopted),
             frozen_tip: frozen_tip.map(Text),
             frozen_head: frozen_head.map(Text),
+            back_in_step: back_in_step.map(Text),
             former: former.iter().map(FormerWire::from).collect(),
             baseline: baseline.iter().cloned().map(Text).collect(),
             rejected: newest(rejected, Rollout::REJECTIONS).iter().map(RejectionWire::from).collect(),
@@ -161,6 +165,7 @@ impl From<RecordWire> for Rollout {
             adopted,
             frozen_tip,
             frozen_head,
+            back_in_step,
             former,
             baseline,
             rejected,
@@ -202,6 +207,7 @@ impl From<RecordWire> for Rollout {
             adopted: scope(adopted),
             frozen_tip: frozen_tip.map(|tip| tip.0),
             frozen_head: frozen_head.map(|head| head.0),
+            back_in_step: back_in_step.map(|head| head.0),
             former: former.into_iter().map(Into::into).collect(),
         }
     }

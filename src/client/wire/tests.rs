@@ -198,14 +198,14 @@ prop_compose! {
         (repairs, drift) in (repairs(), drift()),
         (unproven, refused) in (of(select(Unproven::ALL.to_vec())), of(refused())),
         overwrite_drift in any::<bool>(),
-        (frozen_tip, frozen_head) in (of(revision()), of(revision())),
+        (frozen_tip, frozen_head, back_in_step) in (of(revision()), of(revision()), of(revision())),
         former in vec(generation().prop_map(|until| Former { name: EnvironmentName::parse("old").unwrap(), until }), 0..3),
         (permit, adopted) in (of(permit()), scope()),
     ) -> Rollout {
         Rollout {
             identity: identity(owner),
             generation, phase, goal, complete, last_good, attempted, proven, rejected, attempt, repair, baseline, reason, note,
-            pin, suspension, repairs, drift, unproven, refused, overwrite_drift, adopted, frozen_tip, frozen_head, former,
+            pin, suspension, repairs, drift, unproven, refused, overwrite_drift, adopted, frozen_tip, frozen_head, back_in_step, former,
             permit: permit.filter(Permit::grants),
         }
     }

@@ -129,7 +129,7 @@ impl Rollout {
         record.repairs.go_on_under(desired);
         record.note = None;
         record.unproven = None;
-        (record.frozen_tip, record.frozen_head) = (None, None);
+        (record.frozen_tip, record.frozen_head, record.back_in_step) = (None, None, None);
         Save { opens: Some(plan.generation), history, ..Save::of(record) }
     }
 

@@ -68,6 +68,9 @@ pub struct Rollout {
     pub frozen_tip: Option<Revision>,
     /// A head that was seen then and not believed yet: what it had already is no later commit either.
     pub frozen_head: Option<Revision>,
+    /// The head with which the branch says again what the environment is on, after it had said something that was taken back or
+    /// not followed: the commit that people look at then (rule R3).
+    pub back_in_step: Option<Revision>,
     /// The names that it had before, the first one first: what they were is written under them (rule O9).
     pub former: Vec<Former>,
 }
@@ -107,6 +110,7 @@ impl Rollout {
             adopted: KeyScope::default(),
             frozen_tip: None,
             frozen_head: None,
+            back_in_step: None,
             former: Vec::new(),
         }
     }

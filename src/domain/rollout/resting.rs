@@ -15,6 +15,7 @@ use super::{Care, Step, Waiting};
 use crate::domain::desired::DesiredState;
 use crate::domain::health::HealthVerdict;
 use crate::domain::plan::Intent;
+use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::words::is_kept;
 
@@ -143,8 +144,10 @@ impl Rollout {
         let reason = if held && !self.reason.is_empty() { self.reason.clone() } else { ailments };
         let reason = if is_kept(&self.reason, &reason) { self.reason.clone() } else { reason };
         let followed = self.goal_followed_from(seen);
-        if (phase, &note, &reason, &drift, &followed) != (self.phase, &self.note, &self.reason, &self.drift, &self.goal) {
-            return Step::record(Self { phase, reason, note, drift, goal: followed, ..self.clone() });
+        let back_in_step = self.back_in_step_at(note.as_ref(), seen);
+        let before = (self.phase, &self.note, &self.reason, &self.drift, &self.goal, self.back_in_step);
+        if (phase, &note, &reason, &drift, &followed, back_in_step) != before {
+            return Step::record(Self { phase, reason, note, drift, goal: followed, back_in_step, ..self.clone() });
         }
         let (desired, ailing) = goal.unzip();
         let suspended_until = self.suspended_until();
@@ -161,6 +164,18 @@ impl Rollout {
         let goal = self.goal.clone()?;
         let tip = if seen.books.rewritten { self.believed_tip(seen, &goal) } else { goal.tip };
         Some(Reached { tip, ..goal })
+    }
+
+    /// The head that led the branch back to what the environment is on: by taking back a commit that was not followed, or one that
+    /// was taken back here.
+    fn back_in_step_at(&self, note: Option<&HeadNote>, seen: &Observation<'_>) -> Option<Revision> {
+        let (None, HeadView::At(tip)) = (note, &seen.head) else { return self.back_in_step };
+        if self.goal.as_ref().is_none_or(|goal| goal.revision == *tip) {
+            return self.back_in_step;
+        }
+        let was_not_followed = self.note.as_ref().is_some_and(|note| note.verdict != HeadVerdict::NotBelieved);
+        let was_taken_back = self.attempt.as_ref().is_some_and(|attempt| attempt.line.intent == Intent::RollBack);
+        if was_not_followed { Some(*tip) } else { self.back_in_step.or(was_taken_back.then_some(*tip)) }
     }
 
     /// The note as the record has it already, where that says the same.

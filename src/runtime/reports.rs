@@ -1,0 +1,82 @@
+//! What a forge is to be told, as it should be now: the loop puts it down here and goes on, and [`super::reporting`] tells it.
+//!
+//! Only the newest word on each commit is kept, so a forge that is slow or away costs the loop nothing and memory no more than
+//! what there is to say. Whoever begins to lead says all of it again: nothing here need outlive the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::domain::commit_status::{CommitStatus, StatusContext};
+use crate::domain::revision::Revision;
+
+/// What is to be said under one context.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Each commit's status.
+    pub statuses: BTreeMap<Revision, CommitStatus>,
+    /// Commits on which an earlier leader may have left something pending.
+    pub doubtful: BTreeSet<Revision>,
+    /// Counts the terms of this process: what was known of the context before this one does not count any more.
+    pub term: u64,
+    /// Another process speaks under the context now.
+    pub is_over: bool,
+}
+
+/// What is to be said, by context. One for the process, shared.
+#[derive(Debug, Default)]
+pub struct Reports {
+    said: Mutex<BTreeMap<StatusContext, Said>>,
+    bell: Notify,
+}
+
+/// Where leaders put down what they have to say.
+#[derive(Debug, Clone)]
+pub struct Speaker {
+    /// What a forge is to be told.
+    pub reports: Arc<Reports>,
+    /// Commits that change nothing for an environment have a status too, for repositories that require one (rule R3).
+    pub every_commit: bool,
+}
+
+impl Reports {
+    /// A term begins: from now on this process alone speaks under the context. What each commit's status should be, and which
+    /// others an earlier leader may have left pending.
+    pub fn begin(&self, context: &StatusContext, statuses: BTreeMap<Revision, CommitStatus>, doubtful: BTreeSet<Revision>) {
+        let mut said = self.said();
+        let term = said.get(context).map_or(0, |before| before.term) + 1;
+        said.insert(context.clone(), Said { statuses, doubtful, term, is_over: false });
+        self.bell.notify_one();
+    }
+
+    /// What each commit's status should be, in place of what was said before in this term.
+    pub fn tell(&self, context: &StatusContext, statuses: BTreeMap<Revision, CommitStatus>) {
+        if let Some(known) = self.said().get_mut(context).filter(|known| !known.is_over && known.statuses != statuses) {
+            known.statuses = statuses;
+            self.bell.notify_one();
+        }
+    }
+
+    /// The term is over: another process speaks under the context now.
+    pub fn end(&self, context: &StatusContext) {
+        if let Some(said) = self.said().get_mut(context) {
+            *said = Said { term: said.term, is_over: true, ..Said::default() };
+        }
+    }
+
+    /// All of it, as it is now.
+    #[must_use]
+    pub fn now(&self) -> BTreeMap<StatusContext, Said> {
+        self.said().clone()
+    }
+
+    /// Waits until something is to be said that was not before; at once if something was since the last time.
+    pub(super) async fn news(&self) {
+        self.bell.notified().await;
+    }
+
+    fn said(&self) -> MutexGuard<'_, BTreeMap<StatusContext, Said>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,114 @@
+//! What the leader of an environment has to say of its commits, put down for a forge after each move.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::keeper::Keeper;
+use super::memory::Memory;
+use super::pass::Passed;
+use super::reports::Speaker;
+use crate::domain::commit_status::{StatusContext, commit_statuses};
+use crate::domain::plan::Intent;
+use crate::domain::revision::Revision;
+use crate::domain::rollout::{HistoryLine, Rollout};
+use crate::port::{EdgeError, Probe, Scheduler, Source, Target, Tip};
+
+/// So many of the newest lines of history are read when a term begins.
+const READ: usize = 60;
+/// So many of them, the newest that took the environment somewhere, say what became of a commit.
+const LINES: usize = 20;
+/// So many of the newest commits may have something pending of which the record knows nothing any more.
+const DOUBTFUL: usize = 20;
+
+/// What one term has to say.
+pub(super) struct Speech<'s> {
+    speaker: &'s Speaker,
+    context: StatusContext,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Advances and rollbacks, oldest first.
+    lines: Vec<HistoryLine>,
+    doubtful: BTreeSet<Revision>,
+    /// The head that says what the goal says.
+    in_step: Option<Revision>,
+    has_begun: bool,
+}
+
+impl<'s> Speech<'s> {
+    /// What a term begins with: what history says, and what an earlier leader may have left pending. None where nobody listens.
+    pub(super) async fn begin<S: Source, T: Target, P: Probe + 'static, R: Scheduler>(
+        keeper: &'s Keeper<S, T, P, R>,
+    ) -> Option<Self> {
+        let speaker = keeper.speaker.as_ref()?;
+        let mut inner = Inner::default();
+        if let Err(error) = inner.look_back(&keeper.source, &*keeper.target).await {
+            // What is said from now on does not need it.
+            tracing::debug!(environment = %keeper.environment, error = error.chain(), "earlier commits' statuses are left as they are");
+        }
+        Some(Self { speaker, context: StatusContext::of(&keeper.environment), inner: Mutex::new(inner) })
+    }
+
+    /// An attempt begins: said before its first write.
+    pub(super) fn announce(&self, record: &Rollout, line: &HistoryLine) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.learn(line);
+        self.put_down(&mut inner, record);
+    }
+
+    /// What a pass came to.
+    pub(super) async fn say<S: Source>(&self, outcome: &Result<Passed, EdgeError>, memory: &mut Memory, source: &S) {
+        let Some(record) = memory.stored().map(|stored| stored.record.clone()) else { return };
+        let in_step = if self.speaker.every_commit { memory.head_in_step(&record, source).await } else { None };
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_moved = if let Ok(Passed::Moved(done)) = outcome {
+            done.lines.iter().for_each(|line| inner.learn(line));
+            true
+        } else {
+            false
+        };
+        if has_moved || !inner.has_begun || inner.in_step != in_step {
+            inner.in_step = in_step;
+            self.put_down(&mut inner, &record);
+        }
+    }
+
+    fn put_down(&self, inner: &mut Inner, record: &Rollout) {
+        let statuses = commit_statuses(record, &inner.lines, inner.in_step);
+        if inner.has_begun {
+            self.speaker.reports.tell(&self.context, statuses);
+        } else {
+            inner.has_begun = true;
+            self.speaker.reports.begin(&self.context, statuses, std::mem::take(&mut inner.doubtful));
+        }
+    }
+}
+
+impl Inner {
+    async fn look_back<S: Source, T: Target>(&mut self, source: &S, target: &T) -> Result<(), EdgeError> {
+        target.history(READ).await?.iter().rev().for_each(|line| self.learn(line));
+        self.doubtful.extend(self.lines.iter().map(|line| line.revision));
+        let Tip::At(tip) = source.head().await?.tip else { return Ok(()) };
+        let newest = self.lines.iter().rev().find(|line| line.intent == Intent::Advance);
+        if let Some(since) = newest.and_then(|line| line.from).filter(|since| *since != tip) {
+            let commits = source.commits(Some(since), tip).await?;
+            self.doubtful.extend(commits.iter().take(DOUBTFUL).map(|commit| commit.revision));
+        }
+        Ok(())
+    }
+
+    /// Keeps a line, in place of what was known of its attempt.
+    fn learn(&mut self, line: &HistoryLine) {
+        if !matches!(line.intent, Intent::Advance | Intent::RollBack) {
+            return;
+        }
+        match self.lines.iter_mut().find(|known| known.generation == line.generation) {
+            Some(known) => known.clone_from(line),
+            None => self.lines.push(line.clone()),
+        }
+        let surplus = self.lines.len().saturating_sub(LINES);
+        self.lines.drain(..surplus);
+    }
+}
