@@ -72,8 +72,8 @@ pub struct EdgeError {
     pub hint: Option<String>,
     /// The credential is known and lacks a right; the hint says which, as far as the other side told.
     pub lacks_right: bool,
-    /// How long the other side asked to be left alone.
-    pub retry_after: Option<Duration>,
+    /// For so many seconds the other side asked to be left alone.
+    retry_after: Option<u32>,
 }
 
 impl EdgeError {
@@ -122,7 +122,13 @@ impl EdgeError {
     /// Not to be tried again before this has passed, as the other side said.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
-        Self { retry_after: Some(wait), ..self }
+        Self { retry_after: Some(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)), ..self }
+    }
+
+    /// How long the other side asked to be left alone, if it did.
+    #[must_use]
+    pub fn asked_to_wait(&self) -> Option<Duration> {
+        self.retry_after.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     /// The operation and every cause below it in one line.
@@ -187,6 +193,17 @@ pub struct LastSeen {
     pub gone: Option<Revision>,
 }
 
+/// What a pull request merges to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    /// This commit, which can be read like any other by a source with proposals.
+    At(Revision),
+    /// Nothing: these files conflict, as far as they are named.
+    Conflicts(Vec<String>),
+    /// The pull request is gone, or proposes another commit by now.
+    Gone,
+}
+
 /// The config repository's mirror.
 pub trait Source: Send + Sync {
     /// The branch, as of the last fetch.
@@ -229,6 +246,22 @@ pub trait Source: Send + Sync {
         upto: Revision,
         since: Option<Revision>,
     ) -> impl Future<Output = Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError>> + Send;
+
+    /// The heads of pull requests as of the last fetch.
+    fn proposals(&self) -> impl Future<Output = Result<BTreeMap<PullNumber, Revision>, EdgeError>> + Send {
+        std::future::ready(Ok(BTreeMap::new()))
+    }
+
+    /// What merging the head of a pull request into a commit gives.
+    fn merged(
+        &self,
+        pull: PullNumber,
+        head: Revision,
+        base: Revision,
+    ) -> impl Future<Output = Result<Merged, EdgeError>> + Send {
+        let _ = (pull, head, base);
+        std::future::ready(Ok(Merged::Gone))
+    }
 
     /// Calls `wake` whenever the branch may have moved, until the future is dropped; never, where that can't be known.
     fn watch(&self, wake: &(dyn Fn() + Sync)) -> impl Future<Output = ()> + Send;

@@ -5,31 +5,8 @@ use std::time::Duration;
 
 use crate::domain::desired::parse_duration;
 use crate::domain::revision::Revision;
+pub(super) use crate::domain::shown::{clean, one_way};
 use crate::domain::time::Timestamp;
-
-/// A text that somebody else wrote, unable to move the cursor or to turn the reading direction. Line ends stay out too.
-pub(super) fn clean(text: &str) -> String {
-    escaped(text, |c| c.is_control() || is_unseen(c))
-}
-
-/// A line of a page, colours and all, unable to turn the reading direction: a key's name, which is shown everywhere, may hold what
-/// does that, and no control character.
-pub(super) fn one_way(line: &str) -> String {
-    escaped(line, is_unseen)
-}
-
-fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_escaped(c) { out.extend(c.escape_debug()) } else { out.push(c) }
-    }
-    out
-}
-
-/// Turns the reading direction, ends a line for some, or is not there for the eye.
-fn is_unseen(c: char) -> bool {
-    matches!(c, '\u{61C}' | '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
-}
 
 /// The first seven digits of a revision, and its subject if that is known.
 pub(super) fn revision(revision: Revision, subject: Option<&str>) -> String {
@@ -95,16 +72,6 @@ pub(super) fn count(number: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_of_others_do_not_move_the_cursor() {
-        assert_eq!(clean("fix: ü\u{1b}[2J\n\u{202e}x"), "fix: ü\\u{1b}[2J\\n\\u{202e}x");
-    }
-
-    #[test]
-    fn a_line_of_a_page_keeps_its_colours_and_its_direction() {
-        assert_eq!(one_way("\u{1b}[1mä/\u{202e}x\u{61c}\u{1b}[0m"), "\u{1b}[1mä/\\u{202e}x\\u{61c}\u{1b}[0m");
-    }
 
     #[test]
     fn a_moment_has_its_zone_and_its_distance() {

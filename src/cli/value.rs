@@ -4,21 +4,17 @@ use std::io::{self, IsTerminal as _};
 
 use owo_colors::{OwoColorize as _, Style};
 use serde::Serialize;
-use similar::{ChangeTag, TextDiff};
 
 use crate::cli::error::Failure;
 use crate::cli::output::{Output, Page};
 use crate::cli::text::{clean, count};
 use crate::domain::revision::ValueDigest;
+use crate::domain::shown::{ChangeTag, compared};
 
 /// So many lines of one change are shown.
 const LINES: usize = 24;
 /// So many characters of a line are shown.
 const WIDTH: usize = 160;
-/// Unchanged lines around a changed one.
-const CONTEXT: usize = 2;
-/// So many lines at most are compared one by one: the work grows with their square.
-const COMPARED: usize = 4000;
 
 /// A value.
 #[derive(Debug, Serialize)]
@@ -122,8 +118,8 @@ pub(super) fn difference(before: Option<&Value>, after: Option<&Value>, full: bo
     if before.is_some() && after.is_some() && old == new {
         return; // Only the mark is written.
     }
-    let is_long = is_too_long_to_compare(&old, &new);
-    if is_long && !full {
+    let compared = compared(&old, &new);
+    if compared.is_none() && !full {
         let sized = |text: &str| format!("({}, {})", count(text.lines().count(), "line"), count(text.len(), "byte"));
         page.line(format_args!("      {}", format!("- {}", sized(&old)).style(Style::new().red())));
         page.line(format_args!("      {}", format!("+ {}", sized(&new)).style(Style::new().green())));
@@ -131,7 +127,7 @@ pub(super) fn difference(before: Option<&Value>, after: Option<&Value>, full: bo
         page.line(format_args!("        {}", note.style(Style::new().dimmed())));
         return;
     }
-    let lines = if is_long { whole(&old, &new) } else { compared(&old, &new) };
+    let lines = compared.unwrap_or_else(|| whole(&old, &new));
     let shown = if full { lines.len() } else { LINES };
     for (tag, line) in lines.iter().take(shown) {
         let text = clean(line.trim_end_matches(['\n', '\r']));
@@ -149,28 +145,6 @@ pub(super) fn difference(before: Option<&Value>, after: Option<&Value>, full: bo
     if let Some(more) = lines.len().checked_sub(shown).filter(|more| *more > 0) {
         page.line(format_args!("        {}", format!("… {more} more lines; --full shows them").style(Style::new().dimmed())));
     }
-}
-
-/// Whether what lies between the lines that both begin and end with is too much to look for the least difference in it.
-fn is_too_long_to_compare(old: &str, new: &str) -> bool {
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
-    let (old, new) = (&old[same..], &new[same..]);
-    let same = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
-    let (old, new) = (old.len() - same, new.len() - same);
-    old > 0 && new > 0 && old + new > COMPARED
-}
-
-fn compared(old: &str, new: &str) -> Vec<(ChangeTag, String)> {
-    let diff = TextDiff::from_lines(old, new);
-    let mut lines = Vec::new();
-    for (at, group) in diff.grouped_ops(CONTEXT).iter().enumerate() {
-        if at > 0 {
-            lines.push((ChangeTag::Equal, "…".to_owned()));
-        }
-        lines.extend(group.iter().flat_map(|op| diff.iter_changes(op)).map(|change| (change.tag(), change.value().to_owned())));
-    }
-    lines
 }
 
 /// All lines of both.

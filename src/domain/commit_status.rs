@@ -11,6 +11,7 @@ use super::plan::Intent;
 use super::report::{LONGEST_HEADLINE, clipped};
 use super::revision::{Generation, Revision};
 use super::rollout::{HeadNote, HeadVerdict, HistoryLine, Outcome, Phase, Rollout, Unproven};
+use super::shown::one_way;
 
 /// Under which name a status stands at a commit; the newest of one name counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,7 +118,7 @@ impl CommitStatus {
     /// A status without a link.
     #[must_use]
     pub fn new(state: StatusState, text: &str) -> Self {
-        Self { state, text: clipped(text, Self::LONGEST), generation: None }
+        Self { state, text: clipped(&one_way(text), Self::LONGEST), generation: None }
     }
 
     /// What a pending status becomes of which nothing will come any more.

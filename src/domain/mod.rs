@@ -5,6 +5,7 @@
 //! A station names only stations above it.
 
 pub mod words;
+pub mod shown;
 pub mod name;
 pub mod scope;
 pub mod keymap;
@@ -25,4 +26,5 @@ pub mod past;
 pub mod report;
 pub mod pull;
 pub mod commit_status;
+pub mod pull_plan;
 pub mod import;

@@ -35,5 +35,6 @@ pub mod polling;
 pub mod controller;
 pub mod together;
 pub mod preview;
+pub mod pulls;
 pub mod once;
 pub mod removal;

@@ -193,9 +193,9 @@ impl Outbox {
             EdgeKind::Transient | EdgeKind::Conflict | EdgeKind::Denied => MOST_TRIES,
         };
         // A forge that is away, or a token that may not: the next status would fare no better.
-        if matches!(error.kind, EdgeKind::Transient | EdgeKind::Denied) || error.retry_after.is_some() {
+        if matches!(error.kind, EdgeKind::Transient | EdgeKind::Denied) || error.asked_to_wait().is_some() {
             self.outages = self.outages.saturating_add(1);
-            let asked = error.retry_after.map(|wait| wait.min(LONGEST_REST));
+            let asked = error.asked_to_wait().map(|wait| wait.min(LONGEST_REST));
             self.rests = Some(now + asked.unwrap_or_else(|| pause(self.outages)));
         }
         let retry = (tries < most).then(|| now + pause(tries));

@@ -50,7 +50,24 @@ pub struct Look {
     pub first: Option<Arc<DesiredState>>,
 }
 
-/// Looks at what `at` would do to the environment if it were the branch head. What was reached is what it was when the environment
+/// Which revision is looked at, and how.
+#[derive(Debug)]
+pub struct Asked {
+    /// The revision.
+    pub at: Needed,
+    /// What was found in the target a moment ago, where that is good enough.
+    pub live: Option<LiveState>,
+    /// Its commits come from somebody who need not be trusted: their trailers let nothing pass.
+    pub is_untrusted: bool,
+}
+
+impl From<Needed> for Asked {
+    fn from(at: Needed) -> Self {
+        Self { at, live: None, is_untrusted: false }
+    }
+}
+
+/// Looks at what `asked.at` would do to the environment if it were the branch head. What was reached is what it was when the environment
 /// was taken there, under whatever name; anything else is what the commit says of the name that the environment has now.
 ///
 /// # Errors
@@ -61,9 +78,10 @@ pub async fn preview<S: Source, T: Target>(
     fit: Fit,
     source: &S,
     target: &T,
-    at: Needed,
+    asked: impl Into<Asked>,
     now: Timestamp,
 ) -> Result<Previewed, EdgeError> {
+    let Asked { at, live, is_untrusted } = asked.into();
     let mut memory = Memory::new(environment.clone(), repository.clone(), fit);
     let mut found = target.load().await;
     if let Ok(Some(stored)) = &found {
@@ -98,10 +116,13 @@ pub async fn preview<S: Source, T: Target>(
     {
         return Ok(Previewed::Unfit(text));
     }
-    let mut live = match target.live().await {
-        // Before its first use a directory need not even exist.
-        Err(error) if error.kind == EdgeKind::NotFound && stored.is_none() => LiveState::default(),
-        other => other?,
+    let mut live = match live {
+        Some(live) => live,
+        None => match target.live().await {
+            // Before its first use a directory need not even exist.
+            Err(error) if error.kind == EdgeKind::NotFound && stored.is_none() => LiveState::default(),
+            other => other?,
+        },
     };
     let record = stored.clone().unwrap_or_else(|| Rollout::new(before_init(environment, repository, &live)));
     memory.readings.known_as(&record);
@@ -117,6 +138,9 @@ pub async fn preview<S: Source, T: Target>(
         books.commits.insert((after, at), source.commits(Some(after), at).await?);
     }
     books.head = source.commits(None, at).await?.into_iter().next();
+    if is_untrusted {
+        books.commits.values_mut().flatten().chain(&mut books.head).for_each(|commit| commit.trailers.clear());
+    }
     let character = target.character();
     let seen = Observation {
         now,

@@ -69,7 +69,7 @@ impl<F: Forge, R: Scheduler> Reporting<F, R> {
                     self.telemetry.metrics().status_posted(status.state);
                 }
                 let given_up =
-                    outbox.posted(revision, &context, &status, outcome.as_ref().map(|()| ()), self.forge.pace(), clock.now());
+                    outbox.posted(revision, &context, &status, outcome.as_ref().copied(), self.forge.pace(), clock.now());
                 if let (true, Err(error)) = (given_up, &outcome) {
                     let because = format!("{context} at {}: {}", revision.short(), error.chain());
                     self.telemetry.emit_controller(&ControllerEvent::StatusGivenUp { because });

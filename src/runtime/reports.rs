@@ -29,6 +29,7 @@ pub struct Said {
 pub struct Reports {
     said: Mutex<BTreeMap<StatusContext, Said>>,
     bell: Notify,
+    moves: Notify,
 }
 
 /// Where leaders put down what they have to say.
@@ -47,14 +48,14 @@ impl Reports {
         let mut said = self.said();
         let term = said.get(context).map_or(0, |before| before.term) + 1;
         said.insert(context.clone(), Said { statuses, doubtful, term, is_over: false });
-        self.bell.notify_one();
+        self.ring(context);
     }
 
     /// What each commit's status should be, in place of what was said before in this term.
     pub fn tell(&self, context: &StatusContext, statuses: BTreeMap<Revision, CommitStatus>) {
         if let Some(known) = self.said().get_mut(context).filter(|known| !known.is_over && known.statuses != statuses) {
             known.statuses = statuses;
-            self.bell.notify_one();
+            self.ring(context);
         }
     }
 
@@ -62,6 +63,26 @@ impl Reports {
     pub fn end(&self, context: &StatusContext) {
         if let Some(said) = self.said().get_mut(context) {
             *said = Said { term: said.term, is_over: true, ..Said::default() };
+            self.ring(context);
+        }
+    }
+
+    /// Whether this process speaks under the context.
+    #[must_use]
+    pub fn speaks(&self, context: &StatusContext) -> bool {
+        self.said().get(context).is_some_and(|said| !said.is_over)
+    }
+
+    /// Waits until an environment moved or a term began or ended; at once if one did since the last time.
+    pub(super) async fn moves(&self) {
+        self.moves.notified().await;
+    }
+
+    /// What is told of plans moves no environment.
+    fn ring(&self, context: &StatusContext) {
+        self.bell.notify_one();
+        if *context != StatusContext::plan() {
+            self.moves.notify_one();
         }
     }
 

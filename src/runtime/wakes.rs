@@ -78,6 +78,22 @@ impl Wake for Wakes {
     }
 }
 
+/// Pull requests may have changed, or what they would be merged into. However often it rings, one look answers.
+#[derive(Debug, Clone, Default)]
+pub struct PullNews(Arc<Notify>);
+
+impl PullNews {
+    /// A look is worth it.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until it rings; at once if it has since the last time.
+    pub(super) async fn next(&self) {
+        self.0.notified().await;
+    }
+}
+
 /// Asks for a fetch of the repository, from wherever a commit is missed. However often it is asked, one fetch answers.
 #[derive(Debug, Clone, Default)]
 pub struct Fetches(Arc<Notify>);

@@ -149,6 +149,7 @@ async fn keep(config: config::Config, home: &std::path::Path, telemetry: Arc<Tel
         wakes: Arc::clone(&wakes),
         fetches: Fetches::default(),
         kept: Past::default(),
+        speaker: None,
         telemetry,
         environment,
     };
