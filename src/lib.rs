@@ -13,4 +13,5 @@ pub mod port;
 pub mod telemetry;
 pub mod client;
 pub mod runtime;
+pub mod server;
 pub mod cli;

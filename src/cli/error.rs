@@ -134,7 +134,8 @@ impl From<ConfigError> for Failure {
 }
 
 impl Failure {
-    fn because_source(self, error: &dyn Error) -> Self {
+    /// With what is below this error, whose own text is the message.
+    pub(super) fn because_source(self, error: &dyn Error) -> Self {
         match error.source() {
             Some(source) => self.because(source),
             None => self,

@@ -3,17 +3,24 @@
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use super::edges::{AnyProbe, AnyTarget, Edges};
+use super::edges::{AnyProbe, AnyTarget, Edges, Ground};
 use super::error::{Exit, Failure};
 use super::options::Options;
 use crate::client::git::GitSource;
+use crate::config::Config;
 use crate::domain::name::EnvironmentName;
 use crate::domain::rollout::Kept;
-use crate::runtime::clock::RealTime;
+use crate::port::Clock;
+use crate::runtime::clock::{RealTime, SystemClock};
 use crate::runtime::controller::Controller;
 use crate::runtime::keeper::Keeper;
-use crate::runtime::wakes::{Fetches, Wakes};
+use crate::runtime::wakes::{Deliveries, Fetches, Wakes};
+use crate::server::serving::Server;
+use crate::server::webhooks::Doors;
+use crate::server::{Limits, router};
 use crate::telemetry::Telemetry;
 
 /// Keep every environment in step with the repository, until told to stop
@@ -37,20 +44,73 @@ pub(super) async fn run(_: &Args, options: &Options) -> Result<Exit, Failure> {
             _ = terminate.recv() => {}
         }
     };
+    let ground = Ground::lay(options)?;
+    let (telemetry, deliveries, stop) = (Arc::new(Telemetry::new()), Deliveries::default(), CancellationToken::new());
+    // Before the repository is waited for: what is delivered meanwhile is not lost.
+    let mut serving = JoinSet::new();
+    if let Some(server) = endpoints(&ground.config, &deliveries, &telemetry).await? {
+        serving.spawn(server.run(stop.clone()));
+    }
+    let outcome = control(ground, end, deliveries, telemetry, &mut serving, &stop).await;
+    stop.cancel();
+    while serving.join_next().await.is_some() {}
+    outcome
+}
+
+async fn control(
+    ground: Ground,
+    end: impl Future<Output = ()>,
+    deliveries: Deliveries,
+    telemetry: Arc<Telemetry>,
+    serving: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<Exit, Failure> {
     tokio::pin!(end);
     let edges = tokio::select! {
-        edges = Edges::open_patiently(options) => edges?,
+        edges = ground.open_patiently() => edges,
         () = &mut end => return Ok(Exit::Ok),
     };
-    let telemetry = Arc::new(Telemetry::new());
-    let mut controller = Controller::new(edges.source.clone(), edges.config.repository.poll, Arc::clone(&telemetry));
+    let poll = edges.config.repository.poll;
+    let mut controller = Controller::new(edges.source.clone(), poll, Arc::clone(&telemetry)).woken_by(deliveries);
     for environment in edges.environments(&[])? {
         controller.keep(keeper(&edges, environment, controller.fetches(), Arc::clone(&telemetry))?);
     }
+    let mut silent = false;
+    let end = async {
+        tokio::select! {
+            () = end => {}
+            // It ends when it is stopped; before that only by a bug.
+            Some(_) = serving.join_next() => silent = true,
+        }
+        // Nothing new is taken while the environments finish their passes.
+        stop.cancel();
+    };
     let outcome = controller.run(end, jitter).await;
     edges.close().await;
     outcome?;
+    if silent {
+        return Err(Failure::new("serve webhooks").hint("this is a bug; please report it with the log"));
+    }
     Ok(Exit::Ok)
+}
+
+/// The server, bound; none when there is nothing to serve.
+async fn endpoints(config: &Config, deliveries: &Deliveries, telemetry: &Arc<Telemetry>) -> Result<Option<Server>, Failure> {
+    let (limits, clock) = (Limits::default(), Arc::new(SystemClock::start()) as Arc<dyn Clock>);
+    let doors = Doors::open(config.webhooks.clone(), &limits, deliveries, telemetry, &clock)
+        .map_err(|error| Failure::new(error.to_string()).because_source(&error).hint(error.hint()))?;
+    let paths = doors.paths();
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let listen = config.server.listen;
+    let server = Server::bind(listen, router([doors.routes()], &limits), limits.clone()).await.map_err(|error| {
+        Failure::new(format!("listen at {listen}"))
+            .because(&error)
+            .hint("another process may listen there already; `server.listen` of the configuration is the address and port")
+    })?;
+    tracing::info!(address = %server.address().unwrap_or(listen), endpoints = paths.join(" "), "listening for webhooks");
+    Ok(Some(server))
 }
 
 fn keeper(

@@ -178,40 +178,30 @@ impl Fields {
 
     /// Takes a credential: `{file: …}` or `{env: …}`. A value that stands in the file itself is refused and not repeated.
     pub(super) fn credential(&mut self, field: &'static str, base: &Path, problems: &mut Problems) -> Option<Credential> {
-        const HINT: &str = "write {file: PATH} or {env: NAME}; a value in this file would end in a backup or a pull request";
         let given = self.take(field)?;
-        if !matches!(given.value.value, Node::Mapping(_)) {
-            problems.add(given.at, format!("{} must not stand in this file", given.name), HINT);
-            return None;
-        }
-        let before = problems.found.len();
-        let mut source = Self::of(&given.name, given.value, problems)?;
-        source.unsupported("vault", problems);
-        let file = source.path("file", base, problems);
-        let env = source.parsed("env", problems, |name| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            // The text is not repeated: `{env: hunter2!}` is how a person pastes the value in the name's place.
-            if name.is_empty() || name.len() > 128 || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain)
-            {
-                return Err(("it is no name of an environment variable".into(), "a name has A-Z, a-z, 0-9 and _ only".into()));
-            }
-            Ok(name.to_owned())
-        });
-        source.finish(problems);
-        match (file, env) {
-            (Some(file), None) => Some(Credential::File(file)),
-            (None, Some(env)) => Some(Credential::Env(env.value)),
-            (Some(_), Some(_)) => {
-                problems.add(given.at, format!("{} names two places", given.name), "write either file or env");
-                None
-            }
-            (None, None) => {
-                if problems.found.len() == before {
-                    problems.add(given.at, format!("{} names no place", given.name), HINT);
-                }
-                None
-            }
-        }
+        credential_of(given, base, problems)
+    }
+
+    /// Takes a list of credentials; one that is none is a problem and its place stays empty. None: there is no field.
+    pub(super) fn credentials(
+        &mut self,
+        field: &'static str,
+        base: &Path,
+        problems: &mut Problems,
+    ) -> Option<Given<Vec<Option<Credential>>>> {
+        let given = self.take(field)?;
+        let value = if let Node::List(items) = given.value.value {
+            let items = items.into_iter().enumerate().map(|(index, item)| {
+                let element = Given { name: format!("{}[{index}]", given.name), at: item.referenced, value: item };
+                credential_of(element, base, problems)
+            });
+            items.collect()
+        } else {
+            // What stands there instead may be the value itself, and is not repeated.
+            problems.add(given.at, format!("{} must be a list", given.name), "write [{file: PATH}] or [{env: NAME}]");
+            vec![None]
+        };
+        Some(Given { value, at: given.at, name: given.name })
     }
 
     /// Refuses a field that the design has and this version has not, in words that say so.
@@ -246,6 +236,42 @@ pub(super) fn read_with<T>(
         Ok(value) => Some(Given { value, at: given.at, name: given.name }),
         Err((message, hint)) => {
             problems.add(given.at, format!("{}: {message}", given.name), hint);
+            None
+        }
+    }
+}
+
+/// One credential.
+fn credential_of(given: Given<Item>, base: &Path, problems: &mut Problems) -> Option<Credential> {
+    const HINT: &str = "write {file: PATH} or {env: NAME}; a value in this file would end in a backup or a pull request";
+    if !matches!(given.value.value, Node::Mapping(_)) {
+        problems.add(given.at, format!("{} must not stand in this file", given.name), HINT);
+        return None;
+    }
+    let before = problems.found.len();
+    let mut source = Fields::of(&given.name, given.value, problems)?;
+    source.unsupported("vault", problems);
+    let file = source.path("file", base, problems);
+    let env = source.parsed("env", problems, |name| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        // The text is not repeated: `{env: hunter2!}` is how a person pastes the value in the name's place.
+        if name.is_empty() || name.len() > 128 || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain) {
+            return Err(("it is no name of an environment variable".into(), "a name has A-Z, a-z, 0-9 and _ only".into()));
+        }
+        Ok(name.to_owned())
+    });
+    source.finish(problems);
+    match (file, env) {
+        (Some(file), None) => Some(Credential::File(file)),
+        (None, Some(env)) => Some(Credential::Env(env.value)),
+        (Some(_), Some(_)) => {
+            problems.add(given.at, format!("{} names two places", given.name), "write either file or env");
+            None
+        }
+        (None, None) => {
+            if problems.found.len() == before {
+                problems.add(given.at, format!("{} names no place", given.name), HINT);
+            }
             None
         }
     }

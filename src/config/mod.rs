@@ -11,6 +11,7 @@ mod credential;
 mod environment_variables;
 mod neighbours;
 mod target;
+mod server;
 mod read;
 
 pub use credential::{CredentialError, LONGEST_CREDENTIAL, read_private};
@@ -36,6 +37,10 @@ pub struct Config {
     pub environments: BTreeMap<EnvironmentName, TargetConfig>,
     /// What checks may do.
     pub checks: Checks,
+    /// Where this controller itself is reached.
+    pub server: Server,
+    /// Whose deliveries it takes.
+    pub webhooks: Webhooks,
 }
 
 /// The config repository.
@@ -164,6 +169,32 @@ pub struct Checks {
     pub allow: Vec<Network>,
     /// Programs that `exec` checks may name.
     pub exec: BTreeMap<String, PathBuf>,
+}
+
+/// Where the controller itself is reached. It listens only when it has something to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The address and port that it listens at.
+    pub listen: SocketAddr,
+    /// How others reach it, through whatever proxy is between: `http(s)://…`, without credentials, query, fragment and final `/`.
+    pub public_url: Option<String>,
+}
+
+impl Default for Server {
+    /// This machine only.
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8420)), public_url: None }
+    }
+}
+
+/// The secrets that deliveries are signed with, at most eight for each kind of forge, any of which counts. A forge without one
+/// has no endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Webhooks {
+    /// GitHub's.
+    pub github: Vec<Credential>,
+    /// Gitea's, Forgejo's and Gogs'.
+    pub gitea: Vec<Credential>,
 }
 
 /// An address range in CIDR form.

@@ -11,7 +11,7 @@ use serde_saphyr::Location;
 use super::environment_variables::ConsulVariables;
 use super::fields::{Fields, Given, Problems, path_from, read_with, text_of};
 use super::raw::{self, Item};
-use super::{Checks, Config, KeepRefs, Network, Repository, RepositoryUrl, repository, target};
+use super::{Checks, Config, KeepRefs, Network, Repository, RepositoryUrl, repository, server, target};
 use crate::domain::desired::Problem;
 
 /// Why there is no configuration.
@@ -78,11 +78,14 @@ fn whole(text: &str, base: &Path, variables: &ConsulVariables, problems: &mut Pr
         problems.add(file.at, "there is no environment", "write environments: {test: {directory: {path: ./live/test}}}");
     }
     let checks = file.section("checks", problems).map(|fields| checks(fields, base, problems)).unwrap_or_default();
-    for later in ["server", "webhooks", "forge", "services"] {
+    let server = file.section("server", problems).map(|fields| server::server(fields, problems)).unwrap_or_default();
+    let webhooks =
+        file.section("webhooks", problems).map(|fields| server::webhooks(fields, base, problems)).unwrap_or_default();
+    for later in ["forge", "services"] {
         file.unsupported(later, problems);
     }
     file.finish(problems);
-    Some(Config { repository: repository?, data_dir, environments: environments?, checks })
+    Some(Config { repository: repository?, data_dir, environments: environments?, checks, server, webhooks })
 }
 
 fn repository(mut fields: Fields, base: &Path, problems: &mut Problems) -> Option<Repository> {

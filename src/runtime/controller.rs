@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::RealTime;
 use super::keeper::Keeper;
 use super::polling::Polling;
-use super::wakes::Fetches;
+use super::wakes::{Deliveries, Fetches};
 use crate::port::{EdgeError, EdgeKind, Probe, Source, Target};
 use crate::telemetry::Telemetry;
 
@@ -28,8 +28,8 @@ impl<S: Source + Clone + 'static> Controller<S> {
     /// A controller without environments, which fetches the repository this often.
     #[must_use]
     pub fn new(source: S, interval: Duration, telemetry: Arc<Telemetry>) -> Self {
-        let (wakes, fetches) = (Vec::new(), Fetches::default());
-        let polling = Polling { source, interval, scheduler: RealTime, telemetry, wakes, fetches };
+        let (wakes, fetches, deliveries) = (Vec::new(), Fetches::default(), Deliveries::default());
+        let polling = Polling { source, interval, scheduler: RealTime, telemetry, wakes, fetches, deliveries };
         Self { polling, stop: CancellationToken::new(), environments: JoinSet::new() }
     }
 
@@ -37,6 +37,13 @@ impl<S: Source + Clone + 'static> Controller<S> {
     #[must_use]
     pub fn fetches(&self) -> Fetches {
         self.polling.fetches.clone()
+    }
+
+    /// From now on these deliveries wake it.
+    #[must_use]
+    pub fn woken_by(mut self, deliveries: Deliveries) -> Self {
+        self.polling.deliveries = deliveries;
+        self
     }
 
     /// Begins to keep an environment.

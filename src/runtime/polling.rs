@@ -1,4 +1,5 @@
-//! Keeps the mirror fetched: at every poll, when the repository itself gives a sign, and when somebody misses a commit.
+//! Keeps the mirror fetched: at every poll, when the repository itself gives a sign, when somebody misses a commit, and when a
+//! webhook was delivered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::failing::Failing;
-use super::wakes::{Fetches, Wakes};
+use super::wakes::{Deliveries, Fetches, Wakes};
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, EdgeError, Head, Scheduler, Source};
 use crate::telemetry::{ControllerEvent, Telemetry};
@@ -15,6 +16,12 @@ use crate::telemetry::{ControllerEvent, Telemetry};
 const SLOWEST_POLL: u32 = 4;
 /// A wall clock that moved by more than this beside the monotonic one has jumped (rule L3).
 const JUMP: Duration = Duration::from_mins(1);
+/// Deliveries come in bursts: this long without another one ends it.
+const BURST: Duration = Duration::from_millis(50);
+/// A burst that does not end is answered after this time.
+const LONGEST_BURST: Duration = Duration::from_secs(5);
+/// How long after a look that found nothing new the next one comes, for a delivery that came before its ref can be seen.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// The polls of one repository.
 pub struct Polling<S, R> {
@@ -30,6 +37,8 @@ pub struct Polling<S, R> {
     pub wakes: Vec<Arc<Wakes>>,
     /// Who asks for a fetch.
     pub fetches: Fetches,
+    /// What webhooks have delivered.
+    pub deliveries: Deliveries,
 }
 
 impl<S: Source, R: Scheduler> Polling<S, R> {
@@ -56,7 +65,9 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
         let mut failing = Failing::default();
         let clock = self.scheduler.clock();
         let mut ahead = Gap::default();
+        let mut series = Series::default();
         loop {
+            let delivered = self.deliveries.take_branch();
             let fetched = self.source.fetch().await;
             failures = if fetched.is_ok() { 0 } else { failures.saturating_add(1) };
             match &fetched {
@@ -64,6 +75,7 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
                 Err(error) => self.report(error, &mut failing),
             }
             let head = self.source.head().await.ok();
+            series.looked(delivered, fetched.is_ok() && has_moved(before.as_ref(), head.as_ref()));
             if head != before {
                 before = head;
                 self.wakes.iter().for_each(|wakes| wakes.head());
@@ -72,6 +84,7 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
                 self.telemetry.emit_controller(&ControllerEvent::ClockJumped { by });
             }
             let wait = next_poll(self.interval, failures).mul_f64(0.9 + 0.2 * jitter().clamp(0.0, 1.0));
+            let wait = wait.min(series.next(self.interval).unwrap_or(wait));
             let asked = async {
                 // A commit that stays away must not make us ask without a break.
                 self.scheduler.sleep(sooner(self.interval)).await;
@@ -81,8 +94,28 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
                 biased;
                 () = news.notified() => {}
                 () = asked => {}
+                () = self.delivered() => {}
                 () = self.scheduler.sleep(wait) => {}
             }
+        }
+    }
+
+    /// Waits for a delivery, and then for the end of its burst.
+    async fn delivered(&self) {
+        self.deliveries.next_of_branch().await;
+        let over = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.deliveries.next_of_branch() => {}
+                    () = self.scheduler.sleep(BURST) => return,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.scheduler.sleep(LONGEST_BURST) => {}
+            () = over => {}
         }
     }
 
@@ -94,6 +127,33 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
         } else {
             self.telemetry.metrics().fetch_failed(error.kind);
         }
+    }
+}
+
+/// Whether the branch stands elsewhere than before. What was not known before has not moved.
+fn has_moved(before: Option<&Head>, now: Option<&Head>) -> bool {
+    before.zip(now).is_some_and(|(before, now)| before.tip != now.tip)
+}
+
+/// The looks after a delivery whose ref could not be seen yet: ever later, until the ordinary poll is as near.
+#[derive(Debug, Default)]
+struct Series(Option<Duration>);
+
+impl Series {
+    /// A look was made, for a delivery or not, and the branch has moved or not. A look that failed has seen nothing move.
+    fn looked(&mut self, delivered: bool, moved: bool) {
+        self.0 = match self.0 {
+            _ if moved => None,
+            _ if delivered => Some(SECOND_LOOK),
+            Some(wait) => Some(wait * 2),
+            None => None,
+        };
+    }
+
+    /// When to look again, if that is before the next poll; else the series is over.
+    fn next(&mut self, poll: Duration) -> Option<Duration> {
+        self.0 = self.0.filter(|wait| *wait < poll);
+        self.0
     }
 }
 
@@ -126,22 +186,4 @@ impl Gap {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jump_of_the_wall_clock_is_noticed_once_in_either_direction() {
-        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
-        let mut gap = Gap::default();
-        let seen = [(100, 100), (131, 130), (3_760, 160), (3_790, 190), (220, 220), (281, 250)];
-        let jumps = seen.map(|(wall, monotonic)| gap.jumped(at(wall), at(monotonic)).map(|by| by.as_secs()));
-        assert_eq!(jumps, [None, None, Some(3_599), None, Some(3_600), None]);
-    }
-
-    #[test]
-    fn after_failures_the_poll_comes_sooner_at_first_and_then_ever_later() {
-        let polls = [0, 1, 2, 5, 40].map(|failures| next_poll(Duration::from_secs(30), failures).as_secs());
-        assert_eq!(polls, [30, 6, 12, 96, 120]);
-        assert_eq!(next_poll(Duration::from_secs(1), 1), Duration::from_secs(1));
-    }
-}
+mod tests;

@@ -109,3 +109,71 @@ impl Fetches {
         self.0.notified().await;
     }
 }
+
+/// What webhooks have delivered and nobody has looked at yet. A delivery says that a look is worth it, and nothing else: however
+/// many come, one look answers them (rule R12).
+#[derive(Debug, Clone, Default)]
+pub struct Deliveries(Arc<Bells>);
+
+#[derive(Debug, Default)]
+struct Bells {
+    branch: Bell,
+    pulls: Bell,
+}
+
+#[derive(Debug, Default)]
+struct Bell {
+    rung: AtomicBool,
+    notify: Notify,
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.rung.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Whether it rang since this was asked last.
+    fn take(&self) -> bool {
+        self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    async fn next(&self) {
+        loop {
+            self.notify.notified().await;
+            // What was taken since it rang is no news.
+            if self.rung.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+}
+
+impl Deliveries {
+    /// A branch may have moved.
+    pub fn branch(&self) {
+        self.0.branch.ring();
+    }
+
+    /// A pull request may have changed.
+    pub fn pulls(&self) {
+        self.0.pulls.ring();
+    }
+
+    /// Waits for a delivery about pull requests; at once if there was one since the last time.
+    pub async fn next_of_pulls(&self) {
+        self.0.pulls.next().await;
+        self.0.pulls.take();
+    }
+
+    /// Waits until a delivery about branches comes, or one that was not taken came.
+    pub(super) async fn next_of_branch(&self) {
+        self.0.branch.next().await;
+    }
+
+    /// Whether there was a delivery about branches since this was asked last.
+    #[must_use]
+    pub fn take_branch(&self) -> bool {
+        self.0.branch.take()
+    }
+}

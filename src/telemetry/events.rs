@@ -186,6 +186,24 @@ pub enum ControllerEvent {
         /// How far.
         by: Duration,
     },
+    /// A webhook's delivery was refused. Of each reason one a minute is an event; all are counted.
+    DeliveryRefused {
+        /// The kind of forge.
+        forge: &'static str,
+        /// Of a closed set.
+        reason: &'static str,
+        /// The same for people.
+        because: &'static str,
+    },
+    /// A secret of webhooks can't be read: deliveries are refused until it can.
+    SecretUnreadable {
+        /// The kind of forge.
+        forge: &'static str,
+        /// The error and its causes.
+        because: String,
+        /// What to do.
+        hint: &'static str,
+    },
 }
 
 /// How loud a line is: errors want a person.
@@ -208,7 +226,7 @@ pub(super) struct Line<'a> {
     pub(super) keys: Option<u64>,
     /// A word of a closed set: intent, phase, verdict, verb or kind of error.
     pub(super) word: Option<&'static str>,
-    /// A key or check.
+    /// A key, check or kind of forge.
     pub(super) about: Option<&'a str>,
     pub(super) by: Option<&'a str>,
     pub(super) took: Option<Duration>,
@@ -353,6 +371,18 @@ impl ControllerEvent {
             Self::ClockJumped { by } => {
                 Line { took: Some(*by), ..Line::new(Level::Warning, "clock-jumped", "the wall clock jumped") }
             }
+            Self::DeliveryRefused { forge, reason, because } => Line {
+                about: Some(forge),
+                ..Line::new(Level::Warning, "delivery-refused", "a webhook's delivery was refused")
+                    .word(reason)
+                    .because(because)
+            },
+            Self::SecretUnreadable { forge, because, hint } => Line {
+                about: Some(forge),
+                hint: Some(hint),
+                ..Line::new(Level::Error, "secret-unreadable", "deliveries are refused: a webhook's secret can't be read")
+                    .because(because)
+            },
         }
     }
 }

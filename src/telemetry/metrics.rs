@@ -60,6 +60,17 @@ struct OfState {
     state: Word,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByAnswer {
+    forge: Word,
+    answer: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfForge {
+    forge: Word,
+}
+
 /// All metrics of one process, with the registry that shows them.
 #[derive(Debug)]
 pub struct Metrics {
@@ -82,6 +93,8 @@ pub struct Metrics {
     statuses: Family<OfState, Counter>,
     statuses_given_up: Counter,
     clock_jumps: Counter,
+    deliveries: Family<ByAnswer, Counter>,
+    unreadable_secrets: Family<OfForge, Counter>,
     phase: Family<ByPhase, Gauge>,
     last_success: Family<OfEnvironment, Gauge>,
 }
@@ -121,6 +134,8 @@ impl Metrics {
             statuses: Family::default(),
             statuses_given_up: Counter::default(),
             clock_jumps: Counter::default(),
+            deliveries: Family::default(),
+            unreadable_secrets: Family::default(),
             phase: Family::default(),
             last_success: Family::default(),
         };
@@ -151,6 +166,12 @@ impl Metrics {
         registry.register("commit_statuses", "Commit statuses written, by state", self.statuses.clone());
         registry.register("commit_statuses_given_up", "Commit statuses given up", self.statuses_given_up.clone());
         registry.register("clock_jumps", "Jumps of the wall clock over 60 seconds", self.clock_jumps.clone());
+        registry.register("webhook_deliveries", "Deliveries of webhooks, by answer", self.deliveries.clone());
+        registry.register(
+            "webhook_secrets_unreadable",
+            "Times that the secrets of webhooks could not be read any more, or for another reason",
+            self.unreadable_secrets.clone(),
+        );
         registry.register("env_phase", "1 for the phase that an environment is in", self.phase.clone());
         registry.register(
             "env_last_success_timestamp_seconds",
@@ -205,6 +226,11 @@ impl Metrics {
     /// A commit status was written.
     pub fn status_posted(&self, state: StatusState) {
         self.statuses.get_or_create(&OfState { state: state.word() }).inc();
+    }
+
+    /// A webhook's delivery was answered so. Refusals for the same reason are one event a minute, and yet each is counted.
+    pub fn delivery(&self, forge: Word, answer: Word) {
+        self.deliveries.get_or_create(&ByAnswer { forge, answer }).inc();
     }
 
     /// Moves the one metric of an event.
@@ -273,6 +299,10 @@ impl Metrics {
             }
             ControllerEvent::ClockJumped { by: _ } => {
                 self.clock_jumps.inc();
+            }
+            ControllerEvent::DeliveryRefused { forge, reason, because: _ } => self.delivery(forge, reason),
+            ControllerEvent::SecretUnreadable { forge, because: _, hint: _ } => {
+                self.unreadable_secrets.get_or_create(&OfForge { forge }).inc();
             }
         }
     }

@@ -61,10 +61,24 @@ fn the_reference_of_this_file_is_true_and_complete() {
         let words = example.split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == ':'));
         documented.extend(words.filter_map(|word| word.strip_suffix(':')));
     }
-    let reader = concat!(include_str!("../../src/config/read.rs"), include_str!("../../src/config/target.rs"));
-    let read = ["duration(\"", "path(\"", "parsed(\"", "credential(\"", "section(\"", "texts(\"", "required(\"", "take(\""]
-        .into_iter()
-        .flat_map(|call| reader.split(call).skip(1).filter_map(|rest| rest.split('"').next()));
+    let reader = concat!(
+        include_str!("../../src/config/read.rs"),
+        include_str!("../../src/config/target.rs"),
+        include_str!("../../src/config/server.rs")
+    );
+    let read = [
+        "duration(\"",
+        "path(\"",
+        "parsed(\"",
+        "credential(\"",
+        "credentials(\"",
+        "section(\"",
+        "texts(\"",
+        "required(\"",
+        "take(\"",
+    ]
+    .into_iter()
+    .flat_map(|call| reader.split(call).skip(1).filter_map(|rest| rest.split('"').next()));
     let missing: Vec<&str> = read.filter(|field| !documented.contains(field)).collect();
     assert!(missing.is_empty(), "docs/controller.md does not show {missing:?}");
 }
@@ -110,7 +124,8 @@ fn everything_wrong_is_said_at_once_with_place_and_hint() {
          environments:\n\
          \x20 Test: { directory: {} }\n\
          \x20 production: { consul: { address: consul:8501 }, keys: [config] }\n\
-         server: {}\n\
+         forge: {}\n\
+         server: { listen: here, tokens: [canary] }\n\
          checks: { allow: [10.0.0.1/8], exec: { smoke: smoke } }\n",
     );
     let expected = [
@@ -123,11 +138,61 @@ fn everything_wrong_is_said_at_once_with_place_and_hint() {
         "4:22: environments.Test.directory.path is missing [write the directory that shall hold current/]",
         "5:36: environments.production.consul.address: its scheme is neither http nor https [write https://host:8501]",
         "5:57: environments.production.keys: key root \"config\" must end with '/': 'config' would also take 'config-of-others'",
-        "6:1: server is not supported by this version [remove it]",
-        "7:19: checks.allow[0]: \"10.0.0.1/8\" has bits behind its prefix [write 10.0.0.0/8 or 10.0.0.1]",
-        "7:47: checks.exec.smoke: it is no absolute path: a program is never looked up [write a path such as /usr/local/bin/smoke; arguments are not supported]",
+        "6:1: forge is not supported by this version [remove it]",
+        "7:19: server.listen: \"here\" is no address with a port [write 127.0.0.1:8420, or 0.0.0.0:8420 to be reached from other machines]",
+        "7:25: server.tokens is not supported by this version [remove it]",
+        "8:19: checks.allow[0]: \"10.0.0.1/8\" has bits behind its prefix [write 10.0.0.0/8 or 10.0.0.1]",
+        "8:47: checks.exec.smoke: it is no absolute path: a program is never looked up [write a path such as /usr/local/bin/smoke; arguments are not supported]",
     ];
     assert_eq!(found, expected);
+}
+
+/// A good file and these sections.
+fn with_sections(text: &str) -> String {
+    format!("repository: {{url: ./c}}\nenvironments: {{test: {{directory: {{path: live}}}}}}\n{text}\n")
+}
+
+#[test]
+fn it_listens_on_loopback_and_takes_no_deliveries_unless_told_otherwise() {
+    let (config, _folder) = read_text(&with_sections(""), &ConsulVariables::default());
+    let config = config.unwrap();
+    assert_eq!((config.server.listen.to_string().as_str(), config.server.public_url), ("127.0.0.1:8420", None));
+    assert_eq!(config.webhooks, lockstep::config::Webhooks::default());
+    let told = "server: {listen: '[::]:80', public_url: 'https://Lockstep.example/a/'}\n\
+                webhooks: {github: {secrets: [{env: A}, {file: b}]}, gitea: {secrets: [{file: /c}]}}";
+    let (config, folder) = read_text(&with_sections(told), &ConsulVariables::default());
+    let config = config.unwrap();
+    assert_eq!(
+        (config.server.listen.to_string().as_str(), config.server.public_url.as_deref()),
+        ("[::]:80", Some("https://lockstep.example/a"))
+    );
+    assert_eq!(config.webhooks.github, [Credential::Env("A".into()), Credential::File(folder.path().join("b"))]);
+    assert_eq!(config.webhooks.gitea, [Credential::File("/c".into())]);
+}
+
+#[test]
+fn a_webhook_without_a_secret_or_with_one_in_the_file_is_refused() {
+    let many = "{file: a}, ".repeat(9);
+    for (section, place, words) in [
+        ("webhooks: {github: {}}", "3:20", "no secret, no endpoint"),
+        ("webhooks: {github: {secrets: }}", "3:20", "no secret, no endpoint"),
+        ("webhooks: {gitea: {secrets: []}}", "3:29", "webhooks.gitea.secrets is empty: no secret, no endpoint"),
+        ("webhooks: {gitea: {secrets: canary}}", "3:29", "must be a list"),
+        ("webhooks: {gitea: {secrets: {file: a}}}", "3:29", "must be a list"),
+        ("webhooks: {gitea: {secrets: [canary]}}", "3:30", "must not stand in this file"),
+        ("webhooks: {gitea: {secrets: [{env: 'canary!'}]}}", "3:36", "no name of an environment variable"),
+        ("webhooks: {gitea: {secret: [{file: a}], secrets: [{file: a}]}}", "3:20", "did you mean secrets?"),
+        ("webhooks: {gogs: {secrets: [{file: a}]}}", "3:12", "unknown field webhooks.gogs"),
+        (&format!("webhooks: {{github: {{secrets: [{many}]}}}}"), "3:30", "has 9 secrets, 8 at most"),
+        ("server: {listen: localhost}", "3:18", "no address with a port"),
+        ("server: {public_url: 'ftp://h'}", "3:22", "neither http nor https"),
+        ("server: {public_url: 'https://u:canary@h'}", "3:22", "holds credentials"),
+        ("server: {public_url: 'https://h/?token=canary'}", "3:22", "a query or a fragment"),
+        ("server: {public_url: 'https://h/#canary'}", "3:22", "a query or a fragment"),
+        ("server: {public_url: canary}", "3:22", "is no URL"),
+    ] {
+        check(&with_sections(section), place, words);
+    }
 }
 
 #[test]
@@ -150,9 +215,10 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
     let good = with_repository("url: c");
-    for section in ["server", "webhooks", "forge", "services"] {
+    for section in ["forge", "services"] {
         check(&format!("{good}{section}: {{a: b}}\n"), "3:1", &format!("{section} is not supported by this version"));
     }
+    check(&format!("{good}server: {{tokens: [canary]}}\n"), "3:10", "server.tokens is not supported by this version");
     check(&with_environment("directory: {path: d}, vault: {}"), "3:32", "vault is not supported by this version");
 }
 

@@ -59,9 +59,10 @@ impl Branch for Counting {
         stands_at(commit(u8::try_from(self.0.tip.load(Ordering::Acquire)).unwrap()))
     }
 
-    fn fetched(&self) {
+    fn fetched(&self) -> Result<(), EdgeError> {
         self.0.fetches.fetch_add(1, Ordering::AcqRel);
         self.0.first.lock().unwrap().get_or_insert_with(Instant::now);
+        Ok(())
     }
 
     fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {

@@ -19,3 +19,4 @@ mod telemetry;
 mod controller;
 mod cli;
 mod format;
+mod webhooks;

@@ -11,6 +11,7 @@ use lockstep::domain::revision::{Generation, Revision};
 use lockstep::domain::rollout::{HeadVerdict, Outcome, Phase, Verb};
 use lockstep::domain::time::Timestamp;
 use lockstep::port::EdgeKind;
+use lockstep::server::webhooks::Refusal;
 use lockstep::telemetry::{ControllerEvent, Event, LogFormat, Subject, Telemetry, subscriber};
 
 /// A text with everything that must neither break a line nor become a label.
@@ -59,6 +60,8 @@ fn controller_events() -> Vec<ControllerEvent> {
     vec![
         ControllerEvent::FetchFailed { kind: EdgeKind::Denied, because: EVIDENCE.to_owned(), hint: Some(EVIDENCE.to_owned()) },
         ControllerEvent::ClockJumped { by: Duration::from_secs(61) },
+        ControllerEvent::DeliveryRefused { forge: "github", reason: "signature-wrong", because: "it is of another body" },
+        ControllerEvent::SecretUnreadable { forge: "gitea", because: EVIDENCE.to_owned(), hint: "put it there" },
     ]
 }
 
@@ -169,7 +172,8 @@ fn each_event_is_one_line_and_one_metric() {
     for event in controller_events() {
         let line = check(&telemetry, || telemetry.emit_controller(&event));
         assert!(line["environment"].is_null(), "{line}");
-        assert_eq!(line["hint"].is_string(), matches!(event, ControllerEvent::FetchFailed { .. }), "{line}");
+        let hinted = matches!(event, ControllerEvent::FetchFailed { .. } | ControllerEvent::SecretUnreadable { .. });
+        assert_eq!(line["hint"].is_string(), hinted, "{line}");
     }
 }
 
@@ -194,6 +198,8 @@ fn no_label_is_free_text() {
             .chain(Intent::ALL.map(Intent::word))
             .chain(HeadVerdict::ALL.map(HeadVerdict::word))
             .chain(kinds.map(EdgeKind::word))
+            .chain(["github", "gitea", "accepted"])
+            .chain(Refusal::ALL.map(Refusal::word))
             .chain(events().iter().map(name))
             .collect();
     let mut seen = 0;

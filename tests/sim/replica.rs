@@ -93,6 +93,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
         telemetry,
         wakes: if edge.bug == Some(Bug::SleepsThroughANewHead) { Vec::new() } else { vec![wakes] },
         fetches,
+        deliveries: lockstep::runtime::wakes::Deliveries::default(),
     };
     let decide = |record: &Rollout, seen: &Observation<'_>| {
         edge.world().knows(edge.replica, seen.live);

@@ -96,8 +96,9 @@ impl Connection {
 }
 
 /// What the configuration alone gives.
-struct Ground {
-    config: Config,
+pub(super) struct Ground {
+    /// The controller's own file.
+    pub(super) config: Config,
     config_path: PathBuf,
     source: GitSource,
     clock: Arc<SystemClock>,
@@ -111,7 +112,8 @@ struct Sighting {
 }
 
 impl Ground {
-    fn lay(options: &Options) -> Result<Self, Failure> {
+    /// Reads the configuration and opens the mirror.
+    pub(super) fn lay(options: &Options) -> Result<Self, Failure> {
         let config_path = options.config().to_owned();
         let config = config::read(&config_path, &ConsulVariables::of_process())?;
         if config.environments.is_empty() {
@@ -140,6 +142,24 @@ impl Ground {
         Ok(Sighting { repository, tip, behind })
     }
 
+    /// Opens what the configuration names, for a controller: nothing ends it. Until a first commit can be read it says once what it
+    /// waits for, and tries again after a second, then ever later, up to the poll interval.
+    pub(super) async fn open_patiently(self) -> Edges {
+        // A mirror of an earlier run serves at once; the controller fetches by itself.
+        let mut freshness = Freshness::AsItIs;
+        let mut wait = FIRST_WAIT;
+        let mut said = String::new();
+        loop {
+            match self.look(freshness).await {
+                Ok(look) => return self.with(look),
+                Err(failure) => failure.warn_once("waiting for the repository", &mut said),
+            }
+            tokio::time::sleep(wait).await;
+            freshness = Freshness::Fetched;
+            wait = (wait * 2).min(self.config.repository.poll);
+        }
+    }
+
     fn with(self, sighting: Sighting) -> Edges {
         let Self { config, config_path, source, clock } = self;
         let Sighting { repository, tip, behind } = sighting;
@@ -153,25 +173,6 @@ impl Edges {
         let ground = Ground::lay(options)?;
         let look = ground.look(freshness).await?;
         Ok(ground.with(look))
-    }
-
-    /// The same for a controller: only a wrong configuration ends it. Until a first commit can be read it says once what it
-    /// waits for, and tries again after a second, then ever later, up to the poll interval.
-    pub(super) async fn open_patiently(options: &Options) -> Result<Self, Failure> {
-        let ground = Ground::lay(options)?;
-        // A mirror of an earlier run serves at once; the controller fetches by itself.
-        let mut freshness = Freshness::AsItIs;
-        let mut wait = FIRST_WAIT;
-        let mut said = String::new();
-        loop {
-            match ground.look(freshness).await {
-                Ok(look) => return Ok(ground.with(look)),
-                Err(failure) => failure.warn_once("waiting for the repository", &mut said),
-            }
-            tokio::time::sleep(wait).await;
-            freshness = Freshness::Fetched;
-            wait = (wait * 2).min(ground.config.repository.poll);
-        }
     }
 
     /// The environments that a command is about: those that were named, or all.

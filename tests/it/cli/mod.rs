@@ -20,7 +20,7 @@ mod revisions;
 mod rewritten;
 mod says;
 mod shapes;
-mod stage;
+pub(crate) mod stage;
 mod validate;
 mod versions;
 mod waits;

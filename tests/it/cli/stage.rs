@@ -11,38 +11,38 @@ use tempfile::TempDir;
 use crate::support::repo::TestRepo;
 
 /// Small enough to read, with a value that nobody may see.
-pub(super) const MANIFEST: (&str, &str) = ("lockstep.yaml", "name: demo\nlockstep: \"^1\"\n");
-pub(super) const ENVIRONMENT: (&str, &str) = (
+pub(crate) const MANIFEST: (&str, &str) = ("lockstep.yaml", "name: demo\nlockstep: \"^1\"\n");
+pub(crate) const ENVIRONMENT: (&str, &str) = (
     "environments/test/environment.yaml",
     "layers: [base]\nrollout: {min_healthy_time: 0s, healthy_deadline: 1s, fail_after: 1}\n",
 );
-pub(super) const KEYS: (&str, &str) =
+pub(crate) const KEYS: (&str, &str) =
     ("base/kv/config.yaml", "app:\n  port: 8080\n  motd: |\n    one\n    two\n  password: !sensitive hunter2canary\n");
 
 /// Everything that a command needs.
-pub(super) struct Stage {
-    pub(super) home: TempDir,
-    pub(super) repo: TestRepo,
+pub(crate) struct Stage {
+    pub(crate) home: TempDir,
+    pub(crate) repo: TestRepo,
 }
 
 /// What a command left behind.
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) code: i32,
-    pub(super) out: String,
-    pub(super) err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// Standard output as JSON.
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Asserts the exit code.
     #[track_caller]
-    pub(super) fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
@@ -50,36 +50,36 @@ impl Said {
 
 impl Stage {
     /// One environment, `test`, at the first commit.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[MANIFEST, ENVIRONMENT, KEYS])
     }
 
     /// One environment, `test`, and a repository of these files.
-    pub(super) fn with(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
         let stage = Self { home: tempfile::tempdir().unwrap(), repo: TestRepo::with(files) };
         stage.configure("  test: {directory: {path: ./test}}\n");
         stage
     }
 
     /// Writes the controller's configuration with these environments, and what follows them.
-    pub(super) fn configure(&self, environments: &str) {
+    pub(crate) fn configure(&self, environments: &str) {
         self.configure_polling("1s", environments);
     }
 
     /// The same with another time between two looks at the repository.
-    pub(super) fn configure_polling(&self, poll: &str, environments: &str) {
+    pub(crate) fn configure_polling(&self, poll: &str, environments: &str) {
         let url = self.repo.path();
         let text =
             format!("repository: {{url: {}, poll: {poll}}}\ndata_dir: ./data\nenvironments:\n{environments}", url.display());
         std::fs::write(self.config(), text).unwrap();
     }
 
-    pub(super) fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.home.path().join("lockstep-controller.yaml")
     }
 
     /// A command of the program that knows the configuration and nothing else of this machine.
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
         command.args(arguments).current_dir(self.home.path()).stdin(Stdio::null());
         command.env_clear().env("LOCKSTEP_CONFIG", self.config()).env("USER", "ann").env("TZ", "UTC");
@@ -87,18 +87,18 @@ impl Stage {
     }
 
     /// Runs the program to its end.
-    pub(super) fn run(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         finish(self.command(arguments))
     }
 
     /// The phase of the environment.
-    pub(super) fn phase(&self) -> String {
+    pub(crate) fn phase(&self) -> String {
         let status = self.run(&["status", "test", "--output", "json"]).json();
         status["environments"][0]["phase"].as_str().unwrap().to_owned()
     }
 
     /// What a program finds below `current`, by key.
-    pub(super) fn live(&self) -> Vec<(String, String)> {
+    pub(crate) fn live(&self) -> Vec<(String, String)> {
         let current = self.home.path().join("test/current");
         let mut found = Vec::new();
         let mut places = vec![current.clone()];
@@ -118,13 +118,13 @@ impl Stage {
     }
 
     /// Where the mirror is.
-    pub(super) fn mirror(&self) -> PathBuf {
+    pub(crate) fn mirror(&self) -> PathBuf {
         let entries = std::fs::read_dir(self.home.path().join("data")).unwrap();
         entries.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap()
     }
 
     /// The environments that the mirror keeps commits for, each with so many.
-    pub(super) fn kept(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn kept(&self) -> BTreeMap<String, usize> {
         let mut kept = BTreeMap::new();
         for found in git2::Repository::open_bare(self.mirror()).unwrap().references_glob("refs/lockstep/*").unwrap().flatten() {
             let name = found.name().unwrap().split('/').nth(2).unwrap().to_owned();
@@ -134,13 +134,13 @@ impl Stage {
     }
 
     /// Takes out of a text what differs from run to run.
-    pub(super) fn steady(&self, text: &str) -> String {
+    pub(crate) fn steady(&self, text: &str) -> String {
         text.replace(&Path::display(self.home.path()).to_string(), "HOME")
     }
 }
 
 /// Runs a command to its end.
-pub(super) fn finish(mut command: Command) -> Said {
+pub(crate) fn finish(mut command: Command) -> Said {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let said = Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) };
@@ -150,10 +150,10 @@ pub(super) fn finish(mut command: Command) -> Said {
 }
 
 /// A controller in the background, ended when dropped.
-pub(super) struct Daemon(Option<Child>, PathBuf);
+pub(crate) struct Daemon(Option<Child>, PathBuf);
 
 impl Daemon {
-    pub(super) fn start(stage: &Stage) -> Self {
+    pub(crate) fn start(stage: &Stage) -> Self {
         let mut command = stage.command(&["run"]);
         let log = stage.home.path().join("daemon.log");
         let file = std::fs::File::create(&log).unwrap();
@@ -162,12 +162,12 @@ impl Daemon {
 
     /// Waits until its log has this.
     #[track_caller]
-    pub(super) fn says(&self, text: &str) {
+    pub(crate) fn says(&self, text: &str) {
         until(text, || std::fs::read_to_string(&self.1).unwrap().contains(text));
     }
 
     /// Asks it to stop, as a service manager does, and returns its exit code and log.
-    pub(super) fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         let mut child = self.0.take().unwrap();
         let id = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
@@ -187,7 +187,7 @@ impl Drop for Daemon {
 
 /// Waits until something holds, for twenty seconds at most.
 #[track_caller]
-pub(super) fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(20), "waited too long until {what}");

@@ -77,8 +77,9 @@ impl Branch for Lagging {
         Head { tip, confirmed, trouble: None }
     }
 
-    fn fetched(&self) {
+    fn fetched(&self) -> Result<(), EdgeError> {
         self.fetches.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 
     fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {

@@ -19,7 +19,9 @@ pub(crate) trait Branch: Send + Sync {
     fn selected(&self, _files: &Selection) {}
 
     /// Somebody fetches.
-    fn fetched(&self) {}
+    fn fetched(&self) -> Result<(), EdgeError> {
+        Ok(())
+    }
 
     fn descends(&self, _revision: Revision, _of: Revision) -> bool {
         true
@@ -54,8 +56,7 @@ impl<B: Branch> Source for Imagined<B> {
     }
 
     async fn fetch(&self) -> Result<(), EdgeError> {
-        self.0.fetched();
-        Ok(())
+        self.0.fetched()
     }
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {

@@ -5,3 +5,4 @@ pub(crate) mod imagined;
 pub(crate) mod pages;
 pub(crate) mod ports;
 pub(crate) mod repo;
+pub(crate) mod signing;

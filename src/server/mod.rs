@@ -1,0 +1,15 @@
+//! What this controller serves over HTTP: endpoints that wake it, behind limits that hold whoever asks.
+//!
+//! [`router()`] joins the parts that have something to serve and answers for everything else; [`serving`] accepts connections, so
+//! many at once and none for ever. TLS is a proxy's affair.
+
+mod limits;
+mod problem;
+mod socket;
+pub mod serving;
+pub mod webhooks;
+mod router;
+
+pub use limits::Limits;
+pub use problem::Problem;
+pub use router::router;
