@@ -73,7 +73,7 @@ pub struct EdgeError {
     /// The credential is known and lacks a right; the hint says which, as far as the other side told.
     pub lacks_right: bool,
     /// For so many seconds the other side asked to be left alone.
-    retry_after: Option<u32>,
+    pub retry_after: Option<u32>,
 }
 
 impl EdgeError {

@@ -2,6 +2,7 @@
 
 pub mod wire;
 pub mod git;
+pub mod forge;
 pub mod consul;
 pub mod directory;
 pub mod probe;

@@ -82,6 +82,11 @@ impl Fields {
         self.left.is_empty()
     }
 
+    /// Whether a field is left, with something behind it.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.left.iter().any(|(key, item)| key.value == field && !matches!(item.value, Node::Nothing))
+    }
+
     /// The full name of a field.
     pub(super) fn name_of(&self, field: &str) -> String {
         if self.name.is_empty() { field.to_owned() } else { format!("{}.{field}", self.name) }
@@ -118,7 +123,7 @@ impl Fields {
 
     /// Takes a text that must be there.
     pub(super) fn required(&mut self, field: &'static str, hint: &str, problems: &mut Problems) -> Option<Given<String>> {
-        if self.left.iter().any(|(key, item)| key.value == field && !matches!(item.value, Node::Nothing)) {
+        if self.has(field) {
             return self.text(field, problems);
         }
         self.take(field);

@@ -12,10 +12,12 @@ mod environment_variables;
 mod neighbours;
 mod target;
 mod server;
+mod forge;
 mod read;
 
 pub use credential::{CredentialError, LONGEST_CREDENTIAL, read_private};
 pub use environment_variables::ConsulVariables;
+pub use forge::{Forge, ForgeCredential, ForgeKind, ForgeRepository, Statuses};
 pub use read::{ConfigError, read};
 
 use std::collections::BTreeMap;
@@ -41,6 +43,8 @@ pub struct Config {
     pub server: Server,
     /// Whose deliveries it takes.
     pub webhooks: Webhooks,
+    /// Where commit statuses and plans of pull requests go.
+    pub forge: Option<Forge>,
 }
 
 /// The config repository.

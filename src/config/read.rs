@@ -11,7 +11,8 @@ use serde_saphyr::Location;
 use super::environment_variables::ConsulVariables;
 use super::fields::{Fields, Given, Problems, path_from, read_with, text_of};
 use super::raw::{self, Item};
-use super::{Checks, Config, KeepRefs, Network, Repository, RepositoryUrl, repository, server, target};
+use super::{Checks, Config, KeepRefs, Network, Repository, RepositoryUrl, forge, repository, server, target};
+use crate::domain::commit_status::StatusContext;
 use crate::domain::desired::Problem;
 
 /// Why there is no configuration.
@@ -81,11 +82,18 @@ fn whole(text: &str, base: &Path, variables: &ConsulVariables, problems: &mut Pr
     let server = file.section("server", problems).map(|fields| server::server(fields, problems)).unwrap_or_default();
     let webhooks =
         file.section("webhooks", problems).map(|fields| server::webhooks(fields, base, problems)).unwrap_or_default();
-    for later in ["forge", "services"] {
-        file.unsupported(later, problems);
-    }
+    let forge = file.section("forge", problems).and_then(|fields| {
+        let at = fields.at;
+        let taken = environments.iter().flatten().any(|(name, _)| name.as_str() == StatusContext::PLAN);
+        if taken {
+            let message = "environments.plan: an environment can't be called plan where there is a forge";
+            problems.add(at, message, "its commit status would be that of plans: rename the environment");
+        }
+        forge::forge(fields, base, problems)
+    });
+    file.unsupported("services", problems);
     file.finish(problems);
-    Some(Config { repository: repository?, data_dir, environments: environments?, checks, server, webhooks })
+    Some(Config { repository: repository?, data_dir, environments: environments?, checks, server, webhooks, forge })
 }
 
 fn repository(mut fields: Fields, base: &Path, problems: &mut Problems) -> Option<Repository> {
