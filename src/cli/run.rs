@@ -1,5 +1,7 @@
 //! `run`: the controller. Only wiring; what it does is in `runtime`.
 
+mod forge;
+
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +19,7 @@ use crate::port::Clock;
 use crate::runtime::clock::{RealTime, SystemClock};
 use crate::runtime::controller::Controller;
 use crate::runtime::keeper::Keeper;
+use crate::runtime::reports::Speaker;
 use crate::runtime::wakes::{Deliveries, Fetches, Wakes};
 use crate::server::serving::Server;
 use crate::server::webhooks::Doors;
@@ -71,9 +74,13 @@ async fn control(
         () = &mut end => return Ok(Exit::Ok),
     };
     let poll = edges.config.repository.poll;
-    let mut controller = Controller::new(edges.source.clone(), poll, Arc::clone(&telemetry)).woken_by(deliveries);
+    let mut controller = Controller::new(edges.source.clone(), poll, Arc::clone(&telemetry)).woken_by(deliveries.clone());
+    let speaker = forge::speaker(&edges.config);
     for environment in edges.environments(&[])? {
-        controller.keep(keeper(&edges, environment, controller.fetches(), Arc::clone(&telemetry))?);
+        controller.keep(keeper(&edges, environment, controller.fetches(), speaker.clone(), Arc::clone(&telemetry))?);
+    }
+    if let Some(speaker) = speaker {
+        forge::tell(&edges, &mut controller, &speaker, &deliveries, &telemetry)?;
     }
     let mut silent = false;
     let end = async {
@@ -117,6 +124,7 @@ fn keeper(
     edges: &Edges,
     environment: EnvironmentName,
     fetches: Fetches,
+    speaker: Option<Speaker>,
     telemetry: Arc<Telemetry>,
 ) -> Result<Keeper<GitSource, AnyTarget, AnyProbe, RealTime>, Failure> {
     let target = edges.target(&environment)?;
@@ -131,7 +139,7 @@ fn keeper(
         wakes: Arc::new(Wakes::default()),
         fetches,
         kept: Kept::default(),
-        speaker: None,
+        speaker,
         telemetry,
         environment,
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,8 @@ pub struct Controller<S> {
     polling: Polling<S, RealTime>,
     stop: CancellationToken,
     environments: JoinSet<()>,
+    /// What goes on beside them, and needs no farewell.
+    beside: JoinSet<()>,
 }
 
 impl<S: Source + Clone + 'static> Controller<S> {
@@ -30,7 +32,7 @@ impl<S: Source + Clone + 'static> Controller<S> {
     pub fn new(source: S, interval: Duration, telemetry: Arc<Telemetry>) -> Self {
         let (wakes, fetches, deliveries) = (Vec::new(), Fetches::default(), Deliveries::default());
         let polling = Polling { source, interval, scheduler: RealTime, telemetry, wakes, fetches, deliveries };
-        Self { polling, stop: CancellationToken::new(), environments: JoinSet::new() }
+        Self { polling, stop: CancellationToken::new(), environments: JoinSet::new(), beside: JoinSet::new() }
     }
 
     /// Where its environments ask for a fetch.
@@ -53,6 +55,11 @@ impl<S: Source + Clone + 'static> Controller<S> {
         self.environments.spawn(async move { keeper.keep(&stop).await });
     }
 
+    /// Lets this go on beside the environments, for ever: it is dropped when they have ended.
+    pub fn beside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.beside.spawn(work);
+    }
+
     /// Runs until `end` is over; then every environment finishes its pass and gives its lease back, within ten seconds.
     ///
     /// `jitter` gives a number from 0 to 1 and spreads polls, so that many controllers don't ask the same server at once.
@@ -61,13 +68,12 @@ impl<S: Source + Clone + 'static> Controller<S> {
     /// When an environment's task ended by itself, which is a bug: a daemon that keeps only some of its environments must not
     /// look well.
     pub async fn run(self, end: impl Future<Output = ()>, jitter: impl FnMut() -> f64) -> Result<(), EdgeError> {
-        let Self { polling, stop, mut environments } = self;
+        let Self { polling, stop, mut environments, mut beside } = self;
         let outcome = tokio::select! {
             () = end => Ok(()),
             () = polling.run(jitter) => Ok(()),
-            Some(ended) = environments.join_next() => Err(EdgeError::new("lockstep", EdgeKind::Refused, "keep every environment")
-                .because(ended.err().map_or_else(|| "a task ended".to_owned(), |panic| panic.to_string()))
-                .hint("this is a bug; please report it with the log")),
+            Some(ended) = environments.join_next() => Err(over("keep every environment", ended)),
+            Some(ended) = beside.join_next() => Err(over("tell the forge", ended)),
         };
         stop.cancel();
         let farewell = async { while environments.join_next().await.is_some() {} };
@@ -76,4 +82,11 @@ impl<S: Source + Clone + 'static> Controller<S> {
         }
         outcome
     }
+}
+
+/// A task ended by itself.
+fn over(doing: &str, ended: Result<(), JoinError>) -> EdgeError {
+    EdgeError::new("lockstep", EdgeKind::Refused, doing)
+        .because(ended.err().map_or_else(|| "a task ended".to_owned(), |panic| panic.to_string()))
+        .hint("this is a bug; please report it with the log")
 }

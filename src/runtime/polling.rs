@@ -1,6 +1,7 @@
 //! Keeps the mirror fetched: at every poll, when the repository itself gives a sign, when somebody misses a commit, and when a
 //! webhook was delivered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
         let clock = self.scheduler.clock();
         let mut ahead = Gap::default();
         let mut series = Series::default();
+        let mut proposals = BTreeMap::new();
         loop {
             let delivered = self.deliveries.take_branch();
             let fetched = self.source.fetch().await;
@@ -76,6 +78,11 @@ impl<S: Source, R: Scheduler> Polling<S, R> {
             }
             let head = self.source.head().await.ok();
             series.looked(delivered, fetched.is_ok() && has_moved(before.as_ref(), head.as_ref()));
+            let proposed = self.source.proposals().await.unwrap_or_default();
+            if head != before || proposed != proposals {
+                self.deliveries.pulls();
+            }
+            proposals = proposed;
             if head != before {
                 before = head;
                 self.wakes.iter().for_each(|wakes| wakes.head());

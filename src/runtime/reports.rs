@@ -32,13 +32,24 @@ pub struct Reports {
     moves: Notify,
 }
 
+/// Of which commits something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// Of those that change an environment (rule R3).
+    Changes,
+    /// Of a head that changes nothing, too: for repositories that require a status of every commit.
+    EveryCommit,
+    /// Of none: only who leads is known here.
+    Nothing,
+}
+
 /// Where leaders put down what they have to say.
 #[derive(Debug, Clone)]
 pub struct Speaker {
     /// What a forge is to be told.
     pub reports: Arc<Reports>,
-    /// Commits that change nothing for an environment have a status too, for repositories that require one (rule R3).
-    pub every_commit: bool,
+    /// Of which commits.
+    pub says: Says,
 }
 
 impl Reports {

@@ -1,12 +1,12 @@
 //! What the leader of an environment has to say of its commits, put down for a forge after each move.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::keeper::Keeper;
 use super::memory::Memory;
 use super::pass::Passed;
-use super::reports::Speaker;
+use super::reports::{Says, Speaker};
 use crate::domain::commit_status::{StatusContext, commit_statuses};
 use crate::domain::plan::Intent;
 use crate::domain::revision::Revision;
@@ -44,7 +44,9 @@ impl<'s> Speech<'s> {
     ) -> Option<Self> {
         let speaker = keeper.speaker.as_ref()?;
         let mut inner = Inner::default();
-        if let Err(error) = inner.look_back(&keeper.source, &*keeper.target).await {
+        if speaker.says != Says::Nothing
+            && let Err(error) = inner.look_back(&keeper.source, &*keeper.target).await
+        {
             // What is said from now on does not need it.
             tracing::debug!(environment = %keeper.environment, error = error.chain(), "earlier commits' statuses are left as they are");
         }
@@ -61,7 +63,7 @@ impl<'s> Speech<'s> {
     /// What a pass came to.
     pub(super) async fn say<S: Source>(&self, outcome: &Result<Passed, EdgeError>, memory: &mut Memory, source: &S) {
         let Some(record) = memory.stored().map(|stored| stored.record.clone()) else { return };
-        let in_step = if self.speaker.every_commit { memory.head_in_step(&record, source).await } else { None };
+        let in_step = if self.speaker.says == Says::EveryCommit { memory.head_in_step(&record, source).await } else { None };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let has_moved = if let Ok(Passed::Moved(done)) = outcome {
             done.lines.iter().for_each(|line| inner.learn(line));
@@ -76,7 +78,10 @@ impl<'s> Speech<'s> {
     }
 
     fn put_down(&self, inner: &mut Inner, record: &Rollout) {
-        let statuses = commit_statuses(record, &inner.lines, inner.in_step);
+        let statuses = match self.speaker.says {
+            Says::Nothing => BTreeMap::new(),
+            Says::Changes | Says::EveryCommit => commit_statuses(record, &inner.lines, inner.in_step),
+        };
         if inner.has_begun {
             self.speaker.reports.tell(&self.context, statuses);
         } else {

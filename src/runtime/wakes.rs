@@ -78,22 +78,6 @@ impl Wake for Wakes {
     }
 }
 
-/// Pull requests may have changed, or what they would be merged into. However often it rings, one look answers.
-#[derive(Debug, Clone, Default)]
-pub struct PullNews(Arc<Notify>);
-
-impl PullNews {
-    /// A look is worth it.
-    pub fn ring(&self) {
-        self.0.notify_one();
-    }
-
-    /// Waits until it rings; at once if it has since the last time.
-    pub(super) async fn next(&self) {
-        self.0.notified().await;
-    }
-}
-
 /// Asks for a fetch of the repository, from wherever a commit is missed. However often it is asked, one fetch answers.
 #[derive(Debug, Clone, Default)]
 pub struct Fetches(Arc<Notify>);
@@ -155,12 +139,12 @@ impl Deliveries {
         self.0.branch.ring();
     }
 
-    /// A pull request may have changed.
+    /// A pull request may have changed, or what it would be merged into.
     pub fn pulls(&self) {
         self.0.pulls.ring();
     }
 
-    /// Waits for a delivery about pull requests; at once if there was one since the last time.
+    /// Waits for news of pull requests; at once if there were any since the last time.
     pub async fn next_of_pulls(&self) {
         self.0.pulls.next().await;
         self.0.pulls.take();

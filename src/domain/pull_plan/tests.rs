@@ -226,7 +226,9 @@ fn nothing_that_somebody_wrote_ends_its_code_block_or_its_cell() {
         trailers: vec![format!("Lockstep-Adopt: {hostile}")],
         from_fork: true,
     };
-    check(plan, expect![[r#"
+    check(
+        plan,
+        expect![[r#"
         failure: test: refused: ``` @everyone <img src=x> closes #1 ```` | x |\u{202e}
         <!-- lockstep:plan -->
         ### lockstep plan: it would not be deployed to 1 environment
@@ -250,7 +252,8 @@ fn nothing_that_somebody_wrote_ends_its_code_block_or_its_cell() {
         +   ````
         +   | x |\u{202e}
         `````
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use planner::{Ground, Stand};
 
 use super::failing::Failing;
 use super::reports::Reports;
-use super::wakes::PullNews;
+use super::wakes::Deliveries;
 use crate::domain::commit_status::{CommitStatus, StatusContext};
 use crate::domain::pull::{CommentId, PullNumber, PullRequest};
 use crate::domain::pull_plan::{MARKER, PullPlan, comment as text_of};
@@ -48,7 +48,7 @@ pub struct Pulls<S, T, F, R> {
     /// What is to be said, and who speaks.
     pub reports: Arc<Reports>,
     /// What makes a look worth it.
-    pub news: PullNews,
+    pub news: Deliveries,
     /// Real or virtual time.
     pub scheduler: R,
     /// Where failures are told.
@@ -130,7 +130,7 @@ impl<S: Source, T: Target, F: Forge, R: Scheduler> Pulls<S, T, F, R> {
         };
         tokio::select! {
             biased;
-            () = self.news.next() => self.scheduler.sleep(SETTLE).await,
+            () = self.news.next_of_pulls() => self.scheduler.sleep(SETTLE).await,
             () = self.reports.moves() => {}
             () = rest => {}
         }
@@ -155,6 +155,7 @@ impl<S: Source, T: Target, F: Forge, R: Scheduler> Pulls<S, T, F, R> {
             desk.moving = None;
         }
         let open = self.forge.pulls(&self.branch).await?;
+        let mut is_behind = false;
         desk.planned.retain(|number, _| open.iter().any(|pull| pull.number == *number));
         for pull in &open {
             let known = desk.planned.get(&pull.number);
@@ -162,7 +163,10 @@ impl<S: Source, T: Target, F: Forge, R: Scheduler> Pulls<S, T, F, R> {
                 if self.source.head().await?.tip != Tip::At(base) {
                     return Ok(Some(Duration::ZERO));
                 }
-                let Some(plan) = self.plan(pull, base, &mut grounds).await else { continue };
+                let Some(plan) = self.plan(pull, base, &mut grounds).await else {
+                    is_behind = true;
+                    continue;
+                };
                 let comment = known.map_or(Written::Unknown, |known| known.comment.clone());
                 let planned = Planned::new(pull, base, stands.clone(), &plan, comment, now);
                 desk.planned.insert(pull.number, planned);
@@ -173,7 +177,8 @@ impl<S: Source, T: Target, F: Forge, R: Scheduler> Pulls<S, T, F, R> {
                 self.write(pull.number, planned).await?;
             }
         }
-        Ok(desk.planned.values().any(|planned| planned.again.is_some()).then_some(AGAIN))
+        is_behind |= desk.planned.values().any(|planned| planned.again.is_some());
+        Ok(is_behind.then_some(AGAIN))
     }
 
     /// Whether this controller tells the plans: the one that leads the first environment does.
