@@ -36,3 +36,4 @@ mod versions;
 mod waits;
 mod adopt;
 mod foreign;
+mod forge;

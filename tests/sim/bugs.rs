@@ -159,6 +159,12 @@ pub(crate) enum Bug {
     CarriesTheHeadInAWake,
     /// R12: nobody is woken by a new head.
     SleepsThroughANewHead,
+    /// R3: statuses that nobody speaks of any more are left as they are.
+    LeavesStatusesPending,
+    /// T30: nobody looks what stands at a forge before speaking.
+    SpeaksWithoutALook,
+    /// T30: a status that failed is taken for written.
+    TakesAnUnwrittenStatusForWritten,
     /// W2: nobody is woken by a changed key.
     SleepsThroughChangedKeys,
     /// W2: what was read once is never read again.
@@ -180,7 +186,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 87] = [
+    pub(crate) const ALL: [Self; 90] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -259,6 +265,9 @@ impl Bug {
         Self::CountsAReadme,
         Self::CarriesTheHeadInAWake,
         Self::SleepsThroughANewHead,
+        Self::LeavesStatusesPending,
+        Self::SpeaksWithoutALook,
+        Self::TakesAnUnwrittenStatusForWritten,
         Self::SleepsThroughChangedKeys,
         Self::LooksOnlyOnce,
         Self::DatesALookByItsEnd,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use lockstep::domain::rollout::{Observation, Rollout, Step};
 use lockstep::runtime::keeper::Keeper;
 use lockstep::runtime::polling::Polling;
+use lockstep::runtime::reporting::Reporting;
+use lockstep::runtime::reports::{Reports, Says, Speaker};
 use lockstep::runtime::wakes::{Fetches, Wakes};
 use lockstep::telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +72,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
     let telemetry = Arc::new(Telemetry::new());
     let wakes = Arc::new(Wakes::default());
     let fetches = Fetches::default();
+    let reports: Arc<Reports> = Arc::default();
     let (repository, fit) = person::fit(&edge.world());
     let keeper = Keeper {
         environment: edge.name.clone(),
@@ -83,8 +86,15 @@ async fn run(edge: Edge, stop: CancellationToken) {
         wakes: Arc::clone(&wakes),
         fetches: fetches.clone(),
         kept: KEPT,
-        speaker: None,
+        speaker: Some(Speaker { reports: Arc::clone(&reports), says: Says::Changes }),
         telemetry: Arc::clone(&telemetry),
+    };
+    let reporting = Reporting {
+        forge: Arc::new(edge.clone()),
+        reports,
+        scheduler: edge.clone(),
+        telemetry: Arc::clone(&telemetry),
+        public_url: None,
     };
     let polling = Polling {
         source: edge.clone(),
@@ -111,6 +121,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
     tokio::select! {
         biased;
         () = keeper.keep_with(&stop, &decide) => {}
+        () = reporting.run() => {}
         // Fetches take their time at times: mirrors lag by up to a few polls.
         () = polling.run(|| f64::from(u32::try_from(edge.world().random.below(1_000)).unwrap()) / 1_000.0) => {}
     }

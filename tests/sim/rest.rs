@@ -87,6 +87,7 @@ pub(crate) fn came_to_rest(world: &mut World) {
     }
     nothing_is_left_open(world, &record);
     waits_for_drift_that_is_there(world, &record);
+    world.statuses_are_true(&record);
     let Some(tip) = world.origin.tip else { return };
     let content = world.origin.content(tip).clone();
     if content.name != record.identity.environment.as_str() {

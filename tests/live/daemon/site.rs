@@ -47,6 +47,8 @@ pub(super) struct Site {
     token: RefCell<Option<PathBuf>>,
     /// The name of the environment in the controller's file.
     pub(super) environment: &'static str,
+    /// More lines of the controller's file.
+    pub(super) more: String,
 }
 
 /// What a command left behind.
@@ -109,6 +111,7 @@ impl Site {
             roots: "config/",
             token: RefCell::default(),
             environment: "test",
+            more: String::new(),
         }
     }
 
@@ -192,8 +195,8 @@ impl Site {
         let url = self.fetch_from.clone().unwrap_or_else(|| self.repo.path().display().to_string());
         let text = format!(
             "repository: {{url: \"{url}\", poll: {}}}\ndata_dir: ./{name}\nenvironments:\n  {}: {{consul: {{{}{token}}}, {pin}keys: \
-             [{}]}}\n",
-            self.poll, self.environment, self.consul, self.roots
+             [{}]}}\n{}",
+            self.poll, self.environment, self.consul, self.roots, self.more
         );
         let path = self.home.path().join(format!("{name}.yaml"));
         std::fs::write(&path, text).unwrap();

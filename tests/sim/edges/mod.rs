@@ -3,6 +3,7 @@
 //! Here is what all of them share, the time and the checks; the mirror and the target have files of their own.
 
 mod comings;
+mod forge;
 mod look;
 mod source;
 mod target;

@@ -4,10 +4,12 @@
 
 mod comings;
 mod service;
+mod statuses;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lockstep::domain::commit_status::StatusContext;
 use lockstep::domain::live::{Fence, LiveEntry, LiveState};
 use lockstep::domain::name::{EnvironmentName, KeyPath};
 use lockstep::domain::plan::Intent;
@@ -16,6 +18,7 @@ use lockstep::domain::revision::{Generation, Revision, ValueDigest};
 use lockstep::domain::rollout::{Answer, HistoryLine, Identity, Kept, Request, RequestId, Rollout};
 
 pub(crate) use self::comings::Careless;
+pub(crate) use self::statuses::Stands;
 use crate::bugs::Bug;
 use crate::invariants;
 use crate::random::Random;
@@ -158,6 +161,8 @@ pub(crate) struct World {
     pub(crate) removes_to_the_end: bool,
     /// What each process has the environment under in its configuration.
     pub(crate) configured: Vec<EnvironmentName>,
+    /// What the forge shows.
+    pub(crate) statuses: BTreeMap<(Revision, StatusContext), Stands>,
     /// The planted bug, where it is in what people run.
     pub(crate) bug: Option<Bug>,
     pub(crate) truth: invariants::Truth,
@@ -199,6 +204,7 @@ impl World {
             random,
             origin: Origin::default(),
             store: Store::default(),
+            statuses: BTreeMap::new(),
             snapshot: None,
             lease: None,
             sessions: 0,

@@ -1,0 +1,69 @@
+//! What a forge shows of each commit.
+
+use lockstep::domain::commit_status::{Posted, StatusContext, StatusState, commit_statuses};
+use lockstep::domain::revision::Revision;
+use lockstep::domain::rollout::{HistoryLine, Rollout};
+
+use super::World;
+
+/// The newest status of one context at a commit.
+#[derive(Debug, Clone)]
+pub(crate) struct Stands {
+    pub(crate) posted: Posted,
+    /// The replica and its start that wrote it.
+    pub(crate) by: (usize, u64),
+    /// Whoever wrote it knows that it did.
+    pub(crate) is_known: bool,
+}
+
+impl World {
+    /// A status is written.
+    pub(crate) fn posted(&mut self, revision: Revision, context: &StatusContext, posted: &Posted, by: (usize, u64)) {
+        let short = revision.short();
+        let said = posted.state.map_or("", StatusState::word);
+        self.note(format!("status {context} of {short} by {}: {said}: {}", by.0, posted.text));
+        let before = self.statuses.get(&(revision, context.clone()));
+        match before {
+            Some(before) if before.posted == *posted && before.by == by && before.is_known => {
+                self.violated(format!("a status was written twice: {context} of {short}: {said}: {}", posted.text));
+            }
+            Some(before) if before.by != by => self.reached("a status that another process left"),
+            Some(_) | None => {}
+        }
+        match posted.state {
+            Some(StatusState::Failure) if posted.text.starts_with("rolled back") => self.reached("a status of a rollback"),
+            Some(StatusState::Error) if posted.text.starts_with("superseded by a newer") => {
+                self.reached("a status that nobody spoke of any more");
+            }
+            _ => {}
+        }
+        let stands = Stands { posted: posted.clone(), by, is_known: false };
+        self.statuses.insert((revision, context.clone()), stands);
+    }
+
+    /// Once nothing disturbs anybody any more, the forge shows what the record says, and nothing is left pending.
+    pub(crate) fn statuses_are_true(&mut self, record: &Rollout) {
+        let context = StatusContext::of(&record.identity.environment);
+        let lines: Vec<HistoryLine> = self.store.history.values().cloned().collect();
+        let expected = commit_statuses(record, &lines, None);
+        let mut wrong = Vec::new();
+        for (revision, status) in &expected {
+            let stands = self.statuses.get(&(*revision, context.clone())).map(|stands| &stands.posted);
+            let says_it = stands.is_some_and(|stands| {
+                stands.state == Some(status.state) && (status.state == StatusState::Success || stands.text == status.text)
+            });
+            if !says_it {
+                wrong.push(format!("{}: {stands:?}, not {}: {}", revision.short(), status.state.word(), status.text));
+            }
+        }
+        for ((revision, of), stands) in &self.statuses {
+            let is_pending = stands.posted.state == Some(StatusState::Pending) && *of == context;
+            // What was forced out while nobody led is in no branch any more, where anybody would look for it.
+            let is_there = self.origin.tip.is_some_and(|tip| self.origin.descends(tip, *revision));
+            if is_pending && is_there && !expected.contains_key(revision) {
+                wrong.push(format!("{} is left pending: {}", revision.short(), stands.posted.text));
+            }
+        }
+        wrong.into_iter().for_each(|text| self.violated(format!("liveness: status {text}")));
+    }
+}
