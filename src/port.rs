@@ -193,14 +193,14 @@ pub struct LastSeen {
     pub gone: Option<Revision>,
 }
 
-/// What a pull request merges to.
+/// What merging a pull request comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Merged {
-    /// This commit, which can be read like any other by a source with proposals.
+    /// This commit, which can be read like any other.
     At(Revision),
-    /// Nothing: these files conflict, as far as they are named.
+    /// These files conflict, as far as they are told.
     Conflicts(Vec<String>),
-    /// The pull request is gone, or proposes another commit by now.
+    /// The pull request is gone or proposes another commit by now: another look at the proposals is worth it.
     Gone,
 }
 
@@ -247,22 +247,6 @@ pub trait Source: Send + Sync {
         since: Option<Revision>,
     ) -> impl Future<Output = Result<BTreeMap<EnvironmentName, LastSeen>, EdgeError>> + Send;
 
-    /// The heads of pull requests as of the last fetch.
-    fn proposals(&self) -> impl Future<Output = Result<BTreeMap<PullNumber, Revision>, EdgeError>> + Send {
-        std::future::ready(Ok(BTreeMap::new()))
-    }
-
-    /// What merging the head of a pull request into a commit gives.
-    fn merged(
-        &self,
-        pull: PullNumber,
-        head: Revision,
-        base: Revision,
-    ) -> impl Future<Output = Result<Merged, EdgeError>> + Send {
-        let _ = (pull, head, base);
-        std::future::ready(Ok(Merged::Gone))
-    }
-
     /// Calls `wake` whenever the branch may have moved, until the future is dropped; never, where that can't be known.
     fn watch(&self, wake: &(dyn Fn() + Sync)) -> impl Future<Output = ()> + Send;
 
@@ -282,6 +266,27 @@ pub trait Source: Send + Sync {
         environment: &EnvironmentName,
         heir: Option<&EnvironmentName>,
     ) -> impl Future<Output = Result<(), EdgeError>> + Send;
+
+    /// What each pull request proposes, open or not, as of the last fetch: those with the highest numbers where there are too
+    /// many. Asking costs nothing.
+    fn proposals(&self) -> impl Future<Output = Result<BTreeMap<PullNumber, Revision>, EdgeError>> + Send {
+        std::future::ready(Ok(BTreeMap::new()))
+    }
+
+    /// What the branch would be at if a pull request that proposes `head` were merged into `base`: the same commit whenever it
+    /// is asked. What it brings in stands beside the mirror, where nothing that deploys looks.
+    ///
+    /// # Errors
+    /// `NotFound` when the mirror lacks `base`; `Refused` for what can't be merged however often it is tried.
+    fn merged(
+        &self,
+        pull: PullNumber,
+        head: Revision,
+        base: Revision,
+    ) -> impl Future<Output = Result<Merged, EdgeError>> + Send {
+        let _ = (pull, head, base);
+        std::future::ready(Ok(Merged::Gone))
+    }
 }
 
 /// Who leads an environment.

@@ -7,6 +7,8 @@ mod kept;
 mod network;
 mod ssh;
 mod part;
+mod pulls;
+mod proposed;
 mod trail;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -50,7 +50,7 @@ pub(super) fn tell(
             Ok(Planner::<AnyTarget> { repository: edges.repository.clone(), environment, fit, target })
         });
         let pulls = Pulls {
-            source: edges.source.clone(),
+            source: edges.source.with_proposals(),
             branch: edges.config.repository.branch.clone(),
             forge,
             planners: planners.collect::<Result<_, Failure>>()?,

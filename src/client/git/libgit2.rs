@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use git2::transport::Transport;
 use git2::{AutotagOption, ConfigLevel, FetchOptions, RemoteCallbacks, RemoteConnection};
 
+use super::fault::{Said, fault, from_git};
 use super::transport::{Channel, Session};
+use crate::port::{EdgeError, EdgeKind};
 
 /// The scheme under which libgit2 knows our transport. The mirror's remote is always [`REMOTE`]: libgit2 never sees the real
 /// address, so it can neither print it, nor follow a redirect, nor choose one of its own transports for it.
@@ -14,6 +16,10 @@ const SCHEME: &str = "lockstep";
 
 /// What every fetch over a network tells libgit2 to connect to.
 pub(super) const REMOTE: &str = "lockstep://repository";
+
+/// What an answer that libgit2 can't read usually is.
+const NO_SUCH_PROTOCOL: &str = "that is no answer of git's: the origin may be a shallow clone (run `git fetch --unshallow` \
+    there), or an ssh server that prints a greeting";
 
 thread_local! {
     /// The fetch that this thread is in. libgit2 makes its transport on the thread that asks it to connect, so this is how
@@ -80,6 +86,19 @@ pub(super) fn within<T>(session: &Arc<Session>, work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// What went wrong in a fetch over a network, where libgit2 says this.
+pub(super) fn failure(session: &Session, error: git2::Error) -> EdgeError {
+    session.take_failure().unwrap_or_else(|| {
+        if error.message().contains("invalid packet line") {
+            return fault(EdgeKind::Refused, session.operation()).because(Said(error)).hint(NO_SUCH_PROTOCOL);
+        }
+        let mut fault = from_git(session.operation(), error);
+        // Whatever libgit2 does not like about an answer may be better next time.
+        fault.kind = EdgeKind::Transient;
+        fault
+    })
+}
+
 /// Downloads what these refs of the other side need: no tags, nothing but what is asked for, within the session's deadline.
 pub(super) fn download(
     connection: &mut RemoteConnection<'_, '_, '_>,
@@ -87,7 +106,10 @@ pub(super) fn download(
     session: &Session,
 ) -> Result<(), git2::Error> {
     let mut callbacks = RemoteCallbacks::new();
-    callbacks.transfer_progress(|_| session.go_on().map_err(|failure| session.stop(failure)).is_ok());
+    callbacks.transfer_progress(|progress| {
+        let go_on = session.expect(progress.total_objects()).and_then(|()| session.go_on());
+        go_on.map_err(|failure| session.stop(failure)).is_ok()
+    });
     let mut options = FetchOptions::new();
     options.remote_callbacks(callbacks).download_tags(AutotagOption::None).update_fetchhead(false);
     connection.remote().download(wanted, Some(&mut options))

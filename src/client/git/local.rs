@@ -13,6 +13,7 @@ use git2::{ErrorCode, Oid, PackBuilder, Repository, RepositoryOpenFlags};
 use super::fault::{fault, from_git};
 use super::id::revision;
 use super::packs;
+use super::proposed::{Found, proposals};
 use super::transport::Session;
 use crate::port::{EdgeError, EdgeKind, Tip};
 
@@ -33,7 +34,7 @@ pub(super) fn fetch(
     branch: &str,
     known: Option<Oid>,
     session: &Session,
-) -> Result<Tip, EdgeError> {
+) -> Result<Found, EdgeError> {
     let failed = |error: git2::Error| session.take_failure().unwrap_or_else(|| from_git(session.operation(), error));
     let origin = open(path)?;
     session.go_on()?;
@@ -42,24 +43,28 @@ pub(super) fn fetch(
             .because(format!("{} is a shallow clone", path.display()))
             .hint("run `git fetch --unshallow` there: rolling back needs the history"));
     }
+    let proposals = {
+        let pulls: Vec<_> = origin.references_glob("refs/pull/*").map_err(failed)?.flatten().collect();
+        proposals(pulls.iter().filter_map(|pull| Some((pull.name().ok()?, pull.target()?))))
+    };
     let tip = match origin.find_reference(&format!("refs/heads/{branch}")) {
         Ok(reference) => reference.peel_to_commit().map_err(failed)?.id(),
         Err(error) if error.code() == ErrorCode::NotFound => {
             // A detached HEAD is no branch, and holds commits all the same.
             let any = origin.references().map_err(failed)?.next().is_some() || origin.head().is_ok();
-            return Ok(if any { Tip::NoBranch(branch.to_owned()) } else { Tip::Empty });
+            let tip = if any { Tip::NoBranch(branch.to_owned()) } else { Tip::Empty };
+            return Ok(Found { tip, proposals });
         }
         Err(error) => return Err(failed(error)),
     };
-    if known == Some(tip) {
-        return Ok(Tip::At(revision(tip)));
+    if known != Some(tip) {
+        if mirror.references().map_err(failed)?.next().is_none() {
+            begin(&origin, mirror, session)?;
+        } else {
+            send(&origin, mirror, tip, session)?;
+        }
     }
-    if mirror.references().map_err(failed)?.next().is_none() {
-        begin(&origin, mirror, session)?;
-    } else {
-        send(&origin, mirror, tip, session)?;
-    }
-    Ok(Tip::At(revision(tip)))
+    Ok(Found { tip: Tip::At(revision(tip)), proposals })
 }
 
 /// The first fetch: copies the origin's packs with their indexes, as `git clone` does here, and then whatever lies elsewhere in

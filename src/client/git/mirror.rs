@@ -4,7 +4,7 @@
 //! hooks, filters and attributes have no place to run. Whatever is in it can be fetched again.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::fault::{Said, fault, from_git};
 use super::id::{oid, revision};
 use super::libgit2;
+use super::proposed::{Found, proposals};
 use super::transport::Session;
 use super::{local, packs};
 use crate::domain::revision::{Revision, ValueDigest};
@@ -24,9 +25,6 @@ const TRACKED: &str = "refs/remotes/origin/";
 const GONE: &str = "refs/gone/";
 /// Below this the mirror keeps commits for environments (rule S2).
 pub(super) const KEPT: &str = "refs/lockstep/";
-/// What an answer that libgit2 can't read usually is.
-const NO_SUCH_PROTOCOL: &str = "that is no answer of git's: the origin may be a shallow clone (run `git fetch --unshallow` \
-    there), or an ssh server that prints a greeting";
 /// Whom a fetch may wait for.
 const ELSEWHERE: &str = "another lockstep on this machine fetches into the same `data_dir`; what is here serves meanwhile";
 /// How long to wait before asking again for a lock that another process holds.
@@ -76,17 +74,13 @@ impl Mirror {
         if !self.path.exists() {
             return Err(fault(EdgeKind::NotFound, operation()).because("nothing was fetched yet"));
         }
-        let exactly_here = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT | RepositoryOpenFlags::BARE;
-        let repository =
-            Repository::open_ext(&self.path, exactly_here, std::iter::empty::<&std::ffi::OsStr>()).map_err(|error| {
-                match (error.code(), error.class()) {
-                    (ErrorCode::Owner, _) => from_git(operation(), error),
-                    (_, ErrorClass::Os) => fault(EdgeKind::Transient, operation())
-                        .because(Said(error))
-                        .hint("if this stays, remove that directory: it holds nothing that cannot be fetched again"),
-                    _ => fault(EdgeKind::Refused, operation()).because(Said(error)),
-                }
-            })?;
+        let repository = open_exactly(&self.path).map_err(|error| match (error.code(), error.class()) {
+            (ErrorCode::Owner, _) => from_git(operation(), error),
+            (_, ErrorClass::Os) => fault(EdgeKind::Transient, operation())
+                .because(Said(error))
+                .hint("if this stays, remove that directory: it holds nothing that cannot be fetched again"),
+            _ => fault(EdgeKind::Refused, operation()).because(Said(error)),
+        })?;
         let of = fs::read_to_string(self.path.join("description")).unwrap_or_default();
         if of.trim_end() != self.origin {
             return Err(fault(EdgeKind::Refused, operation()).because("it is the mirror of another repository"));
@@ -105,28 +99,14 @@ impl Mirror {
 
     /// The lock that keeps other processes from writing to this mirror meanwhile; it ends with the file.
     pub(super) fn lock(&self, session: &Session) -> Result<File, EdgeError> {
-        let path = self.path.with_extension("lock");
-        let failed = |error: std::io::Error| {
-            fault(EdgeKind::Transient, format!("lock {}", path.display()))
-                .because(error)
-                .hint("`data_dir` must be writable and have room")
-        };
-        if let Some(parent) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
-        }
-        let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => {
-                    session.go_on()?;
-                    return Ok(file);
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-                // Another lockstep on this machine fetches into the same `data_dir`.
-                Err(TryLockError::WouldBlock) => session.in_time().map_err(|late| late.hint(ELSEWHERE))?,
-            }
-            std::thread::sleep(LOCKED);
-        }
+        lock(&self.path.with_extension("lock"), session)
+    }
+
+    /// What differs from one mirror in this place to the next. None: there is none.
+    pub(super) fn stamp(&self) -> Option<String> {
+        // Written once, when it is made.
+        let made = fs::metadata(self.path.join("config")).ok()?;
+        Some(format!("{} {}.{} {}", made.ino(), made.mtime(), made.mtime_nsec(), self.origin))
     }
 
     /// Opens the mirror for a fetch, making it where there is none.
@@ -145,30 +125,19 @@ impl Mirror {
 
     /// Makes an empty mirror.
     fn make(&self) -> Result<(), EdgeError> {
-        let operation = || format!("make the mirror {}", self.path.display());
-        let failed = |error: std::io::Error| {
-            fault(EdgeKind::Transient, operation()).because(error).hint("`data_dir` must be writable and have room")
-        };
-        // The repository may hold what not every user of this machine should read.
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(failed)?;
-        let mut options = RepositoryInitOptions::new();
-        // Without a template of the machine's no hooks come in.
-        options.bare(true).external_template(false).description(&self.origin).initial_head("lockstep");
-        let made = Repository::init_opts(&self.path, &options)
-            .and_then(|repository| repository.config()?.set_bool("core.fsyncObjectFiles", true));
+        let repository = make(&self.path, &self.origin)?;
         // A kept commit may be nowhere else by the time the power fails.
-        made.map_err(|error| from_git(operation(), error))?;
-        // libgit2 puts an example there; an empty mirror has nothing that could ever run.
-        remove(&self.path.join("hooks"))
+        let careful = repository.config().and_then(|mut config| config.set_bool("core.fsyncObjectFiles", true));
+        careful.map_err(|error| from_git(format!("make the mirror {}", self.path.display()), error))
     }
 
     /// Fetches into a new mirror, which then takes this one's place: readers have the old one until it is complete. The
     /// commits that were kept for environments come over as far as they can still be read.
-    pub(super) fn replace(&self, session: &Arc<Session>, from: Origin<'_>) -> Result<Tip, EdgeError> {
+    pub(super) fn replace(&self, session: &Arc<Session>, from: Origin<'_>) -> Result<Found, EdgeError> {
         let fresh = Self { path: self.path.with_extension("new"), ..self.clone() };
         remove(&fresh.path)?;
         let repository = fresh.open_or_make()?;
-        let tip = fresh.fetch(&repository, session, from)?;
+        let found = fresh.fetch(&repository, session, from)?;
         let failed = |error: std::io::Error| {
             fault(EdgeKind::Transient, format!("replace the mirror {}", self.path.display())).because(error)
         };
@@ -182,7 +151,7 @@ impl Mirror {
             fs::rename(&fresh.path, &self.path).map_err(failed)?;
         }
         remove(&self.aside())?;
-        Ok(tip)
+        Ok(found)
     }
 
     /// Brings the commits that are kept here into another mirror of the same origin.
@@ -222,8 +191,8 @@ impl Mirror {
     }
 
     /// Brings the branch in. When it stands where it stood, nothing is written.
-    pub(super) fn fetch(&self, repository: &Repository, session: &Arc<Session>, from: Origin<'_>) -> Result<Tip, EdgeError> {
-        let tip = match from {
+    pub(super) fn fetch(&self, repository: &Repository, session: &Arc<Session>, from: Origin<'_>) -> Result<Found, EdgeError> {
+        let Found { tip, proposals } = match from {
             Origin::Here(path) => local::fetch(repository, path, &self.branch, self.recorded(repository)?, session)?,
             Origin::There => self.fetch_over_network(repository, session)?,
         };
@@ -241,37 +210,28 @@ impl Mirror {
         };
         self.record(repository, id)?;
         packs::tidy(repository, session, &self.doors)?;
-        Ok(tip)
+        Ok(Found { tip, proposals })
     }
 
-    fn fetch_over_network(&self, repository: &Repository, session: &Arc<Session>) -> Result<Tip, EdgeError> {
-        let failed = |error: git2::Error| {
-            session.take_failure().unwrap_or_else(|| {
-                if error.message().contains("invalid packet line") {
-                    return fault(EdgeKind::Refused, session.operation()).because(Said(error)).hint(NO_SUCH_PROTOCOL);
-                }
-                let mut fault = from_git(session.operation(), error);
-                // Whatever libgit2 does not like about an answer may be better next time.
-                fault.kind = EdgeKind::Transient;
-                fault
-            })
-        };
+    fn fetch_over_network(&self, repository: &Repository, session: &Arc<Session>) -> Result<Found, EdgeError> {
+        let failed = |error| libgit2::failure(session, error);
         libgit2::within(session, || {
             let wanted = self.at_origin();
             let mut remote = repository.remote_anonymous(libgit2::REMOTE).map_err(failed)?;
             let mut connection = remote.connect_auth(Direction::Fetch, None, None).map_err(failed)?;
             let heads = connection.list().map_err(failed)?;
+            let proposals = proposals(heads.iter().map(|head| (head.name(), head.oid())));
             let tip = heads.iter().find(|head| head.name() == wanted).map(git2::RemoteHead::oid);
             let Some(tip) = tip else {
                 // A detached HEAD is no branch, and holds commits all the same.
                 let any = heads.iter().any(|head| !head.oid().is_zero());
-                return Ok(if any { Tip::NoBranch(self.branch.clone()) } else { Tip::Empty });
+                let tip = if any { Tip::NoBranch(self.branch.clone()) } else { Tip::Empty };
+                return Ok(Found { tip, proposals });
             };
-            if self.recorded(repository)? == Some(tip) {
-                return Ok(Tip::At(revision(tip)));
+            if self.recorded(repository)? != Some(tip) {
+                libgit2::download(&mut connection, &[&wanted], session).map_err(failed)?;
             }
-            libgit2::download(&mut connection, &[&wanted], session).map_err(failed)?;
-            Ok(Tip::At(revision(tip)))
+            Ok(Found { tip: Tip::At(revision(tip)), proposals })
         })
     }
 
@@ -362,6 +322,54 @@ impl Mirror {
     }
 }
 
+/// Takes the lock in this file, which ends when the file is closed.
+pub(super) fn lock(path: &Path, session: &Session) -> Result<File, EdgeError> {
+    let failed = |error: std::io::Error| {
+        fault(EdgeKind::Transient, format!("lock {}", path.display()))
+            .because(error)
+            .hint("`data_dir` must be writable and have room")
+    };
+    if let Some(parent) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
+    }
+    let file = File::options().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => {
+                session.go_on()?;
+                return Ok(file);
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            // Another lockstep on this machine fetches into the same `data_dir`.
+            Err(TryLockError::WouldBlock) => session.in_time().map_err(|late| late.hint(ELSEWHERE))?,
+        }
+        std::thread::sleep(LOCKED);
+    }
+}
+
+/// Opens the bare repository that is exactly at this path.
+pub(super) fn open_exactly(path: &Path) -> Result<Repository, git2::Error> {
+    let exactly_here = RepositoryOpenFlags::NO_SEARCH | RepositoryOpenFlags::NO_DOTGIT | RepositoryOpenFlags::BARE;
+    Repository::open_ext(path, exactly_here, std::iter::empty::<&std::ffi::OsStr>())
+}
+
+/// Makes an empty bare repository.
+pub(super) fn make(path: &Path, description: &str) -> Result<Repository, EdgeError> {
+    let operation = || format!("make the repository {}", path.display());
+    let failed = |error: std::io::Error| {
+        fault(EdgeKind::Transient, operation()).because(error).hint("`data_dir` must be writable and have room")
+    };
+    // The repository may hold what not every user of this machine should read.
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let mut options = RepositoryInitOptions::new();
+    // Without a template of the machine's no hooks come in.
+    options.bare(true).external_template(false).description(description).initial_head("lockstep");
+    let repository = Repository::init_opts(path, &options).map_err(|error| from_git(operation(), error))?;
+    // libgit2 puts an example there; an empty repository has nothing that could ever run.
+    remove(&path.join("hooks"))?;
+    Ok(repository)
+}
+
 /// Removes the lock of a ref that a process which was killed while it wrote left behind: nobody else ever would. One that is
 /// younger than `left` may be held.
 pub(super) fn free(mirror: &Repository, name: &str, left: Duration) {
@@ -372,7 +380,7 @@ pub(super) fn free(mirror: &Repository, name: &str, left: Duration) {
     }
 }
 
-fn remove(directory: &Path) -> Result<(), EdgeError> {
+pub(super) fn remove(directory: &Path) -> Result<(), EdgeError> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(fault(EdgeKind::Transient, format!("remove {}", directory.display())).because(error))

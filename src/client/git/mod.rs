@@ -9,10 +9,13 @@ mod transport;
 mod libgit2;
 mod packs;
 mod id;
+mod proposed;
 mod local;
 mod mirror;
 mod tree;
 mod part;
+mod merge;
+mod pulls;
 mod history;
 mod trail;
 mod names;
@@ -32,14 +35,17 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use crate::config::{KeepRefs, Repository as Settings, RepositoryUrl};
 use crate::domain::desired::{FileTree, Selection};
 use crate::domain::name::EnvironmentName;
+use crate::domain::pull::PullNumber;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
-use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, LastSeen, Source, Tip};
+use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, LastSeen, Merged, Source, Tip};
 
 use fault::{fault, overdue};
 use mirror::{Mirror, Origin};
+use proposed::{Found, Proposals};
 use publish::{Exchange, Publishing};
-use transport::{Deadline, Endpoint, Http, Session, Ssh};
+use pulls::Pulls;
+use transport::{Bounds, Deadline, Endpoint, Http, Session, Ssh};
 
 pub use libgit2::{prepare, read_unverified};
 pub use offline::{find_commit, is_bare, read_commit, read_directory};
@@ -66,23 +72,45 @@ pub struct GitOptions {
     pub fetch_at_most: u64,
     /// The longest that a fetch may go without a byte or an object.
     pub patience: Duration,
+    /// The most bytes that one pull request may bring.
+    pub pull_at_most: u64,
+    /// From so many bytes on, what was fetched of pull requests is removed and begun anew.
+    pub pulls_at_most: u64,
 }
 
 impl Default for GitOptions {
-    /// `ssh` from the path, the usual limits on trees, 1 GiB a fetch, two minutes without anything.
+    /// `ssh` from the path, the usual limits on trees, 1 GiB a fetch, two minutes without anything; 64 MiB a pull request, 512 MiB
+    /// of all of them.
     fn default() -> Self {
-        Self { ssh: PathBuf::from("ssh"), tree: TreeLimits::default(), fetch_at_most: 1 << 30, patience: PATIENCE }
+        Self {
+            ssh: PathBuf::from("ssh"),
+            tree: TreeLimits::default(),
+            fetch_at_most: 1 << 30,
+            patience: PATIENCE,
+            pull_at_most: 64 << 20,
+            pulls_at_most: 512 << 20,
+        }
     }
 }
 
 /// One branch of the config repository. Clones share the mirror and what is known of the branch.
 #[derive(Clone)]
-pub struct GitSource(Arc<Inner>);
+pub struct GitSource(Arc<Inner>, Sight);
+
+/// How much of the origin a handle reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// The branch and what was kept of it: all that may ever be deployed.
+    Branch,
+    /// What was brought in of pull requests, too.
+    Proposals,
+}
 
 struct Inner {
     settings: Settings,
     options: GitOptions,
     mirror: Mirror,
+    pulls: Pulls,
     clock: Arc<dyn Clock>,
     /// Held by the fetch that is under way, by its thread even when nobody waits for it any more.
     lane: Arc<tokio::sync::Mutex<()>>,
@@ -104,6 +132,8 @@ struct Known {
     trouble: Option<String>,
     /// An object could not be read: the next fetch starts afresh.
     damaged: bool,
+    /// As the last fetch without an error found them.
+    proposals: Proposals,
 }
 
 impl GitSource {
@@ -126,21 +156,34 @@ impl GitSource {
         let mirror = Mirror::new(data_dir, &address(&settings.url), &settings.branch);
         // An unreadable mirror is replaced by the first fetch; until then nothing is known.
         let tip = mirror.read(|repository| mirror.last_known(repository)).unwrap_or(Tip::Unfetched);
-        let known = Known { tip, since: None, confirmed: false, trouble: None, damaged: false };
-        let source = Self(Arc::new(Inner {
+        let known = Known { tip, since: None, confirmed: false, trouble: None, damaged: false, proposals: Proposals::new() };
+        let inner = Inner {
             settings: settings.clone(),
             options,
+            pulls: Pulls::beside(&mirror),
             mirror,
             clock,
             lane: Arc::default(),
             readers: Arc::new(Semaphore::new(readers())),
             known: Mutex::new(known),
             publishing: Mutex::default(),
-        }));
+        };
+        let source = Self(Arc::new(inner), Sight::Branch);
         if let Some(ssh) = source.0.ssh() {
             ssh.check()?;
         }
         Ok(source)
+    }
+
+    /// The same, with what was brought in of pull requests in sight: for looking at merge results, never for deploying.
+    #[must_use]
+    pub fn with_proposals(&self) -> Self {
+        Self(Arc::clone(&self.0), Sight::Proposals)
+    }
+
+    /// The same, with nothing but the mirror in sight.
+    fn branch_only(&self) -> Self {
+        Self(Arc::clone(&self.0), Sight::Branch)
     }
 
     /// With `keep_refs: push`: names last good at the origin, and brings in what others named there. Each fetch begins to do
@@ -174,20 +217,30 @@ impl GitSource {
         operation: String,
         work: impl FnOnce(&Inner, &git2::Repository) -> Result<T, EdgeError> + Send + 'static,
     ) -> Result<T, EdgeError> {
-        let inner = Arc::clone(&self.0);
+        let (inner, sight) = (Arc::clone(&self.0), self.1);
+        let readers = match sight {
+            Sight::Branch => &inner.readers,
+            Sight::Proposals => &inner.pulls.readers,
+        };
         // Nobody closes it, so the only failure is that those before it hang.
-        let Ok(Ok(turn)) = tokio::time::timeout(READ, Arc::clone(&inner.readers).acquire_owned()).await else {
+        let Ok(Ok(turn)) = tokio::time::timeout(READ, Arc::clone(readers).acquire_owned()).await else {
             return Err(overdue(format!("{operation} (earlier reads still hang)"), READ));
         };
         let work = spawn_blocking(move || {
             let _turn = turn;
-            let outcome = inner.mirror.read(|repository| work(&inner, repository));
-            if let Err(error) = &outcome
-                && fault::shows_damage(error)
-            {
-                inner.known().damaged = true;
+            match sight {
+                Sight::Branch => {
+                    let outcome = inner.mirror.read(|mirror| work(&inner, mirror));
+                    if outcome.as_ref().is_err_and(fault::shows_damage) {
+                        inner.known().damaged = true;
+                    }
+                    outcome
+                }
+                // What is wrong with a pull request says nothing of the mirror.
+                Sight::Proposals => {
+                    inner.mirror.read(|mirror| inner.pulls.read(&inner.mirror, mirror, |pulls| work(&inner, pulls)))
+                }
             }
-            outcome
         });
         match tokio::time::timeout(READ, work).await {
             Ok(outcome) => outcome.unwrap_or_else(|panic| Err(panicked(operation, panic))),
@@ -241,9 +294,10 @@ impl Source for GitSource {
     }
 
     async fn tree(&self, revision: Revision) -> Result<FileTree, EdgeError> {
+        let sight = self.1;
         self.read(format!("read the files of {revision}"), move |inner, mirror| {
             let tree = tree::read(mirror, revision, &inner.options.tree, None);
-            if tree.as_ref().is_err_and(|error| error.kind == EdgeKind::NotFound) {
+            if sight == Sight::Branch && tree.as_ref().is_err_and(|error| error.kind == EdgeKind::NotFound) {
                 inner.publishing().missed();
             }
             tree
@@ -293,18 +347,26 @@ impl Source for GitSource {
         }
         let (environment, revisions) = (environment.clone(), revisions.to_vec());
         let operation = format!("keep the commits of {environment} in the mirror");
-        self.read(operation, move |_, mirror| keep::keep(mirror, &environment, &revisions)).await
+        self.branch_only().read(operation, move |_, mirror| keep::keep(mirror, &environment, &revisions)).await
     }
 
     async fn forget(&self, environment: &EnvironmentName, heir: Option<&EnvironmentName>) -> Result<(), EdgeError> {
         self.0.publishing().forget(environment, heir);
         let environment = environment.clone();
         let operation = format!("let the commits of {environment} go from the mirror");
-        self.read(operation, move |_, mirror| {
+        let forget = move |_: &Inner, mirror: &git2::Repository| {
             keep::keep(mirror, &environment, &[])?;
             publish::forget_found(mirror, &environment)
-        })
-        .await
+        };
+        self.branch_only().read(operation, forget).await
+    }
+
+    async fn proposals(&self) -> Result<BTreeMap<PullNumber, Revision>, EdgeError> {
+        Ok(self.0.known().proposals.clone())
+    }
+
+    async fn merged(&self, pull: PullNumber, head: Revision, base: Revision) -> Result<Merged, EdgeError> {
+        self.merge_result(pull, head, base).await
     }
 }
 
@@ -327,6 +389,10 @@ impl Inner {
         self.note(began, outcome)
     }
 
+    fn at_most(&self) -> Bounds {
+        Bounds { bytes: self.options.fetch_at_most, objects: usize::MAX }
+    }
+
     /// Brings last good commits in that others named at the origin, and names ours there.
     fn exchange_marks(&self) {
         let Some(work) = self.publishing().work(self.clock.now()) else { return };
@@ -335,28 +401,30 @@ impl Inner {
     }
 
     fn exchange(&self, deadline: Deadline, work: &Exchange) -> Result<(), EdgeError> {
-        let (session, origin) = self.session(format!("keep last good in {}", self.mirror.origin()), deadline)?;
+        let operation = format!("keep last good in {}", self.mirror.origin());
+        let (session, origin) = self.session(operation, deadline, self.at_most())?;
         let _alone = self.mirror.lock(&session)?;
         publish::exchange(&self.mirror.open()?, &session, origin, work)
     }
 
     /// The way to the origin.
-    fn session(&self, operation: String, deadline: Deadline) -> Result<(Arc<Session>, Origin<'_>), EdgeError> {
+    fn session(&self, operation: String, deadline: Deadline, at_most: Bounds) -> Result<(Arc<Session>, Origin<'_>), EdgeError> {
         let (endpoint, origin) = match &self.settings.url {
             RepositoryUrl::Local(path) => (None, Origin::Here(path)),
             RepositoryUrl::Http(url) => (Some(Endpoint::Http(self.http(url)?)), Origin::There),
             RepositoryUrl::Ssh { .. } => (self.ssh().map(Endpoint::Ssh), Origin::There),
         };
-        Ok((Arc::new(Session::new(endpoint, operation, deadline, self.options.fetch_at_most)), origin))
+        Ok((Arc::new(Session::new(endpoint, operation, deadline, at_most)), origin))
     }
 
     /// Keeps what a fetch that began then found.
-    fn note(&self, began: Timestamp, outcome: Result<Tip, EdgeError>) -> Result<(), EdgeError> {
+    fn note(&self, began: Timestamp, outcome: Result<Found, EdgeError>) -> Result<(), EdgeError> {
         let now = self.clock.now();
         let mut known = self.known();
         match outcome {
-            Ok(tip) => {
+            Ok(Found { tip, proposals }) => {
                 known.trouble = None;
+                known.proposals = proposals;
                 if let Some(since) = known.since.filter(|_| known.tip == tip) {
                     known.confirmed |= began.since(since) >= self.settings.poll;
                 } else {
@@ -373,8 +441,8 @@ impl Inner {
         }
     }
 
-    fn fetch(&self, deadline: Deadline) -> Result<Tip, EdgeError> {
-        let (session, origin) = self.session(self.operation(), deadline)?;
+    fn fetch(&self, deadline: Deadline) -> Result<Found, EdgeError> {
+        let (session, origin) = self.session(self.operation(), deadline, self.at_most())?;
         let _alone = self.mirror.lock(&session)?;
         let damaged = std::mem::take(&mut self.known().damaged);
         match self.mirror.open_or_make() {

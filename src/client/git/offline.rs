@@ -46,7 +46,8 @@ impl GitSource {
     /// # Errors
     /// When the mirror can't be read.
     pub async fn last_stood(&self) -> Result<Option<Revision>, EdgeError> {
-        self.read("see where the branch stood last".to_owned(), |inner, mirror| Ok(inner.mirror.last_stood(mirror))).await
+        let this = self.branch_only();
+        this.read("see where the branch stood last".to_owned(), |inner, mirror| Ok(inner.mirror.last_stood(mirror))).await
     }
 
     /// The commits that the mirror keeps for an environment (rule S2), newest last is not promised.
@@ -56,7 +57,8 @@ impl GitSource {
     pub async fn kept(&self, environment: &EnvironmentName) -> Result<Vec<Revision>, EdgeError> {
         let pattern = format!("{}*", place(environment));
         let operation = format!("list the commits kept for {environment}");
-        self.read(operation.clone(), move |_, mirror| {
+        let this = self.branch_only();
+        this.read(operation.clone(), move |_, mirror| {
             let failed = |error| from_git(operation.as_str(), error);
             let kept = mirror.references_glob(&pattern).map_err(failed)?;
             Ok(kept.filter_map(|reference| revision(reference.ok()?.target()?)).collect())

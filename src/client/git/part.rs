@@ -37,7 +37,7 @@ impl GitSource {
 }
 
 /// A name that a tree has more than once, which git itself never writes.
-fn named_twice(tree: &Tree<'_>) -> Option<Vec<u8>> {
+pub(super) fn named_twice(tree: &Tree<'_>) -> Option<Vec<u8>> {
     let mut seen = std::collections::HashSet::new();
     tree.iter().map(|entry| entry.name_bytes().to_vec()).find(|name| !seen.insert(name.clone()))
 }

@@ -182,11 +182,15 @@ impl<'a> Reading<'a> {
 /// A name as text, and whether git itself would check it out.
 fn name(bytes: &[u8]) -> (String, bool) {
     let text = String::from_utf8_lossy(bytes);
-    let good = matches!(text, std::borrow::Cow::Borrowed(_))
-        && !matches!(&*text, "" | "." | "..")
-        && !text.contains(['/', '\0'])
-        && !is_dot_git(&text);
+    let good = matches!(text, std::borrow::Cow::Borrowed(_)) && !would_mislead(bytes);
     (text.into_owned(), good)
+}
+
+/// Whether a name leads elsewhere than to one entry of its own directory, or into git's.
+pub(super) fn would_mislead(bytes: &[u8]) -> bool {
+    matches!(bytes, b"" | b"." | b"..")
+        || bytes.iter().any(|byte| matches!(byte, b'/' | b'\0'))
+        || is_dot_git(&String::from_utf8_lossy(bytes))
 }
 
 /// Whether some file system would take the name for `.git`.

@@ -7,8 +7,18 @@ use lockstep::client::git::TreeLimits;
 use super::*;
 use crate::support::repo::TestRepo;
 
+/// Bytes that don't shrink.
+pub(super) fn noise(seed: u32, bytes: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
 /// One entry of a raw tree object.
-fn raw(mode: &str, name: &[u8], id: [u8; 20]) -> Vec<u8> {
+pub(super) fn raw(mode: &str, name: &[u8], id: [u8; 20]) -> Vec<u8> {
     [mode.as_bytes(), b" ", name, b"\0", &id].concat()
 }
 
@@ -263,14 +273,7 @@ async fn a_shallow_origin_is_refused_since_its_history_ends_in_nothing() {
 #[tokio::test]
 async fn a_repository_larger_than_a_fetch_may_be_is_refused() {
     let mut repo = TestRepo::with(&[("a", "1")]);
-    // Noise, so that it doesn't shrink.
-    let mut state = 1_u32;
-    let noise: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    })
-    .take(300_000)
-    .collect();
+    let noise = noise(1, 300_000);
     repo.change("noise", &[("noise", crate::support::repo::Change::File(&noise))]);
     let mut place = Place::local(&repo.path());
     place.options.fetch_at_most = 100_000;

@@ -63,13 +63,20 @@ impl Deadline {
     }
 }
 
+/// How much one fetch may bring.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) bytes: u64,
+    /// Each takes memory while they are sorted in, however small it is.
+    pub(super) objects: usize,
+}
+
 /// One fetch: how far it may go, how much came, and what went wrong.
 pub(super) struct Session {
     /// Where to and how; none for a repository on this machine.
     endpoint: Option<Endpoint>,
     deadline: Deadline,
-    /// The most bytes that may come.
-    at_most: u64,
+    at_most: Bounds,
     received: AtomicU64,
     /// The first failure: libgit2 carries only a text through, so the error itself waits here.
     failure: Mutex<Option<EdgeError>>,
@@ -104,7 +111,7 @@ pub(super) enum Endpoint {
 }
 
 impl Session {
-    pub(super) fn new(endpoint: Option<Endpoint>, operation: String, deadline: Deadline, at_most: u64) -> Self {
+    pub(super) fn new(endpoint: Option<Endpoint>, operation: String, deadline: Deadline, at_most: Bounds) -> Self {
         Self { endpoint, deadline, at_most, received: AtomicU64::new(0), failure: Mutex::new(None), operation }
     }
 
@@ -127,12 +134,24 @@ impl Session {
     /// When the deadline has passed or more came than may.
     pub(super) fn count(&self, bytes: usize) -> Result<(), EdgeError> {
         let received = self.received.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        if received > self.at_most {
+        if received > self.at_most.bytes {
             return Err(fault(EdgeKind::Refused, &self.operation)
-                .because(format!("the server sent more than {} MiB", self.at_most >> 20))
+                .because(format!("the server sent more than {} MiB", self.at_most.bytes >> 20))
                 .hint("a config repository is small: look for large files in its history"));
         }
         self.go_on()
+    }
+
+    /// So many objects are announced.
+    ///
+    /// # Errors
+    /// When more are than may come.
+    pub(super) fn expect(&self, objects: usize) -> Result<(), EdgeError> {
+        if objects <= self.at_most.objects {
+            return Ok(());
+        }
+        Err(fault(EdgeKind::Refused, &self.operation)
+            .because(format!("the server sends {objects} objects, and {} are taken", self.at_most.objects)))
     }
 
     /// A step was done: it does not hang, however long the step took.
