@@ -1,6 +1,7 @@
 //! `run`: the controller. Only wiring; what it does is in `runtime`.
 
 mod forge;
+mod pages;
 
 use std::sync::Arc;
 
@@ -21,10 +22,13 @@ use crate::runtime::controller::Controller;
 use crate::runtime::keeper::Keeper;
 use crate::runtime::reports::Speaker;
 use crate::runtime::wakes::{Deliveries, Fetches, Wakes};
+use crate::server::pages::routes;
 use crate::server::serving::Server;
 use crate::server::webhooks::Doors;
 use crate::server::{Limits, router};
 use crate::telemetry::Telemetry;
+
+use pages::Pages;
 
 /// Keep every environment in step with the repository, until told to stop
 ///
@@ -51,10 +55,11 @@ pub(super) async fn run(_: &Args, options: &Options) -> Result<Exit, Failure> {
     let (telemetry, deliveries, stop) = (Arc::new(Telemetry::new()), Deliveries::default(), CancellationToken::new());
     // Before the repository is waited for: what is delivered meanwhile is not lost.
     let mut serving = JoinSet::new();
-    if let Some(server) = endpoints(&ground.config, &deliveries, &telemetry).await? {
+    let pages = Arc::new(Pages::default());
+    if let Some(server) = endpoints(&ground.config, &deliveries, &pages, &telemetry).await? {
         serving.spawn(server.run(stop.clone()));
     }
-    let outcome = control(ground, end, deliveries, telemetry, &mut serving, &stop).await;
+    let outcome = control(ground, end, deliveries, &pages, telemetry, &mut serving, &stop).await;
     stop.cancel();
     while serving.join_next().await.is_some() {}
     outcome
@@ -64,6 +69,7 @@ async fn control(
     ground: Ground,
     end: impl Future<Output = ()>,
     deliveries: Deliveries,
+    pages: &Pages,
     telemetry: Arc<Telemetry>,
     serving: &mut JoinSet<()>,
     stop: &CancellationToken,
@@ -75,6 +81,10 @@ async fn control(
     };
     let poll = edges.config.repository.poll;
     let mut controller = Controller::new(edges.source.clone(), poll, Arc::clone(&telemetry)).woken_by(deliveries.clone());
+    pages.open(edges.environments(&[])?.into_iter().map(|environment| {
+        let target = edges.target(&environment)?;
+        Ok((environment, target))
+    }))?;
     let speaker = forge::speaker(&edges.config);
     for environment in edges.environments(&[])? {
         controller.keep(keeper(&edges, environment, controller.fetches(), speaker.clone(), Arc::clone(&telemetry))?);
@@ -102,21 +112,31 @@ async fn control(
 }
 
 /// The server, bound; none when there is nothing to serve.
-async fn endpoints(config: &Config, deliveries: &Deliveries, telemetry: &Arc<Telemetry>) -> Result<Option<Server>, Failure> {
+async fn endpoints(
+    config: &Config,
+    deliveries: &Deliveries,
+    pages: &Arc<Pages>,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Option<Server>, Failure> {
     let (limits, clock) = (Limits::default(), Arc::new(SystemClock::start()) as Arc<dyn Clock>);
     let doors = Doors::open(config.webhooks.clone(), &limits, deliveries, telemetry, &clock)
         .map_err(|error| Failure::new(error.to_string()).because_source(&error).hint(error.hint()))?;
-    let paths = doors.paths();
+    let (mut paths, mut parts) = (doors.paths(), vec![doors.routes()]);
+    // Whoever gives no public address wants no links, and nothing shown.
+    if config.server.public_url.is_some() {
+        parts.push(routes(Arc::clone(pages)));
+        paths.push("/environments".to_owned());
+    }
     if paths.is_empty() {
         return Ok(None);
     }
     let listen = config.server.listen;
-    let server = Server::bind(listen, router([doors.routes()], &limits), limits.clone()).await.map_err(|error| {
+    let server = Server::bind(listen, router(parts, &limits), limits.clone()).await.map_err(|error| {
         Failure::new(format!("listen at {listen}"))
             .because(&error)
             .hint("another process may listen there already; `server.listen` of the configuration is the address and port")
     })?;
-    tracing::info!(address = %server.address().unwrap_or(listen), endpoints = paths.join(" "), "listening for webhooks");
+    tracing::info!(address = %server.address().unwrap_or(listen), endpoints = paths.join(" "), "listening");
     Ok(Some(server))
 }
 

@@ -133,10 +133,11 @@ impl CommitStatus {
 #[must_use]
 pub fn commit_statuses(record: &Rollout, lines: &[HistoryLine], in_step: Option<Revision>) -> BTreeMap<Revision, CommitStatus> {
     let mut said: BTreeMap<Revision, CommitStatus> = BTreeMap::new();
-    // Repairs may have pushed the line of the last attempt out of the newest.
+    // The record knows best of the last attempt, whose line may not be among the newest for all the repairs after it.
     let last = record.attempt.as_ref().map(|attempt| &attempt.line);
-    let last = last.filter(|last| lines.iter().all(|line| line.generation != last.generation));
-    for line in last.into_iter().chain(lines) {
+    let before = |line: &&HistoryLine| last.is_none_or(|last| line.generation < last.generation);
+    let after = |line: &&HistoryLine| last.is_some_and(|last| line.generation > last.generation);
+    for line in lines.iter().filter(before).chain(last).chain(lines.iter().filter(after)) {
         let about = match line.intent {
             Intent::Advance => Some((line.revision, of_advance(line, record))),
             // It says nothing of where it went, and all of what it left.

@@ -120,7 +120,7 @@ impl<S: Source, T: Target, P: Probe + 'static, R: Scheduler> Keeper<S, T, P, R> 
             }
             self.tell(&outcome, memory, clock.now(), &mut failing);
             if let Some(speech) = &speech {
-                speech.say(&outcome, memory, &self.source).await;
+                speech.say(&outcome, memory, &self.source, &*self.target).await;
             }
             let next = after(&outcome, memory);
             if let Some(stored) = memory.stored() {

@@ -1,7 +1,7 @@
 //! What the leader of an environment has to say of its commits, put down for a forge after each move.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::keeper::Keeper;
 use super::memory::Memory;
@@ -18,7 +18,7 @@ const READ: usize = 60;
 /// So many of them, the newest that took the environment somewhere, say what became of a commit.
 const LINES: usize = 20;
 /// So many of the newest commits may have something pending of which the record knows nothing any more.
-const DOUBTFUL: usize = 20;
+const DOUBTFUL: usize = 40;
 
 /// What one term has to say.
 pub(super) struct Speech<'s> {
@@ -34,7 +34,8 @@ struct Inner {
     doubtful: BTreeSet<Revision>,
     /// The head that says what the goal says.
     in_step: Option<Revision>,
-    has_begun: bool,
+    /// The record that was said of last.
+    said_of: Option<Rollout>,
 }
 
 impl<'s> Speech<'s> {
@@ -55,26 +56,42 @@ impl<'s> Speech<'s> {
 
     /// An attempt begins: said before its first write.
     pub(super) fn announce(&self, record: &Rollout, line: &HistoryLine) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         inner.learn(line);
         self.put_down(&mut inner, record);
     }
 
     /// What a pass came to.
-    pub(super) async fn say<S: Source>(&self, outcome: &Result<Passed, EdgeError>, memory: &mut Memory, source: &S) {
+    pub(super) async fn say<S: Source, T: Target>(
+        &self,
+        outcome: &Result<Passed, EdgeError>,
+        memory: &mut Memory,
+        source: &S,
+        target: &T,
+    ) {
         let Some(record) = memory.stored().map(|stored| stored.record.clone()) else { return };
         let in_step = if self.speaker.says == Says::EveryCommit { memory.head_in_step(&record, source).await } else { None };
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_moved = if let Ok(Passed::Moved(done)) = outcome {
+        if let Ok(Passed::Moved(done)) = outcome {
+            let mut inner = self.inner();
             done.lines.iter().for_each(|line| inner.learn(line));
-            true
-        } else {
-            false
-        };
-        if has_moved || !inner.has_begun || inner.in_step != in_step {
-            inner.in_step = in_step;
-            self.put_down(&mut inner, &record);
         }
+        let (is_new, misses) = {
+            let inner = self.inner();
+            (inner.said_of.as_ref() != Some(&record) || inner.in_step != in_step, inner.misses_an_end(&record))
+        };
+        if !is_new {
+            return;
+        }
+        // Once for each record: an end that is not in history either is lost for good.
+        let lines = if misses { target.history(READ).await.unwrap_or_default() } else { Vec::new() };
+        let mut inner = self.inner();
+        lines.iter().rev().for_each(|line| inner.learn(line));
+        inner.in_step = in_step;
+        self.put_down(&mut inner, &record);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_down(&self, inner: &mut Inner, record: &Rollout) {
@@ -82,10 +99,9 @@ impl<'s> Speech<'s> {
             Says::Nothing => BTreeMap::new(),
             Says::Changes | Says::EveryCommit => commit_statuses(record, &inner.lines, inner.in_step),
         };
-        if inner.has_begun {
+        if inner.said_of.replace(record.clone()).is_some() {
             self.speaker.reports.tell(&self.context, statuses);
         } else {
-            inner.has_begun = true;
             self.speaker.reports.begin(&self.context, statuses, std::mem::take(&mut inner.doubtful));
         }
     }
@@ -96,12 +112,18 @@ impl Inner {
         target.history(READ).await?.iter().rev().for_each(|line| self.learn(line));
         self.doubtful.extend(self.lines.iter().map(|line| line.revision));
         let Tip::At(tip) = source.head().await?.tip else { return Ok(()) };
-        let newest = self.lines.iter().rev().find(|line| line.intent == Intent::Advance);
-        if let Some(since) = newest.and_then(|line| line.from).filter(|since| *since != tip) {
+        let oldest = self.lines.first().map(|line| line.from.unwrap_or(line.revision));
+        if let Some(since) = oldest.filter(|since| *since != tip) {
             let commits = source.commits(Some(since), tip).await?;
             self.doubtful.extend(commits.iter().take(DOUBTFUL).map(|commit| commit.revision));
         }
         Ok(())
+    }
+
+    /// Whether the end of an earlier attempt was not learnt: the answer to the write that closed it was lost.
+    fn misses_an_end(&self, record: &Rollout) -> bool {
+        let current = record.attempt.as_ref().map(|attempt| attempt.line.generation);
+        self.lines.iter().any(|line| line.closed.is_none() && Some(line.generation) != current)
     }
 
     /// Keeps a line, in place of what was known of its attempt.
@@ -111,7 +133,10 @@ impl Inner {
         }
         match self.lines.iter_mut().find(|known| known.generation == line.generation) {
             Some(known) => known.clone_from(line),
-            None => self.lines.push(line.clone()),
+            None => {
+                let at = self.lines.partition_point(|known| known.generation < line.generation);
+                self.lines.insert(at, line.clone());
+            }
         }
         let surplus = self.lines.len().saturating_sub(LINES);
         self.lines.drain(..surplus);

@@ -1,4 +1,5 @@
-//! What this controller serves over HTTP: endpoints that wake it, behind limits that hold whoever asks.
+//! What this controller serves over HTTP: endpoints that wake it, and the pages that commit statuses link to, behind limits that
+//! hold whoever asks.
 //!
 //! [`router()`] joins the parts that have something to serve and answers for everything else; [`serving`] accepts connections, so
 //! many at once and none for ever. TLS is a proxy's affair.
@@ -8,6 +9,7 @@ mod problem;
 mod socket;
 pub mod serving;
 pub mod webhooks;
+pub mod pages;
 mod router;
 
 pub use limits::Limits;

@@ -175,7 +175,8 @@ impl Memory {
             ("GET", ["repos", _, _, "issues", pull, "comments"]) => {
                 let first = request.asked("page").is_none_or(|page| page == "1");
                 let on = self.comments.iter().filter(|comment| first && comment.pull == number(pull));
-                let wire = |comment: &Comment| json!({ "id": comment.id, "body": comment.text, "user": { "login": comment.by } });
+                let wire =
+                    |comment: &Comment| json!({ "id": comment.id, "body": comment.text, "user": { "login": comment.by } });
                 Reply::json(200, &json!(on.map(wire).collect::<Vec<_>>()))
             }
             ("POST", ["repos", _, _, "issues", pull, "comments"]) => {
