@@ -53,7 +53,7 @@ fn the_reference_of_this_file_is_true_and_complete() {
     let reference = include_str!("../../docs/controller.md");
     let examples: Vec<&str> =
         reference.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 4);
     let mut documented = std::collections::BTreeSet::new();
     for example in examples {
         let (config, _folder) = read_text(example, &ConsulVariables::default());
@@ -64,7 +64,8 @@ fn the_reference_of_this_file_is_true_and_complete() {
     let reader = concat!(
         include_str!("../../src/config/read.rs"),
         include_str!("../../src/config/target.rs"),
-        include_str!("../../src/config/server.rs")
+        include_str!("../../src/config/server.rs"),
+        include_str!("../../src/config/forge.rs")
     );
     let read = [
         "duration(\"",
@@ -138,7 +139,7 @@ fn everything_wrong_is_said_at_once_with_place_and_hint() {
         "4:22: environments.Test.directory.path is missing [write the directory that shall hold current/]",
         "5:36: environments.production.consul.address: its scheme is neither http nor https [write https://host:8501]",
         "5:57: environments.production.keys: key root \"config\" must end with '/': 'config' would also take 'config-of-others'",
-        "6:1: forge is not supported by this version [remove it]",
+        "6:8: forge names no forge [write github: {repository: OWNER/NAME, token: {file: …}} or gitea: {url: …, repository: …, token: …}]",
         "7:19: server.listen: \"here\" is no address with a port [write 127.0.0.1:8420, or 0.0.0.0:8420 to be reached from other machines]",
         "7:25: server.tokens is not supported by this version [remove it]",
         "8:19: checks.allow[0]: \"10.0.0.1/8\" has bits behind its prefix [write 10.0.0.0/8 or 10.0.0.1]",
@@ -215,9 +216,7 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
 #[test]
 fn what_this_version_cannot_do_is_refused_by_name() {
     let good = with_repository("url: c");
-    for section in ["forge", "services"] {
-        check(&format!("{good}{section}: {{a: b}}\n"), "3:1", &format!("{section} is not supported by this version"));
-    }
+    check(&format!("{good}services: {{a: b}}\n"), "3:1", "services is not supported by this version");
     check(&format!("{good}server: {{tokens: [canary]}}\n"), "3:10", "server.tokens is not supported by this version");
     check(&with_environment("directory: {path: d}, vault: {}"), "3:32", "vault is not supported by this version");
 }

@@ -14,6 +14,8 @@ mod support;
 mod directory;
 mod source;
 mod config;
+mod config_forge;
+mod forges;
 mod probe;
 mod telemetry;
 mod controller;

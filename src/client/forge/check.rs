@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::ForgeClient;
 use super::access::Access;
-use super::fault::cleaned;
+use super::fault::{self, cleaned};
 use super::http::{Ask, encoded};
 use super::list::{List, Taken};
 use crate::config::ForgeKind;
@@ -202,6 +202,12 @@ impl ForgeClient {
         Ok(Place { default_branch: cleaned(&default_branch), rights })
     }
 
+    /// What the credential needs, for a person.
+    #[must_use]
+    pub fn rights(&self) -> &'static str {
+        fault::rights(self.http.kind)
+    }
+
     /// A branch of the repository.
     ///
     /// # Errors
@@ -237,14 +243,14 @@ impl ForgeClient {
         Ok(found)
     }
 
-    /// The login of the credential's user, or of its App.
+    /// The login of the credential's user, or of its App; none where it may not know.
     ///
     /// # Errors
-    /// Everything that stops it from being known, for a person to read.
-    pub async fn identity(&self) -> Result<String, EdgeError> {
+    /// When the forge does not take the credential, or could not be asked.
+    pub async fn identity(&self) -> Result<Option<String>, EdgeError> {
         if let Access::App(app) = &self.access {
             app.permissions(&self.http).await?;
         }
-        self.own_login().await.map(|login| cleaned(&login))
+        Ok(self.login().await?.map(|login| cleaned(&login)))
     }
 }

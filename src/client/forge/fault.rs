@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::http::{Answer, Http, Shown};
 use super::{gitea, github};
@@ -30,11 +31,18 @@ const MOVED: &str = "redirects are not followed with a credential: was the repos
 #[serde(default)]
 struct Words {
     message: Option<String>,
-    errors: Option<Vec<serde_json::Value>>,
+    errors: Option<Vec<Value>>,
+}
+
+impl Http {
+    /// The answer, if it was done; else the error that its status means.
+    pub(super) fn judge(&self, doing: &str, answer: Answer, shown: Option<&Shown>) -> Result<Answer, EdgeError> {
+        if answer.is_good() { Ok(answer) } else { Err(of_answer(self, doing, &answer, shown)) }
+    }
 }
 
 /// The error that an answer's status means.
-pub(super) fn of_answer(http: &Http, doing: &str, answer: &Answer, shown: Option<&Shown>) -> EdgeError {
+fn of_answer(http: &Http, doing: &str, answer: &Answer, shown: Option<&Shown>) -> EdgeError {
     let quote = quoted(answer, shown);
     let status = answer.status;
     let because =
@@ -69,7 +77,8 @@ pub(super) fn of_answer(http: &Http, doing: &str, answer: &Answer, shown: Option
     }
 }
 
-fn rights(kind: ForgeKind) -> &'static str {
+/// What a credential of such a forge needs.
+pub(super) fn rights(kind: ForgeKind) -> &'static str {
     match kind {
         ForgeKind::GitHub => github::RIGHTS,
         ForgeKind::Gitea => gitea::RIGHTS,
@@ -91,13 +100,13 @@ fn wait(answer: &Answer, now: Timestamp) -> Duration {
 fn quoted(answer: &Answer, shown: Option<&Shown>) -> String {
     let Words { message, errors } = serde_json::from_slice(&answer.body).unwrap_or_default();
     let details = errors.unwrap_or_default().into_iter().take(5).filter_map(|detail| match detail {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Object(fields) => {
-            let field = |name: &str| fields.get(name).and_then(serde_json::Value::as_str);
+        Value::String(text) => Some(text),
+        Value::Object(fields) => {
+            let field = |name: &str| fields.get(name).and_then(Value::as_str);
             let code = || field("code").map(|code| format!("{} {code}", field("field").unwrap_or("a field")));
             field("message").map(str::to_owned).or_else(code)
         }
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     });
     let mut text = message.into_iter().chain(details).collect::<Vec<_>>().join("; ");
     if let Some(shown) = shown.filter(|shown| !shown.secret.expose_secret().is_empty()) {

@@ -4,6 +4,7 @@
 //! and knows GitHub's answers only. Nothing is tried again here: who asked knows what that is worth.
 
 use std::error::Error as StdError;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,7 +19,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::fault;
 use crate::config::{Forge, ForgeKind};
 use crate::domain::time::written;
 use crate::port::{Clock, EdgeError, EdgeKind};
@@ -241,11 +241,6 @@ impl Http {
         }
         error
     }
-
-    /// The answer, if it was done; else the error that its status means.
-    pub(super) fn judge(&self, doing: &str, answer: Answer, shown: Option<&Shown>) -> Result<Answer, EdgeError> {
-        if answer.is_good() { Ok(answer) } else { Err(fault::of_answer(self, doing, &answer, shown)) }
-    }
 }
 
 impl std::fmt::Debug for Http {
@@ -294,7 +289,7 @@ pub(super) fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             into.push(char::from(byte));
         } else {
-            into.push_str(&format!("%{byte:02X}"));
+            let _ = write!(into, "%{byte:02X}");
         }
     }
     into

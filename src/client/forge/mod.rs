@@ -4,13 +4,13 @@
 //! no more: a forge adds some with every version.
 
 mod http;
+mod github;
+mod gitea;
 mod fault;
 mod app;
 mod access;
 mod list;
 mod wire;
-mod github;
-mod gitea;
 mod check;
 
 pub use check::{Branch, Hook, Place, Rights};
@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use self::access::Access;
-use self::http::{Answer, Ask, Http};
+use self::http::{Answer, Ask, Http, Shown};
 use self::list::{List, Taken};
 use crate::config::{Forge as Config, ForgeKind, ForgeRepository};
 use crate::domain::commit_status::{Posted, StatusContext};
@@ -83,18 +83,23 @@ impl ForgeClient {
         format!("/repos/{owner}/{name}{rest}")
     }
 
-    /// Sends a request with the credential; what was not done is an error. A credential that was refused is renewed once, where it
-    /// can be.
+    /// Sends a request with the credential; what was not done is an error.
     async fn ask(&self, ask: &Ask) -> Result<Answer, EdgeError> {
+        let (answer, shown) = self.answer(ask).await?;
+        self.http.judge(&ask.doing, answer, Some(&shown))
+    }
+
+    /// Sends a request with the credential, and gives the answer with it, whatever its status. A credential that was refused is
+    /// renewed once, where it can be.
+    async fn answer(&self, ask: &Ask) -> Result<(Answer, Shown), EdgeError> {
         let shown = self.access.show(&self.http).await?;
         let answer = self.http.send(ask, Some(&shown)).await?;
         if answer.status == 401
             && let Some(renewed) = self.access.renew(&self.http, &shown).await?
         {
-            let answer = self.http.send(ask, Some(&renewed)).await?;
-            return self.http.judge(&ask.doing, answer, Some(&renewed));
+            return Ok((self.http.send(ask, Some(&renewed)).await?, renewed));
         }
-        self.http.judge(&ask.doing, answer, Some(&shown))
+        Ok((answer, shown))
     }
 
     /// The pull requests of a narrowed list that are wanted, newest first.
@@ -119,31 +124,31 @@ impl ForgeClient {
         Ok(found)
     }
 
-    /// Under which login the credential writes; none where the forge does not tell.
+    /// Under which login the credential writes; none where it may not know.
     ///
     /// # Errors
-    /// When the forge could not be asked.
+    /// When the forge does not take the credential, or could not be asked.
     pub async fn login(&self) -> Result<Option<String>, EdgeError> {
-        let login = self.login.get_or_try_init(async || match self.own_login().await {
-            Ok(login) => Ok(Some(login)),
-            Err(error) if matches!(error.kind, EdgeKind::Denied | EdgeKind::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        });
-        login.await.cloned()
+        self.login.get_or_try_init(|| self.own_login()).await.cloned()
     }
 
-    async fn own_login(&self) -> Result<String, EdgeError> {
+    async fn own_login(&self) -> Result<Option<String>, EdgeError> {
         let doing = "read who the credential is";
         match &self.access {
             Access::Token(_) => {
-                let answer = self.ask(&Ask::get("/user", doing)).await?;
-                self.http.understand::<wire::User>(&answer, doing).map(|user| user.login)
+                let (answer, shown) = self.answer(&Ask::get("/user", doing)).await?;
+                let may_know = !matches!(answer.status, 403 | 404);
+                match self.http.judge(doing, answer, Some(&shown)) {
+                    Ok(answer) => self.http.understand::<wire::User>(&answer, doing).map(|user| Some(user.login)),
+                    Err(error) if !may_know && error.kind != EdgeKind::Transient => Ok(None),
+                    Err(error) => Err(error),
+                }
             }
             Access::App(app) => {
                 let (ask, signed) = (github::own_app(), app.signed(&self.http)?);
                 let answer = self.http.send(&ask, Some(&signed)).await?;
                 let answer = self.http.judge(&ask.doing, answer, Some(&signed))?;
-                self.http.understand::<github::OwnApp>(&answer, &ask.doing).map(|app| app.login())
+                self.http.understand::<github::OwnApp>(&answer, &ask.doing).map(|app| Some(app.login()))
             }
         }
     }

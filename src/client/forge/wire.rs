@@ -9,7 +9,8 @@ use crate::domain::revision::Revision;
 /// The newest status of each context at a commit.
 #[derive(Deserialize)]
 pub(super) struct Combined {
-    /// Null where there is none.
+    /// Null where there is none; an answer that does not have it is none of a forge's.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub(super) statuses: Option<Vec<Status>>,
 }
 
@@ -20,8 +21,9 @@ pub(super) struct Status {
     pub(super) context: String,
     /// GitHub's word.
     state: Option<String>,
-    /// The same at Gitea.
-    status: Option<String>,
+    /// Gitea's.
+    #[serde(rename = "status")]
+    word: Option<String>,
     description: Option<String>,
     target_url: Option<String>,
 }
@@ -30,7 +32,7 @@ impl Status {
     /// What it says.
     pub(super) fn posted(self) -> Posted {
         Posted {
-            state: self.state.or(self.status).as_deref().and_then(StatusState::parse),
+            state: self.state.or(self.word).as_deref().and_then(StatusState::parse),
             text: self.description.unwrap_or_default(),
             link: self.target_url.filter(|link| !link.is_empty()),
         }
