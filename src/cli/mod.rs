@@ -42,6 +42,7 @@ mod suspend;
 mod resume;
 mod confirm;
 mod env;
+mod forge;
 mod recover;
 mod run;
 
@@ -100,6 +101,7 @@ enum Verb {
     Resume(resume::Args),
     Env(env::Args),
     Recover(recover::Args),
+    Forge(forge::Args),
     Completions(completions::Args),
 }
 
@@ -182,6 +184,7 @@ async fn carry_out(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Verb::Resume(args) => resume::run(args, &options, output).await,
         Verb::Recover(args) => recover::run(&args, &options, output).await,
         Verb::Env(args) => env::run(&args, &options, output).await,
+        Verb::Forge(args) => forge::run(&args, &options, output).await,
         Verb::Completions(_) => Ok(Exit::Ok),
     }
 }

@@ -7,6 +7,7 @@ mod completions;
 mod consumers;
 mod decisions;
 mod documents;
+mod forges;
 mod hidden;
 mod imports;
 mod keys;
