@@ -157,6 +157,8 @@ pub(crate) enum Bug {
     CountsAReadme,
     /// R12: a wake brings the commit that it was about, and one after the other is worked off.
     CarriesTheHeadInAWake,
+    /// R12: a delivery is one look: what could not be seen then waits for the poll.
+    LooksOnceForADelivery,
     /// R12: nobody is woken by a new head.
     SleepsThroughANewHead,
     /// R3: statuses that nobody speaks of any more are left as they are.
@@ -186,7 +188,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 90] = [
+    pub(crate) const ALL: [Self; 91] = [
         Self::WritesWithoutTheLease,
         Self::OverwritesHandEdits,
         Self::ReadsPartOfTheKeys,
@@ -264,6 +266,7 @@ impl Bug {
         Self::ForgetsWhatARemovalGaveBack,
         Self::CountsAReadme,
         Self::CarriesTheHeadInAWake,
+        Self::LooksOnceForADelivery,
         Self::SleepsThroughANewHead,
         Self::LeavesStatusesPending,
         Self::SpeaksWithoutALook,

@@ -21,7 +21,7 @@ use crate::edges::Edge;
 use crate::executor::{Process, Task};
 use crate::person;
 use crate::planted::Planted;
-use crate::world::{KEPT, POLL};
+use crate::world::KEPT;
 
 /// A running replica. Dropping it is a crash.
 pub(crate) struct Replica {
@@ -73,6 +73,7 @@ async fn run(edge: Edge, stop: CancellationToken) {
     let wakes = Arc::new(Wakes::default());
     let fetches = Fetches::default();
     let reports: Arc<Reports> = Arc::default();
+    let deliveries = edge.world().hears(edge.replica, &fetches);
     let (repository, fit) = person::fit(&edge.world());
     let keeper = Keeper {
         environment: edge.name.clone(),
@@ -98,12 +99,12 @@ async fn run(edge: Edge, stop: CancellationToken) {
     };
     let polling = Polling {
         source: edge.clone(),
-        interval: Duration::from_millis(POLL.unsigned_abs()),
+        interval: Duration::from_millis(edge.world().poll.unsigned_abs()),
         scheduler: edge.clone(),
         telemetry,
         wakes: if edge.bug == Some(Bug::SleepsThroughANewHead) { Vec::new() } else { vec![wakes] },
         fetches,
-        deliveries: lockstep::runtime::wakes::Deliveries::default(),
+        deliveries,
     };
     let decide = |record: &Rollout, seen: &Observation<'_>| {
         edge.world().knows(edge.replica, seen.live);

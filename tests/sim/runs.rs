@@ -67,6 +67,11 @@ const SITUATIONS: &[&str] = &[
     "a status that nobody spoke of any more",
     "a stale removal was refused",
     "a trailer adopted a key",
+    "a webhook that was delivered before its ref could be seen",
+    "a webhook that was delivered late",
+    "a webhook that was delivered more than once",
+    "a webhook that was looked into again",
+    "a webhook that was never delivered",
     "a write was denied",
     "an adopted key got its lost mark back",
     "an adoption of several transactions",
@@ -262,7 +267,9 @@ impl Crowd {
             let mut world = self.world.lock().unwrap();
             let now = world.now;
             world.renew_the_session();
+            world.post();
             world.watchdog();
+            world.loses_no_delivery();
             let free = |replica: usize, due: i64| due.max(world.paused_until[replica]).max(world.dead_until[replica]);
             let crowd = self.replicas.iter().chain(&self.person).enumerate();
             let due: Vec<i64> = crowd.map(|(number, replica)| free(number, replica.process.due())).collect();

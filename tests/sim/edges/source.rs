@@ -44,12 +44,13 @@ impl Source for Edge {
         if self.has(Bug::RemovesByAnOldHead) && self.replica == PERSON && self.world().mirrors[PERSON].fetched {
             return Ok(());
         }
+        self.world().begins_to_fetch(self.replica);
         // A slow git server: mirrors lag by up to a few polls.
         self.dawdle(20, 3 * POLL).await;
         let started = self.call("fetch").await;
         let mut world = self.world();
         let now = world.now;
-        let mut tip = world.origin.tip;
+        let mut tip = world.visible_tip();
         // A git server that lags shows the commit before, once.
         let lagged = world.mirrors[self.replica].lagged;
         let lags = world.stormy && !lagged && world.random.percent(8);
@@ -67,14 +68,17 @@ impl Source for Edge {
             .collect();
         let kept: Vec<Revision> =
             kept.iter().flat_map(|revision| world.origin.ancestry(*revision).collect::<Vec<_>>()).collect();
-        let mirror = &mut world.mirrors[self.replica];
+        // Whoever removes by hand looks again sooner.
+        let poll = if self.replica == PERSON { POLL } else { world.poll };
         if started.is_err() {
-            mirror.confirmed = false;
-            mirror.seen_at = now;
+            world.mirrors[self.replica].confirmed = false;
+            world.mirrors[self.replica].seen_at = now;
+            world.failed_to_fetch(self.replica);
             return started;
         }
+        let mirror = &mut world.mirrors[self.replica];
         let same = mirror.fetched && mirror.tip == tip;
-        mirror.confirmed = same && (mirror.confirmed || now - mirror.seen_at >= POLL);
+        mirror.confirmed = same && (mirror.confirmed || now - mirror.seen_at >= poll);
         if !same {
             mirror.seen_at = now;
         }

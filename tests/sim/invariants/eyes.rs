@@ -8,6 +8,7 @@ use lockstep::domain::plan::Intent;
 use lockstep::domain::revision::Revision;
 
 use super::Truth;
+use super::delivered::Owed;
 use crate::world::{Refused, World};
 
 /// Of one running process.
@@ -37,9 +38,18 @@ pub(crate) struct Eyes {
     pub(super) passed_at: i64,
     /// When each check passed since it last did not.
     passes: BTreeMap<&'static str, Vec<i64>>,
+    /// What a webhook told it and it has not seen yet.
+    pub(super) owed: Option<Owed>,
+    /// A fetch of it is under way.
+    pub(super) fetches: bool,
 }
 
 impl Eyes {
+    /// The branch in its mirror.
+    pub(super) fn tip(&self) -> Option<Revision> {
+        self.tip.map(|(tip, _)| tip)
+    }
+
     /// The branch that it has known for so long.
     pub(super) fn knows_tip_since(&self, then: i64) -> Option<Revision> {
         self.tip.filter(|(_, since)| *since <= then).map(|(tip, _)| tip)
@@ -83,6 +93,8 @@ impl World {
     pub(crate) fn fetched(&mut self, replica: usize, tip: Option<Revision>) {
         let eyes = &mut self.truth.eyes[replica];
         eyes.wrote = false;
+        eyes.sees(tip, self.now);
+        eyes.fetches = false;
         if eyes.tip.map(|(known, _)| known) != tip {
             eyes.tip = tip.map(|tip| (tip, self.now));
             eyes.denials.clear();

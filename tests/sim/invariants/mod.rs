@@ -1,6 +1,7 @@
 //! What must hold at every write, whatever happened before: the rules that timing can break.
 
 mod eyes;
+mod delivered;
 mod adopted;
 mod keys;
 mod past;
@@ -25,14 +26,13 @@ use lockstep::domain::rollout::{Answer, HistoryLine, Phase, Request, Rollout, Sa
 use lockstep::domain::scope::KeyScope;
 
 use crate::repository::named;
-use crate::world::{POLL, PROCESSES, Store, World};
-
-/// How far a mirror may lag behind.
-const LAG: i64 = 8 * POLL;
+use crate::world::{PROCESSES, Store, World};
 
 /// What the world knows better than any replica.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
+    /// How far a mirror may lag behind.
+    lag: i64,
     readings: BTreeMap<Revision, Option<Arc<DesiredState>>>,
     /// Digests that were rejected and not released since, and when the tip was made that the rejection knew.
     pub(crate) rejected: BTreeMap<RevisionDigest, i64>,
@@ -87,6 +87,11 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
+    /// Of a world whose repository is looked at so often.
+    pub(crate) fn of_a_world_polled_each(poll: i64) -> Self {
+        Self { lag: 8 * poll, ..Self::default() }
+    }
+
     /// A request is being answered, about a head that says this if it is about one.
     fn answered(&mut self, now: i64, request: Option<&Request>, accepted: bool, meant: Option<RevisionDigest>) {
         self.answered_at = now;
@@ -116,7 +121,7 @@ impl Truth {
 
     /// Whether something since then may have ended a rejection or a freeze; mirrors lag, so a little before counts too.
     fn pardoned_since(&self, then: i64) -> bool {
-        self.pardoned_at + LAG >= then
+        self.pardoned_at + self.lag >= then
     }
 
     /// Keys that no revision to come need explain.

@@ -7,7 +7,7 @@ use lockstep::domain::revision::{Revision, RevisionDigest};
 use lockstep::domain::rollout::{Phase, Rejection, Rollout, Unproven};
 use lockstep::domain::time::Timestamp;
 
-use super::{LAG, adopted, desired, newest};
+use super::{adopted, desired, newest};
 use crate::world::World;
 
 /// R4: drift is judged against the goal and nothing else.
@@ -45,7 +45,7 @@ pub(super) fn attempts_are_allowed(world: &mut World, replica: usize, before: &R
             if let Some(from) = from
                 && from != goal.tip
                 && world.origin.descends(from, goal.tip)
-                && world.now - world.truth.rewound_at > 4 * LAG
+                && world.now - world.truth.rewound_at > 4 * world.truth.lag
             {
                 world.violated(format!("S1: went back from {} to its ancestor {}", from.short(), goal.tip.short()));
             }

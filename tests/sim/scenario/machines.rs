@@ -80,6 +80,7 @@ pub(super) fn sleep(world: &mut World) {
     world.slept += LASTS;
     // Nobody saw anything of the branch meanwhile.
     world.truth.rewound_at += LASTS;
+    world.slept_through_deliveries();
     // Nobody renewed the session.
     world.lease = None;
     for replica in (0..PROCESSES).filter(|_| still) {

@@ -112,6 +112,7 @@ pub(crate) fn calm(world: &mut World) -> Vec<Event> {
     world.paused_until.fill(0);
     losses::recover(world);
     let anew = comings::settle(world);
+    world.posts_again();
     world.truth.calm_at = Some(world.now);
     world.note("calm from here on");
     // The first ends a suspension, the second a pin.

@@ -3,6 +3,7 @@
 //! What a target carries out is in `writes`, what comes and goes with an environment in `comings`, the service in `service`.
 
 mod comings;
+mod posts;
 mod service;
 mod statuses;
 mod writes;
@@ -19,6 +20,7 @@ use lockstep::domain::rollout::{Answer, HistoryLine, Identity, Kept, Request, Re
 
 pub(crate) use self::comings::Careless;
 pub(crate) use self::statuses::Stands;
+use self::posts::Posts;
 use crate::bugs::Bug;
 use crate::invariants;
 use crate::random::Random;
@@ -33,8 +35,10 @@ pub(crate) const PROCESSES: usize = REPLICAS + 1;
 pub(crate) const SESSION: i64 = 10_000;
 /// How long the service goes on as before after its keys changed.
 pub(crate) const REACTION: i64 = 1_500;
-/// From one fetch to the next.
+/// From one fetch to the next, where nobody polls seldom.
 pub(crate) const POLL: i64 = 5_000;
+/// The same where webhooks make up for it.
+const SELDOM: i64 = 100_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -104,6 +108,9 @@ pub(crate) struct World {
     /// Keys are files on this target, so that none lies below another (rule D3).
     pub(crate) files: bool,
     pub(crate) origin: Origin,
+    /// From one fetch of a controller to the next.
+    pub(crate) poll: i64,
+    posts: Posts,
     pub(crate) store: Store,
     /// And what was edited by hand then.
     pub(crate) snapshot: Option<(Store, BTreeMap<String, i64>)>,
@@ -198,7 +205,11 @@ pub(crate) type Found = (KeyPath, Option<LiveEntry>);
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
+        let seldom = seed % 5 == 4;
+        let poll = if seldom { SELDOM } else { POLL };
         Self {
+            poll,
+            posts: Posts::new(seed, seldom || seed % 3 > 0),
             now: 1_000_000,
             files: random.percent(25),
             random,
@@ -239,7 +250,7 @@ impl World {
             removes_to_the_end: false,
             configured: vec![named(NAMES[0]); PROCESSES],
             bug: None,
-            truth: invariants::Truth::default(),
+            truth: invariants::Truth::of_a_world_polled_each(poll),
             situations: BTreeSet::new(),
             violations: Vec::new(),
             log: Vec::new(),
