@@ -76,3 +76,14 @@ have_toolchain() {
     have_packages cc=build-essential make=build-essential git=git ||
         fail "a build needs a C compiler, make and git" "install what is named above"
 }
+
+# tool CRATE VERSION: builds a cargo tool into the cache unless it is there, and puts it first on the PATH.
+tool() {
+    local crate="$1" version="$2" into="$cache/tools/$1-$2"
+    if [[ ! -x "$into/bin/$crate" ]]; then
+        note "building $crate $version once, into $cache: some minutes"
+        # Not into the target directory of the project: nothing of it is used again.
+        env -u CARGO_TARGET_DIR cargo install --quiet --locked "$crate" --version "$version" --root "$into" || return 1
+    fi
+    PATH="$into/bin:$PATH"
+}

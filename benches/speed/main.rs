@@ -21,6 +21,13 @@ mod support;
 #[allow(dead_code, reason = "the integration tests use the rest of it")]
 mod repo;
 
+#[path = "../../tests/it/support/git_server.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest of it")]
+mod git_server;
+
+#[path = "../../tests/it/support/signing.rs"]
+mod signing;
+
 mod load;
 mod wire;
 mod rival;

@@ -5,6 +5,7 @@ mod one_key;
 mod running;
 mod drift;
 mod mixed;
+mod webhooks;
 mod environments;
 mod history;
 
@@ -22,6 +23,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("running-100000", running::measure),
     ("drift", drift::measure),
     ("mixed", mixed::measure),
+    ("webhooks", webhooks::measure),
     ("environments", environments::measure),
     ("long-history", history::measure),
 ];
