@@ -209,7 +209,7 @@ impl World {
         let poll = if seldom { SELDOM } else { POLL };
         Self {
             poll,
-            posts: Posts::new(seed, seldom || seed % 3 > 0),
+            posts: Posts::new(seed, seldom || !seed.is_multiple_of(3)),
             now: 1_000_000,
             files: random.percent(25),
             random,

@@ -67,7 +67,9 @@ impl World {
             self.pushes(before);
         }
         let due = self.posts.under_way.extract_if(.., |(at, ..)| *at <= now).collect::<Vec<_>>();
-        due.into_iter().for_each(|(_, replica, about)| self.delivers(replica, about));
+        for (_, replica, about) in due {
+            self.delivers(replica, about);
+        }
     }
 
     fn pushes(&mut self, before: Option<Revision>) {
