@@ -20,6 +20,17 @@ mod repo;
 #[allow(dead_code, reason = "the integration tests use the rest of it")]
 mod git_server;
 
+#[path = "../it/support/contract.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest of it")]
+mod contract;
+
+#[path = "../it/support/forge_server.rs"]
+#[allow(dead_code, reason = "the integration tests use the rest of it")]
+mod forge_server;
+
+#[path = "../it/support/signing.rs"]
+mod signing;
+
 #[path = "../it/support/pages.rs"]
 mod pages;
 
