@@ -47,6 +47,7 @@ fn the_help_lists_every_verb_with_what_it_is_for() {
         resume       Follow the branch again: undo a suspension or a rollback
         env          Do something about an environment as a whole
         recover      Make the record of an environment anew after it was lost, from the marks on its keys
+        forge        Look after the connection to GitHub, Gitea or Forgejo
         completions  Print what a shell needs to complete lockstep's command line
         help         Show the help of a command"]]
     .assert_eq(&verbs.join("\n"));
