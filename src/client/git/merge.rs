@@ -164,17 +164,16 @@ impl<'m> Merging<'m> {
         let mut fits = true;
         for base in bases {
             let (ours, theirs) = (self.changed(base, ours)?, self.changed(base, theirs)?);
-            let both = || ours.iter().filter(|(path, _)| theirs.contains_key(*path));
-            if let Some((path, size)) = both().find(|(_, size)| **size > MOST_BYTES) {
+            let both = || ours.iter().filter_map(|(path, size)| Some((path, *size.max(theirs.get(path)?))));
+            if let Some((path, size)) = both().find(|(_, size)| *size > MOST_BYTES) {
                 let path = tidy(&String::from_utf8_lossy(path), LONGEST_PATH);
                 return Err(self.refused(format!("both changed {path}, which is too large to merge: {size} bytes")));
             }
             if both().map(|(_, size)| size).sum::<u64>() > MOST_BYTES_IN_ALL {
                 return Err(self.refused(format!("both changed files of more than {} MiB", MOST_BYTES_IN_ALL >> 20)));
             }
-            let mut sizes = ours.values().chain(theirs.values());
-            fits &=
-                sizes.all(|size| *size <= MOST_BYTES) && ours.values().chain(theirs.values()).sum::<u64>() <= self.limits.total;
+            let sizes = || ours.values().chain(theirs.values());
+            fits &= sizes().all(|size| *size <= MOST_BYTES) && sizes().sum::<u64>() <= self.limits.total;
         }
         Ok(fits)
     }
@@ -188,10 +187,9 @@ impl<'m> Merging<'m> {
         for delta in diff.deltas() {
             for file in [delta.old_file(), delta.new_file()] {
                 let Some(path) = file.path_bytes().filter(|_| file.exists()) else { continue };
-                let size = match file.mode() {
-                    FileMode::Commit => 0,
-                    _ => self.odb.read_header(file.id()).map_err(failed)?.0 as u64,
-                };
+                // A submodule's is no object of this repository.
+                let is_here = file.mode() != FileMode::Commit;
+                let size = if is_here { self.odb.read_header(file.id()).map_err(failed)?.0 as u64 } else { 0 };
                 let largest: &mut u64 = changed.entry(path.to_vec()).or_default();
                 *largest = size.max(*largest);
             }
@@ -218,11 +216,7 @@ impl<'m> Merging<'m> {
 
 /// What git can't make sense of will not be better next time; what it can't read may be, from a repository that is begun anew.
 fn failed(operation: &str, error: git2::Error) -> EdgeError {
-    let kind = match error.class() {
-        ErrorClass::Tree | ErrorClass::Object | ErrorClass::Invalid | ErrorClass::Index | ErrorClass::Merge => {
-            EdgeKind::Refused
-        }
-        _ => EdgeKind::Transient,
-    };
+    let senseless = [ErrorClass::Tree, ErrorClass::Object, ErrorClass::Invalid, ErrorClass::Index, ErrorClass::Merge];
+    let kind = if senseless.contains(&error.class()) { EdgeKind::Refused } else { EdgeKind::Transient };
     fault(kind, operation).because(Said(error))
 }

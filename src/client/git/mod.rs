@@ -5,6 +5,7 @@
 //! fetch has a deadline, a limit on how long nothing may come and one on size, and there is one at a time.
 
 mod fault;
+mod address;
 mod transport;
 mod libgit2;
 mod packs;
@@ -40,6 +41,7 @@ use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::port::{Clock, Commit, EdgeError, EdgeKind, Head, LastSeen, Merged, Source, Tip};
 
+use address::{address, check_branch, check_path, check_url};
 use fault::{fault, overdue};
 use mirror::{Mirror, Origin};
 use proposed::{Found, Proposals};
@@ -500,54 +502,4 @@ async fn ended<T>(mut fetching: JoinHandle<T>, deadline: &Deadline) -> Result<Re
 
 fn panicked(operation: String, panic: JoinError) -> EdgeError {
     fault(EdgeKind::Transient, operation).because(panic)
-}
-
-/// The repository's address as people write it; it never holds a credential.
-fn address(url: &RepositoryUrl) -> String {
-    match url {
-        RepositoryUrl::Local(path) => path.display().to_string(),
-        RepositoryUrl::Http(url) => url.clone(),
-        RepositoryUrl::Ssh { user, host, port, path } if path.starts_with('/') => format!("ssh://{user}@{host}:{port}{path}"),
-        RepositoryUrl::Ssh { user, host, port, path } => format!("ssh://{user}@{host}:{port}/~/{path}"),
-    }
-}
-
-fn refuse(what: &str, text: &str, why: &str) -> Result<(), EdgeError> {
-    Err(fault(EdgeKind::Refused, format!("use the repository's {what} {:?}", fault::tidy(text, 120))).because(why.to_owned()))
-}
-
-fn check_branch(branch: &str) -> Result<(), EdgeError> {
-    if branch.starts_with('-') || !git2::Reference::is_valid_name(&format!("refs/heads/{branch}")) {
-        return refuse("branch", branch, "it is no branch name that git would take");
-    }
-    Ok(())
-}
-
-fn check_path(path: &Path) -> Result<(), EdgeError> {
-    let text = path.to_string_lossy();
-    let bare = text.strip_prefix("./").unwrap_or(&text);
-    if text.is_empty() || text.starts_with('-') || text.contains("::") && bare == text && !path.is_absolute() {
-        return refuse("path", &text, "it looks like an option or a remote helper of git's; begin it with / or ./");
-    }
-    Ok(())
-}
-
-fn check_url(url: &str) -> Result<(), EdgeError> {
-    // The error must not repeat what may hold a password, so only the place before it is named.
-    let Ok(parsed) = reqwest::Url::parse(url) else { return refuse("address", "", "it is no URL") };
-    let shown = format!("{}://{}", parsed.scheme(), parsed.host_str().unwrap_or_default());
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return refuse("address", &shown, "it holds credentials: name them in `token`, which is never shown");
-    }
-    if parsed.query().is_some() || parsed.fragment().is_some() || url.chars().any(char::is_control) {
-        return refuse("address", &shown, "it has a query, a fragment or control characters");
-    }
-    let host = parsed.host_str().unwrap_or_default();
-    let loopback = host == "localhost"
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    match parsed.scheme() {
-        "https" => Ok(()),
-        "http" if loopback => Ok(()),
-        _ => refuse("address", &shown, "it must be https://, or http:// to this machine"),
-    }
 }

@@ -8,7 +8,7 @@ use lockstep::port::Merged;
 
 use super::*;
 use crate::support::git_server::{GitServer, Manner};
-use crate::support::repo::TestRepo;
+use crate::support::repo::{Change, TestRepo};
 
 /// Names a commit as what a pull request proposes, as a forge does.
 pub(super) fn name(repo: &TestRepo, number: u64, head: Revision) {
@@ -107,10 +107,12 @@ async fn a_merge_result_is_read_like_any_other_commit_by_whoever_looks_for_it_an
     let mut repo = TestRepo::with(&[("base/a", "1"), ("base/b", "1")]);
     everywhere(&mut repo, async |repo, place| {
         let start = repo.tip();
+        let source = place.open();
+        // The first fetch of a repository on this machine copies whatever is there.
+        fetched(&source).await;
         let proposed = propose(repo, 7, start, "One\n\nLockstep-Allow-Deletes: 60\n", &[("base/b", "2")]);
         let head = propose(repo, 7, proposed, "Two", &[("base/c", "3")]);
         let base = repo.commit("meanwhile", &[("base/a", "9")]);
-        let source = place.open();
         fetched(&source).await;
         let merge = merged_at(&source, 7, head, base).await;
         assert_eq!(merged_at(&source, 7, head, base).await, merge, "the same each time");
@@ -245,35 +247,37 @@ async fn what_is_gone_moved_unknown_or_unrelated_is_told_apart() {
 
 #[tokio::test]
 async fn only_what_is_new_is_sent_and_no_more_than_a_pull_request_may_bring() {
-    let noise = super::hostile::noise(1, 300_000);
+    let first = super::hostile::noise(1, 300_000);
     let mut repo = TestRepo::with(&[("a", "1")]);
-    let base = repo.change("noise", &[("noise", crate::support::repo::Change::File(&noise))]);
-    let head = propose(&mut repo, 1, base, "small", &[("a", "2")]);
-    repo.on("proposal").move_to(base);
-    let other = super::hostile::noise(2, 200_000);
-    let large = repo.change("large", &[("more", crate::support::repo::Change::File(&other))]);
-    name(&repo, 2, large);
-    let names: Vec<String> = (0..60).map(|n| format!("many/{n}")).collect();
-    let many = repo.on("main").commit_nothing("nothing");
-    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
-    let many = propose(&mut repo, 3, many, "many", &files);
-    everywhere(&mut repo, async |_, mut place| {
+    let base = repo.change("noise", &[("noise", Change::File(&first))]);
+    let server = GitServer::of(&repo.path());
+    let mut places = [Place::local(&repo.path()), Place::http(&server.url)];
+    for place in &mut places {
         place.options.pull_at_most = 20_000;
         place.options.tree.entries = 50;
+        // The first fetch of a repository on this machine copies whatever is there.
+        fetched(&place.open()).await;
+    }
+    let small = propose(&mut repo, 1, base, "small", &[("a", "2")]);
+    repo.on("proposal").move_to(base);
+    let large = repo.change("large", &[("more", Change::File(&super::hostile::noise(2, 200_000)))]);
+    name(&repo, 2, large);
+    let names: Vec<String> = (0..60).map(|n| format!("many/{n}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    let many = propose(&mut repo, 3, base, "many", &files);
+    for place in &places {
         let source = place.open();
-        fetched(&source).await;
-        merged_at(&source, 1, head, base).await;
-        let error = source.merged(PullNumber(2), large, base).await.unwrap_err();
-        assert_eq!(error.kind, EdgeKind::Refused, "{}", error.chain());
-        assert!(error.chain().contains("sent more than"), "{}", error.chain());
-        if matches!(place.settings.url, RepositoryUrl::Http(_)) {
-            let error = source.merged(PullNumber(3), many, base).await.unwrap_err();
+        let merge = merged_at(&source, 1, small, base).await;
+        let over_network = matches!(place.settings.url, RepositoryUrl::Http(_));
+        let refused = [(2, large, "sent more than"), (3, many, "objects, and 50 are taken")];
+        for (number, head, says) in &refused[..1 + usize::from(over_network)] {
+            let error = source.merged(PullNumber(*number), *head, base).await.unwrap_err();
             assert_eq!(error.kind, EdgeKind::Refused, "{}", error.chain());
-            assert!(error.chain().contains("objects, and 50 are taken"), "{}", error.chain());
+            assert!(error.chain().contains(says), "{}", error.chain());
         }
-        assert_eq!(merged(&source, 1, head, base).await, merged(&source, 1, head, base).await);
-    })
-    .await;
+        assert_eq!(merged_at(&source, 1, small, base).await, merge);
+        assert_eq!(fetched(&source).await.trouble, None);
+    }
 }
 
 #[tokio::test]
@@ -416,7 +420,7 @@ async fn a_mirror_that_is_replaced_or_tidied_takes_nothing_of_a_pull_request_wit
     // The rewound commits are in the old mirror only, and the merge rests on them.
     repo.move_to(base);
     let other = repo.commit("rewritten", &[("c", "1")]);
-    fs::write(mirror.join("HEAD"), "garbage").unwrap();
+    fs::write(mirror.join("description"), "another's").unwrap();
     assert_eq!(fetched(&source).await.tip, Tip::At(other));
     let error = source.with_proposals().tree(merge).await.unwrap_err();
     assert_eq!(error.kind, EdgeKind::NotFound, "{}", error.chain());
