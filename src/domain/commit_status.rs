@@ -35,6 +35,12 @@ impl StatusContext {
         Self(format!("{}{}", Self::PREFIX, Self::PLAN))
     }
 
+    /// Whether it is that of plans.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        self.0.strip_prefix(Self::PREFIX) == Some(Self::PLAN)
+    }
+
     /// One of ours, as a forge has it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -121,7 +121,7 @@ impl Outbox {
             match fresh(revision) {
                 None => calls.push(Call::Look(*revision)),
                 Some(known) => {
-                    let status = due(said.statuses.get(revision), known.posted.get(context));
+                    let status = due(context, said.statuses.get(revision), known.posted.get(context));
                     calls.extend(status.map(|status| Call::Post(*revision, context.clone(), status)));
                 }
             }
@@ -129,7 +129,7 @@ impl Outbox {
         // What this process knows to be pending, and nobody says any more: a newer commit took its place.
         for (revision, known) in self.known.iter().filter(|(_, known)| known.look >= since) {
             if !said.statuses.contains_key(revision) && !said.doubtful.contains(revision) {
-                let status = due(None, known.posted.get(context));
+                let status = due(context, None, known.posted.get(context));
                 calls.extend(status.map(|status| Call::Post(*revision, context.clone(), status)));
             }
         }
@@ -252,7 +252,7 @@ impl Outbox {
         let is_open = |revision: &Revision, known: &Known| {
             open().any(|(context, _)| {
                 let given_up = failed.get(&(*revision, Some(context.clone()))).is_some_and(|failed| failed.retry.is_none());
-                !given_up && due(None, known.posted.get(context)).is_some()
+                !given_up && due(context, None, known.posted.get(context)).is_some()
             })
         };
         self.known.retain(|revision, known| wanted.contains(revision) || is_open(revision, known));
@@ -279,14 +279,15 @@ enum Hindrance {
     GivenUp,
 }
 
-/// The status to write, if what stands there does not say it. A success is a success however it is worded.
-fn due(wanted: Option<&CommitStatus>, stands: Option<&Posted>) -> Option<CommitStatus> {
+/// The status to write, if what stands there does not say it. What is proven is proven, however that is worded; a plan is its text.
+fn due(context: &StatusContext, wanted: Option<&CommitStatus>, stands: Option<&Posted>) -> Option<CommitStatus> {
     let Some(wanted) = wanted else {
         let is_open = stands.is_some_and(|stands| stands.state == Some(StatusState::Pending));
         return is_open.then(CommitStatus::superseded);
     };
     let says_it = stands.is_some_and(|stands| {
-        stands.state == Some(wanted.state) && (wanted.state == StatusState::Success || stands.text == wanted.text)
+        let may_differ = wanted.state == StatusState::Success && !context.is_plan();
+        stands.state == Some(wanted.state) && (may_differ || stands.text == wanted.text)
     });
     (!says_it).then(|| wanted.clone())
 }

@@ -92,7 +92,7 @@ impl Reports {
     /// What is told of plans moves no environment.
     fn ring(&self, context: &StatusContext) {
         self.bell.notify_one();
-        if *context != StatusContext::plan() {
+        if !context.is_plan() {
             self.moves.notify_one();
         }
     }

@@ -138,6 +138,22 @@ fn what_stands_there_already_is_not_written_again() {
 }
 
 #[test]
+fn a_plan_is_written_again_when_it_says_something_else() {
+    let mut desk = Desk::new();
+    let said = desk.said.remove(&context()).unwrap();
+    desk.said.insert(StatusContext::plan(), said);
+    for (text, calls) in [
+        ("1 to update", &["look 1", "success 1: 1 to update"][..]),
+        ("1 to update", &[]),
+        ("no changes", &["success 1: no changes"]),
+    ] {
+        let status = CommitStatus::new(Success, text);
+        desk.said.get_mut(&StatusContext::plan()).unwrap().statuses = BTreeMap::from([(commit(1), status)]);
+        desk = desk.pass(60).called(calls);
+    }
+}
+
+#[test]
 fn an_answer_that_was_lost_is_looked_for_before_anything_is_written_again() {
     let lost = Desk::new().fails(error(EdgeKind::Transient), true).say(&[(1, Success, "proven")]).pass(60);
     lost.called(&["look 1", "success 1: proven", "look 1"]);

@@ -47,7 +47,7 @@ impl Town {
         let service = Service::start(&agent);
         let mut site = Site::new(&agent);
         let git = GitServer::of(&site.repo.path());
-        let desk = Desk::of(kind);
+        let desk = Desk::of(kind, site.home());
         let secrets = tempfile::tempdir().unwrap();
         for (name, text) in [("token", TOKEN), ("hook", SECRET)] {
             write_private(&secrets.path().join(name), text);

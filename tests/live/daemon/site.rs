@@ -282,15 +282,20 @@ impl Site {
 
     /// What every controller logged.
     pub(super) fn logs(&self) -> String {
-        let mut logs = String::new();
-        for entry in std::fs::read_dir(self.home.path()).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                writeln!(logs, "--- {}\n{}", path.display(), std::fs::read_to_string(&path).unwrap()).unwrap();
-            }
-        }
-        logs
+        logs(self.home.path())
     }
+}
+
+/// What every controller of a place logged.
+pub(super) fn logs(home: &Path) -> String {
+    let mut logs = String::new();
+    for entry in std::fs::read_dir(home).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            writeln!(logs, "--- {}\n{}", path.display(), std::fs::read_to_string(&path).unwrap()).unwrap();
+        }
+    }
+    logs
 }
 
 /// Everything that a Consul's KV holds: key, value and the index of its last write.

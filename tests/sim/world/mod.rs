@@ -19,8 +19,8 @@ use lockstep::domain::revision::{Generation, Revision, ValueDigest};
 use lockstep::domain::rollout::{Answer, HistoryLine, Identity, Kept, Request, RequestId, Rollout};
 
 pub(crate) use self::comings::Careless;
-pub(crate) use self::statuses::Stands;
 use self::posts::Posts;
+pub(crate) use self::statuses::Stands;
 use crate::bugs::Bug;
 use crate::invariants;
 use crate::random::Random;

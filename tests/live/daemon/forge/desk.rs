@@ -1,11 +1,13 @@
 //! A forge with a memory: statuses, pull requests and comments as they were written, and outages when a test wants them.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use lockstep::config::ForgeKind;
 use lockstep::domain::revision::Revision;
 use serde_json::{Value, json};
 
+use super::super::site::logs;
 use crate::forge_server::{ForgeServer, Reply, Request};
 use crate::support::eventually;
 
@@ -41,17 +43,19 @@ struct Memory {
 
 /// The forge.
 pub(super) struct Desk {
+    /// Where the controllers' logs are.
+    home: PathBuf,
     server: ForgeServer,
     memory: Arc<Mutex<Memory>>,
 }
 
 impl Desk {
-    pub(super) fn of(kind: ForgeKind) -> Self {
+    pub(super) fn of(kind: ForgeKind, home: &Path) -> Self {
         let server = ForgeServer::of(kind);
         let memory: Arc<Mutex<Memory>> = Arc::default();
         let kept = Arc::clone(&memory);
         server.answer(move |request| kept.lock().unwrap().answer(request, kind));
-        Self { server, memory }
+        Self { home: home.to_owned(), server, memory }
     }
 
     /// Where its pages are.
@@ -123,7 +127,8 @@ impl Desk {
         let begun = std::time::Instant::now();
         while newest().is_none() {
             let told = self.told(commit, context);
-            assert!(begun.elapsed() < crate::support::PATIENCE, "{context} is no {state} with {part:?}: {told:#?}");
+            let logs = || logs(&self.home);
+            assert!(begun.elapsed() < crate::support::PATIENCE, "{context} is no {state} with {part:?}: {told:#?}\n{}", logs());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         newest().unwrap()

@@ -97,9 +97,9 @@ fn a_fork_learns_nothing_that_it_did_not_write_or_could_read() {
     town.repo().commit("Secret", &[("base/kv/config/db.yaml", "password: !sensitive canary-in-git\n")]);
     town.agent.put("config/theirs/password", b"canary-in-consul");
     town.start();
-    // It takes the tag away, guesses a key of somebody else's, and brings trailers along.
+    // It takes the tag away, and guesses a key of somebody else's.
     let files = [
-        ("base/kv/config/db.yaml", "password: canary-in-git\nuser: x\n"),
+        ("base/kv/config/db.yaml", "password: another\nuser: x\n"),
         ("base/kv/config/theirs.yaml", "password: canary-in-consul\n"),
     ];
     let head = propose(&mut town, 4, true, &files);
