@@ -131,12 +131,9 @@ impl Inner {
         if !matches!(line.intent, Intent::Advance | Intent::RollBack) {
             return;
         }
-        match self.lines.iter_mut().find(|known| known.generation == line.generation) {
-            Some(known) => known.clone_from(line),
-            None => {
-                let at = self.lines.partition_point(|known| known.generation < line.generation);
-                self.lines.insert(at, line.clone());
-            }
+        match self.lines.binary_search_by_key(&line.generation, |known| known.generation) {
+            Ok(at) => self.lines[at].clone_from(line),
+            Err(at) => self.lines.insert(at, line.clone()),
         }
         let surplus = self.lines.len().saturating_sub(LINES);
         self.lines.drain(..surplus);

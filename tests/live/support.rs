@@ -20,7 +20,7 @@ use lockstep::config;
 use lockstep::domain::name::{EnvironmentName, KeyRoots, RepositoryName};
 use lockstep::domain::rollout::TargetId;
 
-pub(crate) use self::ports::{free_place, free_ports};
+pub(crate) use self::ports::free_ports;
 
 /// The longest that anything in these tests may take to become true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -17,7 +17,7 @@ use super::site::{Controller, Site};
 use crate::forge_server::{TOKEN, write_private};
 use crate::git_server::GitServer;
 use crate::repo::TestRepo;
-use crate::support::{Agent, free_place};
+use crate::support::{Agent, free_ports};
 
 /// The secret of the webhook.
 const SECRET: &str = "canary-7d1e-hook";
@@ -52,7 +52,7 @@ impl Town {
         for (name, text) in [("token", TOKEN), ("hook", SECRET)] {
             write_private(&secrets.path().join(name), text);
         }
-        let port = free_place().port();
+        let [port] = free_ports();
         let (word, folder) = (kind.word(), secrets.path().display());
         site.poll = "1h";
         site.fetch_from = Some(git.url.clone());
