@@ -3,6 +3,7 @@
 
 mod desk;
 mod hooks;
+mod pages;
 mod pulls;
 mod statuses;
 

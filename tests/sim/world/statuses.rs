@@ -80,6 +80,8 @@ impl World {
                 wrong.push(format!("{} is left pending: {}", revision.short(), stands.posted.text));
             }
         }
-        wrong.into_iter().for_each(|text| self.violated(format!("liveness: status {text}")));
+        for text in wrong {
+            self.violated(format!("liveness: status {text}"));
+        }
     }
 }
