@@ -6,4 +6,6 @@ mod webhooks;
 #[path = "../../tests/it/support/signing.rs"]
 mod signing;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| webhooks::judge(bytes, &signing::sign));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    webhooks::judge(bytes, &signing::sign);
+});
