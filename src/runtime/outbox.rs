@@ -78,6 +78,8 @@ struct Term {
 #[derive(Debug, Default)]
 pub struct Outbox {
     known: BTreeMap<Revision, Known>,
+    /// Commits to which something may have been written: looked at whether or not anything is said of them any more.
+    unsure: BTreeSet<Revision>,
     looks: u64,
     terms: BTreeMap<StatusContext, Term>,
     failed: BTreeMap<Subject, Failed>,
@@ -99,7 +101,7 @@ impl Outbox {
         }
         let mut best: Option<(u32, Call)> = None;
         let mut until: Option<Timestamp> = None;
-        for (context, said) in said.iter().filter(|(_, said)| !said.is_over) {
+        for (context, said) in said.iter().filter(|(_, said)| said.counts()) {
             for call in self.wanted(context, said) {
                 let tries = self.failed.get(&call.subject()).map_or(0, |failed| failed.tries);
                 match self.hindrance(&call, now) {
@@ -117,7 +119,7 @@ impl Outbox {
         let since = self.terms.get(context).map_or(0, |term| term.since);
         let fresh = |revision: &Revision| self.known.get(revision).filter(|known| known.look >= since);
         let mut calls = Vec::new();
-        for revision in said.statuses.keys().chain(&said.doubtful) {
+        for revision in said.statuses.keys().chain(&said.doubtful).chain(&self.unsure) {
             match fresh(revision) {
                 None => calls.push(Call::Look(*revision)),
                 Some(known) => {
@@ -142,6 +144,7 @@ impl Outbox {
             Ok(posted) => {
                 self.looks += 1;
                 self.known.insert(revision, Known { look: self.looks, posted });
+                self.unsure.remove(&revision);
                 self.failed.remove(&(revision, None));
             }
             Err(error) => self.has_failed((revision, None), None, error, now),
@@ -175,6 +178,7 @@ impl Outbox {
                 if error.kind == EdgeKind::Transient {
                     // It may have been written all the same: looked at before it is tried again.
                     self.known.remove(&revision);
+                    self.unsure.insert(revision);
                 }
                 self.has_failed(subject.clone(), Some(status), error, now);
                 self.failed.get(&subject).is_some_and(|failed| failed.retry.is_none())
@@ -244,10 +248,11 @@ impl Outbox {
                 self.terms.insert(context.clone(), Term { number: *term, since: self.looks + 1 });
             }
         }
-        let open = || said.iter().filter(|(_, said)| !said.is_over);
+        let open = || said.iter().filter(|(_, said)| said.counts());
         let wanted: BTreeSet<Revision> =
-            open().flat_map(|(_, said)| said.statuses.keys().chain(&said.doubtful)).copied().collect();
+            open().flat_map(|(_, said)| said.statuses.keys().chain(&said.doubtful)).chain(&self.unsure).copied().collect();
         let failed = &self.failed;
+        self.unsure.retain(|revision| failed.get(&(*revision, None)).is_none_or(|failed| failed.retry.is_some()));
         // What is pending under a context of ours is still to be closed, unless it can't be.
         let is_open = |revision: &Revision, known: &Known| {
             open().any(|(context, _)| {

@@ -22,6 +22,15 @@ pub struct Said {
     pub term: u64,
     /// Another process speaks under the context now.
     pub is_over: bool,
+    /// This process leads, and says nothing of it.
+    pub is_mute: bool,
+}
+
+impl Said {
+    /// Whether what stands under the context is this process's own affair.
+    pub(super) const fn counts(&self) -> bool {
+        !self.is_over && !self.is_mute
+    }
 }
 
 /// What is to be said, by context. One for the process, shared.
@@ -58,7 +67,13 @@ impl Reports {
     pub fn begin(&self, context: &StatusContext, statuses: BTreeMap<Revision, CommitStatus>, doubtful: BTreeSet<Revision>) {
         let mut said = self.said();
         let term = said.get(context).map_or(0, |before| before.term) + 1;
-        said.insert(context.clone(), Said { statuses, doubtful, term, is_over: false });
+        said.insert(context.clone(), Said { statuses, doubtful, term, is_over: false, is_mute: false });
+        self.ring(context);
+    }
+
+    /// A term begins of which nothing is said.
+    pub fn begin_mute(&self, context: &StatusContext) {
+        self.said().insert(context.clone(), Said { is_mute: true, ..Said::default() });
         self.ring(context);
     }
 
@@ -68,6 +83,14 @@ impl Reports {
             known.statuses = statuses;
             self.ring(context);
         }
+    }
+
+    /// More commits on which an earlier leader may have left something pending.
+    pub fn doubt(&self, context: &StatusContext, revisions: impl IntoIterator<Item = Revision>) {
+        if let Some(known) = self.said().get_mut(context).filter(|known| known.counts()) {
+            known.doubtful.extend(revisions);
+        }
+        self.bell.notify_one();
     }
 
     /// The term is over: another process speaks under the context now.

@@ -1,6 +1,6 @@
 //! What the leader of an environment has to say of its commits, put down for a forge after each move.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::keeper::Keeper;
@@ -9,8 +9,8 @@ use super::pass::Passed;
 use super::reports::{Says, Speaker};
 use crate::domain::commit_status::{StatusContext, commit_statuses};
 use crate::domain::plan::Intent;
-use crate::domain::revision::Revision;
-use crate::domain::rollout::{HistoryLine, Rollout};
+use crate::domain::revision::{Generation, Revision};
+use crate::domain::rollout::{Closed, HistoryLine, Outcome, Rollout};
 use crate::port::{EdgeError, Probe, Scheduler, Source, Target, Tip};
 
 /// So many of the newest lines of history are read when a term begins.
@@ -19,6 +19,8 @@ const READ: usize = 60;
 const LINES: usize = 20;
 /// So many of the newest commits may have something pending of which the record knows nothing any more.
 const DOUBTFUL: usize = 40;
+/// So often they are looked for in a term.
+const LOOKS: u8 = 2;
 
 /// What one term has to say.
 pub(super) struct Speech<'s> {
@@ -32,6 +34,12 @@ struct Inner {
     /// Advances and rollbacks, oldest first.
     lines: Vec<HistoryLine>,
     doubtful: BTreeSet<Revision>,
+    /// Lines that are taken for closed until it is known how they were.
+    taken: BTreeSet<Generation>,
+    /// The oldest commit that history still speaks of.
+    since: Option<Revision>,
+    /// The head up to which the branch was looked through, and how often it was: whoever takes over may have a mirror that lags.
+    looked: (Option<Revision>, u8),
     /// The head that says what the goal says.
     in_step: Option<Revision>,
     /// The record that was said of last.
@@ -57,6 +65,7 @@ impl<'s> Speech<'s> {
     /// An attempt begins: said before its first write.
     pub(super) fn announce(&self, record: &Rollout, line: &HistoryLine) {
         let mut inner = self.inner();
+        inner.take_for_superseded_by(line);
         inner.learn(line);
         self.put_down(&mut inner, record);
     }
@@ -84,10 +93,18 @@ impl<'s> Speech<'s> {
         }
         // Once for each record: an end that is not in history either is lost for good.
         let lines = if misses { target.history(READ).await.unwrap_or_default() } else { Vec::new() };
+        let (since, mut looked) = {
+            let inner = self.inner();
+            (inner.since, inner.looked)
+        };
+        let doubtful = commits_to_doubt(since, &mut looked, source).await.unwrap_or_default();
         let mut inner = self.inner();
+        inner.looked = looked;
         lines.iter().rev().for_each(|line| inner.learn(line));
+        inner.taken.clear();
         inner.in_step = in_step;
         self.put_down(&mut inner, &record);
+        self.speaker.reports.doubt(&self.context, doubtful);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -95,11 +112,15 @@ impl<'s> Speech<'s> {
     }
 
     fn put_down(&self, inner: &mut Inner, record: &Rollout) {
-        let statuses = match self.speaker.says {
-            Says::Nothing => BTreeMap::new(),
-            Says::Changes | Says::EveryCommit => commit_statuses(record, &inner.lines, inner.in_step),
-        };
-        if inner.said_of.replace(record.clone()).is_some() {
+        let has_begun = inner.said_of.replace(record.clone()).is_some();
+        if self.speaker.says == Says::Nothing {
+            if !has_begun {
+                self.speaker.reports.begin_mute(&self.context);
+            }
+            return;
+        }
+        let statuses = commit_statuses(record, &inner.lines, inner.in_step);
+        if has_begun {
             self.speaker.reports.tell(&self.context, statuses);
         } else {
             self.speaker.reports.begin(&self.context, statuses, std::mem::take(&mut inner.doubtful));
@@ -107,21 +128,47 @@ impl<'s> Speech<'s> {
     }
 }
 
+/// The newest commits of the branch, of which an earlier leader may have left some pending: looked for when a term begins, and at
+/// the first head after that.
+async fn commits_to_doubt<S: Source>(
+    since: Option<Revision>,
+    looked: &mut (Option<Revision>, u8),
+    source: &S,
+) -> Result<Vec<Revision>, EdgeError> {
+    let (upto, times) = *looked;
+    let (Some(since), true) = (since, times < LOOKS) else { return Ok(Vec::new()) };
+    let Tip::At(tip) = source.head().await?.tip else { return Ok(Vec::new()) };
+    if tip == since || upto == Some(tip) {
+        return Ok(Vec::new());
+    }
+    let commits = source.commits(Some(since), tip).await?;
+    *looked = (Some(tip), times + 1);
+    Ok(commits.iter().take(DOUBTFUL).map(|commit| commit.revision).collect())
+}
+
 impl Inner {
     async fn look_back<S: Source, T: Target>(&mut self, source: &S, target: &T) -> Result<(), EdgeError> {
         target.history(READ).await?.iter().rev().for_each(|line| self.learn(line));
         self.doubtful.extend(self.lines.iter().map(|line| line.revision));
-        let Tip::At(tip) = source.head().await?.tip else { return Ok(()) };
-        let oldest = self.lines.first().map(|line| line.from.unwrap_or(line.revision));
-        if let Some(since) = oldest.filter(|since| *since != tip) {
-            let commits = source.commits(Some(since), tip).await?;
-            self.doubtful.extend(commits.iter().take(DOUBTFUL).map(|commit| commit.revision));
-        }
+        self.since = self.lines.first().map(|line| line.from.unwrap_or(line.revision));
+        self.doubtful.extend(commits_to_doubt(self.since, &mut self.looked, source).await?);
         Ok(())
+    }
+
+    /// What was under way ends with an attempt that begins. How it ended is not known before that is written.
+    fn take_for_superseded_by(&mut self, line: &HistoryLine) {
+        for before in self.lines.iter_mut().filter(|before| before.closed.is_none() && before.generation < line.generation) {
+            let text = format!("superseded by {}", line.revision.short());
+            before.closed = Some(Closed { at: line.started, outcome: Outcome::Superseded, text });
+            self.taken.insert(before.generation);
+        }
     }
 
     /// Whether the end of an earlier attempt was not learnt: the answer to the write that closed it was lost.
     fn misses_an_end(&self, record: &Rollout) -> bool {
+        if !self.taken.is_empty() {
+            return true;
+        }
         let current = record.attempt.as_ref().map(|attempt| attempt.line.generation);
         self.lines.iter().any(|line| line.closed.is_none() && Some(line.generation) != current)
     }
@@ -131,6 +178,7 @@ impl Inner {
         if !matches!(line.intent, Intent::Advance | Intent::RollBack) {
             return;
         }
+        self.taken.remove(&line.generation);
         match self.lines.binary_search_by_key(&line.generation, |known| known.generation) {
             Ok(at) => self.lines[at].clone_from(line),
             Err(at) => self.lines.insert(at, line.clone()),

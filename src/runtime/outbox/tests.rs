@@ -162,6 +162,19 @@ fn an_answer_that_was_lost_is_looked_for_before_anything_is_written_again() {
 }
 
 #[test]
+fn what_may_have_been_written_is_looked_at_although_nobody_speaks_of_it_any_more() {
+    let lost = Desk::new().fails(error(EdgeKind::Transient), true).say(&[(1, Pending, "waiting")]).pass(0);
+    lost.say(&[(2, Pending, "applying")]).pass(60).called(&[
+        "look 1",
+        "pending 1: waiting",
+        "look 2",
+        "pending 2: applying",
+        "look 1",
+        "error 1: superseded by a newer commit",
+    ]);
+}
+
+#[test]
 fn what_nobody_speaks_of_any_more_is_not_left_pending() {
     let desk = Desk::new().say(&[(1, Pending, "waiting")]).pass(0).called(&["look 1", "pending 1: waiting"]);
     desk.say(&[(2, Pending, "applying")]).pass(5).called(&[
@@ -191,6 +204,15 @@ fn nothing_is_said_after_the_term_and_everything_is_looked_at_in_the_next() {
     *desk.said() = Said { term: 2, ..Said::default() };
     let desk = desk.stands(1, Success, "proven").say(&[(1, Success, "proven")]);
     desk.pass(60).called(&["look 1"]);
+}
+
+#[test]
+fn a_process_that_says_nothing_of_an_environment_leaves_alone_what_others_said() {
+    let mut desk = Desk::new().stands(1, Pending, "applying");
+    *desk.said() = Said { is_mute: true, ..Said::default() };
+    let said = Said { statuses: BTreeMap::from([(commit(1), CommitStatus::new(Success, "no changes"))]), ..Said::default() };
+    desk.said.insert(StatusContext::plan(), said);
+    desk.pass(600).called(&["look 1", "success 1: no changes"]);
 }
 
 #[test]
